@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Default-deny seccomp filters (libseccomp). In builds with NDEBUG off and WARREN_SANDBOX_DEBUG=1 in
+ * the environment a refused call is named on stderr before the process ends. Under sanitizers
+ * sandbox_apply is a no-op that returns 0 (the runtimes need calls of their own).
+ */
+#ifndef WARREN_PLATFORM_SANDBOX_H
+#define WARREN_PLATFORM_SANDBOX_H
+
+#include <stddef.h>
+
+#include "platform/error.h"
+
+struct sandbox_profile {
+	const char *name;
+	const char *const *allow; /* system call names, NULL-terminated; unknown names are skipped */
+	const char *const *eacces; /* refused with EACCES instead of ending the process; may be NULL */
+};
+
+/* Sets no_new_privs and loads the filter for the calling process (all threads). */
+int sandbox_apply(const struct sandbox_profile *profile, struct error *err) WARREN_MUST_USE;
+/* chroot into an empty, unwritable folder that no name reaches (needs CAP_SYS_CHROOT). */
+int sandbox_empty_root(void) WARREN_MUST_USE;
+/* RLIMIT_NOFILE (0: leave), RLIMIT_NPROC 0 when no_fork, RLIMIT_FSIZE 0 when no_write. */
+int sandbox_limits(unsigned max_files, int no_fork, int no_write) WARREN_MUST_USE;
+/* The profile-building blocks shared by all: memory, time, signals, exit. */
+extern const char *const sandbox_calls_base[];
+
+#endif

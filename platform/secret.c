@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Wiping, comparing and holding secrets, on libsodium; and what each program does about its own
+ * memory before anything else.
+ */
+#include "platform/secret.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+int secret_process_init(void)
+{
+	const struct rlimit none = {0, 0};
+
+	if (sodium_init() < 0)
+		return -EIO;
+	/* jansson seeds its hash tables from /dev/urandom at the first object, which a sandboxed
+	 * process can't open; without this it would fall back to time and pid. */
+	json_object_seed(randombytes_random() | 1U);
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+#if defined(__linux__) && !defined(WARREN_SANITIZE) /* the leak checker needs ptrace */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+#endif
+	return 0;
+}
+
+void secret_wipe(void *data, size_t len)
+{
+	if (len > 0)
+		sodium_memzero(data, len);
+}
+
+bool secret_equal(const void *a, const void *b, size_t len)
+{
+	return len == 0 || sodium_memcmp(a, b, len) == 0;
+}
+
+void *secret_alloc(size_t len)
+{
+	void *data;
+
+	if (len > SIZE_MAX - 15)
+		return NULL;
+	/* sodium_malloc puts the end of the block before a guard page: round up to keep alignment.
+	 * It needs sodium_init for its canary; calling it again is cheap. It ignores a failed
+	 * mlock. */
+	if (sodium_init() < 0)
+		return NULL;
+	len = len > 0 ? (len + 15) & ~(size_t)15 : 16;
+	data = sodium_malloc(len);
+	if (data)
+		memset(data, 0, len);
+	return data;
+}
+
+void secret_free(void *data)
+{
+	sodium_free(data); /* wipes; NULL is fine */
+}
+
+char *secret_strdup(const char *text)
+{
+	size_t len = strlen(text);
+	char *copy = secret_alloc(len + 1);
+
+	if (copy)
+		memcpy(copy, text, len + 1);
+	return copy;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * TUN devices with IFF_VNET_HDR, and what their kernel can do.
+ */
+#ifndef WARREN_PLATFORM_TUN_H
+#define WARREN_PLATFORM_TUN_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "platform/error.h"
+
+struct tun_caps {
+	bool vnet_hdr; /* 10-byte virtio_net_hdr in front of each packet */
+	bool tso;      /* TSO4/6 on */
+	bool uso;      /* USO4/6 on (Linux 6.2) */
+};
+
+/* Creates (or attaches to) TUN `name` ("" or "%d" patterns allowed) in the calling thread's network
+ * namespace; non-blocking, close-on-exec. Offloads are probed and set. multi_queue: IFF_MULTI_QUEUE.
+ * Errors carry the sentence for no /dev/net/tun, no CAP_NET_ADMIN, and a name that is taken. */
+int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ], int *ret_fd,
+	     struct tun_caps *ret_caps, struct error *err) WARREN_MUST_USE;
+/* The interface name behind an inherited descriptor, and its caps after probing. */
+int tun_adopt(int fd, char ret_name[static IFNAMSIZ], struct tun_caps *ret_caps) WARREN_MUST_USE;
+
+#endif
