@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * OIDC client: discovery, device code (RFC 8628), authorization code with PKCE on a loopback redirect
+ * (RFC 7636, 8252), refresh, and a JWKS cache that is refreshed ahead of use. On a libuv loop over
+ * http.h; any number of logins at once.
+ */
+#ifndef WARREN_IDENTITY_OIDC_H
+#define WARREN_IDENTITY_OIDC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "identity/http.h"
+#include "identity/jwt.h"
+#include "platform/clock.h"
+#include "platform/error.h"
+
+struct oidc_config {
+	const char *issuer;      /* compared exactly with discovery and tokens */
+	const char *client_id;
+	const char *client_secret; /* NULL: public client */
+	const char *scope;       /* NULL: "openid email profile groups offline_access" */
+	const char *const *audiences; /* accepted aud, NULL-terminated; NULL: client_id */
+	const char *user_claim, *groups_claim; /* NULL: email, groups */
+	int64_t skew_s;          /* 0: 60 */
+	struct http_trust trust; /* strings copied */
+	const char *discovery_url; /* NULL: issuer + /.well-known/openid-configuration */
+};
+
+struct oidc;
+int oidc_new(struct http *http, const struct clock *clock, const struct random_source *random,
+	     const struct oidc_config *config, struct oidc **ret_oidc, struct error *err)
+	WARREN_MUST_USE;
+void oidc_free(struct oidc *o);
+
+struct oidc_tokens {
+	char *id_token, *access_token, *refresh_token; /* secret_alloc memory; refresh may be NULL */
+	int64_t expires_s;   /* of the id token */
+	struct jwt_identity identity; /* verified from the id token */
+};
+void oidc_tokens_done(struct oidc_tokens *t); /* wipes */
+
+enum oidc_flow { OIDC_FLOW_DEVICE, OIDC_FLOW_PKCE };
+
+/* What the person must be shown. Strings valid during the callback. */
+struct oidc_prompt {
+	const char *url;            /* to open; includes the code where the provider offers it */
+	const char *verification_uri; /* device: the bare page */
+	const char *user_code;      /* device: NULL with PKCE */
+	int64_t expires_s;
+};
+
+struct oidc_login;
+struct oidc_login_ops {
+	void (*on_prompt)(void *ctx, const struct oidc_prompt *prompt);
+	/* Exactly once; tokens NULL and a sentence on failure. Takes over *tokens' contents. */
+	void (*on_done)(void *ctx, struct oidc_tokens *tokens, const struct error *err);
+	void *ctx;
+};
+/* nonce: bound into the flow where the provider supports it (PKCE); NULL: own random one. */
+int oidc_login_start(struct oidc *o, enum oidc_flow flow, const struct oidc_login_ops *ops,
+		     struct oidc_login **ret_login, struct error *err) WARREN_MUST_USE;
+/* on_done with -ECANCELED before it returns. */
+void oidc_login_cancel(struct oidc_login *l);
+/* Exchanges a refresh token; same callbacks (no prompt). */
+int oidc_refresh(struct oidc *o, const char *refresh_token, const struct oidc_login_ops *ops,
+		 struct oidc_login **ret_login, struct error *err) WARREN_MUST_USE;
+
+/* Verifies a token of this issuer on the cached JWKS (fetched if missing or stale; an unknown kid
+ * refetches once, rate-limited). on_done exactly once, possibly before return. */
+typedef void oidc_verify_cb(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
+			    const struct error *err);
+int oidc_verify(struct oidc *o, const char *token, const char *const *audiences, int64_t max_age_s,
+		oidc_verify_cb *on_done, void *ctx) WARREN_MUST_USE;
+
+/* For a relying party on the web (control's login page): URL to send a browser to, and the exchange
+ * of the code that comes back. redirect_uri, state and nonce are the caller's; verifier is PKCE's. */
+typedef void oidc_url_cb(void *ctx, const char *url, const struct error *err);
+int oidc_authorize_url(struct oidc *o, const char *redirect_uri, const char *state, const char *nonce,
+		       const char *code_challenge, const char *prompt, oidc_url_cb *on_done, void *ctx)
+	WARREN_MUST_USE;
+int oidc_exchange_code(struct oidc *o, const char *code, const char *redirect_uri,
+		       const char *code_verifier, const char *nonce,
+		       const struct oidc_login_ops *ops, struct oidc_login **ret_login,
+		       struct error *err) WARREN_MUST_USE;
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The WireGuard device: protocol state, packet path and loop, for warren-wg and for warrend's engine.
+ * One thread calls everything here. The caller hands in descriptors that are already open (TUN, UDP)
+ * so that the process that runs packets needs no privilege and no system call to get them.
+ * The unit through every stage is a super-packet; hooks see arrays of them.
+ */
+#ifndef WARREN_TUNNEL_TUNNEL_H
+#define WARREN_TUNNEL_TUNNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "platform/addr.h"
+#include "platform/buffer.h"
+#include "platform/clock.h"
+#include "platform/error.h"
+#include "platform/tun.h"
+
+#define TUNNEL_KEY_BYTES 32
+
+enum tunnel_direction {
+	TUNNEL_TX, /* read from a TUN of ours, before segmentation and encryption */
+	TUNNEL_RX, /* decrypted, allowed-IPs checked, coalesced, before it is written to a TUN */
+};
+
+enum tunnel_port {
+	TUNNEL_PORT_MAIN, /* the interface people see */
+	TUNNEL_PORT_SSH,  /* the second TUN, in the SSH server's namespace (design section 8) */
+};
+
+/* A run of segments that share a 5-tuple; a plain packet is one segment. data holds the inner IP
+ * packet from its IP header on: for count > 1 a GSO packet whose transport payload is cut every
+ * seg_size bytes. */
+struct superpacket {
+	uint8_t *data;
+	uint32_t len;
+	uint16_t seg_size;  /* transport payload bytes per segment; 0 when count is 1 */
+	uint16_t count;
+	uint16_t csum_start;  /* with needs_csum: as in virtio_net_hdr */
+	uint16_t csum_offset;
+	bool needs_csum;    /* stored transport checksum covers the pseudo-header only */
+	uint8_t gso_type;   /* VIRTIO_NET_HDR_GSO_* */
+	enum tunnel_port port; /* TX: where it was read from. RX: where the hook sends it */
+	uint16_t rewrite_port; /* set by the hook, host order, 0: none. TX: new TCP source port;
+				* RX: new TCP destination port. The tunnel fixes the checksum. */
+	bool drop;          /* set by the hook; dropped until the hook clears it when a hook is set */
+};
+
+struct tunnel;
+
+enum tunnel_event_type {
+	TUNNEL_EVENT_HANDSHAKE_DONE,  /* a session is confirmed */
+	TUNNEL_EVENT_NEED_ENDPOINT,   /* traffic for a peer that has no endpoint */
+	TUNNEL_EVENT_NO_REPLY,        /* data went out, nothing authenticated came back for 1 s */
+	TUNNEL_EVENT_HANDSHAKE_GIVEN_UP, /* REKEY_ATTEMPT_TIME passed */
+	TUNNEL_EVENT_ROAMED,          /* authenticated packet from another endpoint (reported in both modes) */
+	TUNNEL_EVENT_CLOSED,          /* TUN or UAPI socket gone: the loop ends */
+};
+
+struct tunnel_event {
+	enum tunnel_event_type type;
+	uint8_t peer_key[TUNNEL_KEY_BYTES];
+	struct endpoint endpoint; /* where it applies */
+};
+
+struct tunnel_hooks {
+	void *ctx;
+	/* The filter (NULL: everything passes). Sets ->drop = false on what may pass, and port and
+	 * rewrite_port where it redirects. Called once per batch. peer_key is the peer a packet goes
+	 * to or came from and is valid during the call; one call never mixes peers. */
+	void (*filter)(void *ctx, enum tunnel_direction dir, const uint8_t peer_key[32],
+		       struct superpacket *packets, size_t count, uint64_t now_ns);
+	/* A datagram whose first byte is not a WireGuard type 1-4 with three zero bytes (or NULL:
+	 * dropped). Never called with more than 65,535 bytes. */
+	void (*foreign)(void *ctx, const struct endpoint *from, const uint8_t *data, size_t len);
+	/* Rate-limited per peer to one of each type a second. */
+	void (*event)(void *ctx, const struct tunnel_event *event);
+};
+
+struct tunnel_config {
+	const struct clock *clock;          /* NULL: clock_system */
+	const struct random_source *random; /* NULL: random_system */
+	struct tunnel_hooks hooks;
+	bool roaming;      /* endpoints follow authenticated packets (warren-wg); false: caller owns them */
+	size_t max_peers;  /* 0: 10,000 */
+};
+
+int tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tunnel) WARREN_MUST_USE;
+void tunnel_free(struct tunnel *t); /* closes what it owns, wipes keys */
+
+/* Takes the descriptor on success; replaces (and closes) the former one; fd -1 detaches. */
+int tunnel_attach_tun(struct tunnel *t, enum tunnel_port port, int fd, const struct tun_caps *caps)
+	WARREN_MUST_USE;
+/* IPv4 and IPv6 UDP sockets, bound and non-blocking (either may be -1). Takes them on success. */
+int tunnel_attach_udp(struct tunnel *t, int fd4, int fd6) WARREN_MUST_USE;
+/* A descriptor of the caller that the loop watches for input (UAPI listener, control socket). */
+int tunnel_watch(struct tunnel *t, int fd, void (*ready)(void *ctx, int fd), void *ctx)
+	WARREN_MUST_USE;
+void tunnel_unwatch(struct tunnel *t, int fd);
+
+/* One UAPI request without its final empty line ("get=1\n" or "set=1\nkey=value\n…"): appends the
+ * whole answer including "errno=N\n\n" to reply. Keys as wireguard-go's; Warren's extensions are in
+ * tunnel/PROTOCOL.md. listen_port and fwmark need the caller (uapi_ops in warren-wg). */
+int tunnel_uapi(struct tunnel *t, const char *request, size_t len, struct buffer *reply)
+	WARREN_MUST_USE;
+/* Called when UAPI asks for another listen_port or fwmark: returns 0 after attaching, or -errno. */
+void tunnel_set_bind_hook(struct tunnel *t, int (*bind)(void *ctx, uint16_t port, uint32_t fwmark),
+			  void *ctx);
+
+/* Sends a datagram that is not WireGuard from the tunnel's socket (probes, STUN). Bounded retry
+ * never blocks; -errno. */
+int tunnel_send_foreign(struct tunnel *t, const struct endpoint *to, const void *data, size_t len)
+	WARREN_MUST_USE;
+/* The device up (handshakes, keepalives, traffic) or down. */
+void tunnel_set_up(struct tunnel *t, bool up);
+
+/* Runs until tunnel_stop or a CLOSED event; -errno when the loop itself fails. */
+int tunnel_run(struct tunnel *t) WARREN_MUST_USE;
+/* One turn: waits at most timeout_ms (-1: until something happens), handles all that is ready. */
+int tunnel_run_once(struct tunnel *t, int timeout_ms) WARREN_MUST_USE;
+void tunnel_stop(struct tunnel *t);
+
+/* Counters by name for status and tests; index from 0, false past the end. */
+bool tunnel_counter(const struct tunnel *t, size_t index, const char **ret_name, uint64_t *ret_value);
+
+#endif
