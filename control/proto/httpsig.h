@@ -52,4 +52,15 @@ int httpsig_verify(const struct httpsig_message *m, const char *content_digest,
 		   const char *signature_input, const char *signature, char label,
 		   const uint8_t public_key[32]) WARREN_MUST_USE;
 
+/* The signature base of RFC 9421 section 2.5 for components in this order and the text of the
+ * signature parameters: what is signed. Appends to out; -EINVAL when a value could break a line. */
+struct httpsig_component {
+	const char *name, *value;
+};
+int httpsig_base(const struct httpsig_component *components, size_t count, const char *params,
+		 struct buffer *out) WARREN_MUST_USE;
+/* "sha-256=:BASE64:" (RFC 9530). */
+#define HTTPSIG_DIGEST_SIZE 64
+void httpsig_digest(const void *body, size_t len, char out[static HTTPSIG_DIGEST_SIZE]);
+
 #endif
