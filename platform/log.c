@@ -136,12 +136,13 @@ static void put_pair(struct writer *line, const char *key, const char *value, bo
 		if (!number)
 			put(line, "\"");
 	} else {
-		bool quote = *key != '\0' && needs_quotes(value);
+		bool quote = *key != '\0' ? needs_quotes(value) : strchr(value, '=') != NULL;
 
 		put(line, " ");
 		put(line, key);
 		if (*key != '\0')
-			put(line, quote ? "=\"" : "=");
+			put(line, "=");
+		put(line, quote ? "\"" : "");
 		put_escaped(line, value);
 		if (quote)
 			put(line, "\"");
@@ -257,7 +258,8 @@ static bool read_value(const char **at, char *out, size_t cap, struct arguments 
 			continue;
 		}
 		if (**at != '%') {
-			writer_u8(&value, (uint8_t) * (*at)++);
+			writer_u8(&value, (uint8_t) * *at);
+			++*at;
 			continue;
 		}
 		readable = read_conversion(at, &c);

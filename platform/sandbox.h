@@ -17,13 +17,14 @@ struct sandbox_profile {
 	const char *const *eacces; /* refused with EACCES instead of ending the process; may be NULL */
 };
 
-/* Sets no_new_privs and loads the filter for the calling process (all threads). */
+/* Sets no_new_privs and loads the filter for the calling process (all threads). The calls of
+ * sandbox_calls_base are always allowed; mmap and mprotect without PROT_EXEC only. */
 int sandbox_apply(const struct sandbox_profile *profile, struct error *err) WARREN_MUST_USE;
 /* chroot into an empty, unwritable folder that no name reaches (needs CAP_SYS_CHROOT). */
 int sandbox_empty_root(void) WARREN_MUST_USE;
 /* RLIMIT_NOFILE (0: leave), RLIMIT_NPROC 0 when no_fork, RLIMIT_FSIZE 0 when no_write. */
 int sandbox_limits(unsigned max_files, int no_fork, int no_write) WARREN_MUST_USE;
-/* The profile-building blocks shared by all: memory, time, signals, exit. */
+/* What every profile allows: memory, time, signals, exit. NULL-terminated. */
 extern const char *const sandbox_calls_base[];
 
 #endif

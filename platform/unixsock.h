@@ -25,7 +25,8 @@ struct unixsock_cred {
 int unixsock_listen(const char *path, mode_t mode, int *ret_fd, struct error *err) WARREN_MUST_USE;
 int unixsock_connect(const char *path, int *ret_fd, struct error *err) WARREN_MUST_USE;
 int unixsock_peer_cred(int fd, struct unixsock_cred *ret_cred) WARREN_MUST_USE;
-/* Is uid/gid (with supplementary groups of the user) a member of group `name`? */
+/* Is uid/gid (with supplementary groups of the user) a member of group `name`? 1 or 0 (also when
+ * there is no such group), or -errno. Only 1 is a yes. */
 int unixsock_cred_in_group(const struct unixsock_cred *cred, const char *name) WARREN_MUST_USE;
 
 /* A pair of SOCK_SEQPACKET sockets, close-on-exec, blocking. */

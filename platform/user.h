@@ -20,14 +20,16 @@ struct user_account {
 	char shell[256];
 };
 
-/* -ENOENT when there is no such account. Name lengths and characters are checked first. */
+/* -ENOENT when there is no such account, -EINVAL for what can be no account's name (checked first,
+ * user_name_valid). */
 int user_lookup(const char *name, struct user_account *ret_account) WARREN_MUST_USE;
 int user_lookup_uid(uid_t uid, struct user_account *ret_account) WARREN_MUST_USE;
 /* POSIX-portable login name: [a-z_A-Z][a-zA-Z0-9._-]{0,31}, optional final $. */
 bool user_name_valid(const char *name);
 /* Permanently: clears supplementary groups, sets gid and uid (real, effective, saved), drops all
  * capabilities and the bounding set where allowed, sets no_new_privs, then verifies that none can be
- * regained. Fails closed: on error the caller must exit. */
+ * regained. Fails closed: on error the caller must exit. uid and gid must not be 0. Single-threaded
+ * callers only (capabilities are per thread). */
 int user_drop_privileges(uid_t uid, gid_t gid) WARREN_MUST_USE;
 /* The uid/gid of a service account, or (uid,gid) 65534 "nobody" when it does not exist; *ret_found
  * tells which. */
