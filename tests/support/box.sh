@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs a command in a box of its own: mount, network, process and IPC namespaces, with private
+# /run/netns (shared inside, as ip-netns needs), /run/wireguard and /run/warren. When the box's
+# wrapper ends, however it ends, nothing is left. The command's exit status is passed through. To end a
+# box from outside send SIGKILL to the wrapper (unshare holds back SIGTERM and SIGINT).
+#
+#   box.sh COMMAND [ARGUMENT…]
+set -u
+export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
+
+if (($# == 0)); then
+	echo "usage: box.sh COMMAND [ARGUMENT…]" >&2
+	exit 2
+fi
+if ((EUID != 0)); then
+	echo "box.sh: skipped: needs root to make namespaces" >&2
+	exit 77
+fi
+if ! unshare --mount --net --pid --ipc --fork true 2>/dev/null; then
+	echo "box.sh: skipped: this machine allows no namespaces (the container needs CAP_SYS_ADMIN)" >&2
+	exit 77
+fi
+
+# The mount points must be there before the box has its own view.
+mkdir -p /run/netns /run/wireguard /run/warren || exit 77
+
+# exec: killing this process kills the box (--kill-child).
+exec unshare --mount --net --pid --ipc --fork --kill-child=KILL --mount-proc --propagation private \
+	bash -c '
+		set -e
+		for folder in netns wireguard warren; do
+			mount -t tmpfs -o mode=0755 "box-$folder" "/run/$folder"
+		done
+		mount --make-shared /run/netns
+		ip link set lo up
+		set +e
+		# Not exec: process 1 has to reap what daemons leave behind, and the command keeps the
+		# signal behaviour that every other process has.
+		"$@"
+		exit $?
+	' box "$@"
