@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Showing a person where to log in: URL, code, QR code, and the browser where there is a desktop.
+ */
+#ifndef WARREN_CLI_PROMPT_H
+#define WARREN_CLI_PROMPT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+struct prompt {
+	FILE *out;       /* NULL: stderr */
+	bool no_browser;
+	bool qr;
+	bool shown;
+};
+
+/* An on_event callback of cli_request; ctx is a struct prompt. */
+void prompt_event(void *ctx, const json_t *event);
+
+#endif
