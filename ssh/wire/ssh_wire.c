@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration of one SSH connection as the broker writes it and the monitor reads it: a
+ * version, then the fields of struct ssh_wire_config in order. Read strictly: a monitor with another
+ * idea of the layout must not start.
+ */
+#include "ssh/wire/ssh_wire.h"
+
+#include <errno.h>
+
+enum { CONFIG_VERSION = 1 };
+
+enum config_flag {
+	FLAG_ROOT = 1 << 0,
+	FLAG_SFTP = 1 << 1,
+	FLAG_LOCAL_FORWARD = 1 << 2,
+	FLAG_REMOTE_FORWARD = 1 << 3,
+	FLAG_NO_AUTH = 1 << 4,
+	FLAG_THROUGH_MESH = 1 << 5,
+	FLAG_ALL = (1 << 6) - 1,
+};
+
+static void put_endpoint(struct writer *w, const struct endpoint *ep)
+{
+	struct ip_addr ip = {0};
+
+	endpoint_ip(ep, &ip);
+	writer_u8(w, ip.family);
+	writer_bytes(w, ip.bytes, sizeof(ip.bytes));
+	writer_u16(w, endpoint_port(ep));
+	writer_u32(w, ip.family == 6 ? ep->in6.sin6_scope_id : 0);
+}
+
+static void get_endpoint(struct reader *r, struct endpoint *ret_endpoint)
+{
+	struct ip_addr ip = {.family = reader_u8(r)};
+	uint16_t port;
+	uint32_t scope;
+
+	reader_bytes(r, ip.bytes, sizeof(ip.bytes));
+	port = reader_u16(r);
+	scope = reader_u32(r);
+	*ret_endpoint = (struct endpoint){0};
+	if (ip.family != 4 && ip.family != 6)
+		r->failed = true;
+	if (r->failed)
+		return;
+	endpoint_from_ip(&ip, port, ret_endpoint);
+	if (ip.family == 6)
+		ret_endpoint->in6.sin6_scope_id = scope;
+}
+
+void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
+{
+	unsigned flags = 0;
+
+	flags |= c->allow_root ? FLAG_ROOT : 0U;
+	flags |= c->allow_sftp ? FLAG_SFTP : 0U;
+	flags |= c->allow_local_forward ? FLAG_LOCAL_FORWARD : 0U;
+	flags |= c->allow_remote_forward ? FLAG_REMOTE_FORWARD : 0U;
+	flags |= c->no_auth ? FLAG_NO_AUTH : 0U;
+	flags |= c->through_mesh ? FLAG_THROUGH_MESH : 0U;
+	writer_u8(w, CONFIG_VERSION);
+	writer_u32(w, c->session_id);
+	writer_bytes(w, c->signing_key, sizeof(c->signing_key));
+	writer_cstring(w, c->network);
+	writer_cstring(w, c->peer_id);
+	writer_cstring(w, c->host_name);
+	writer_bytes(w, c->host_key_seed, sizeof(c->host_key_seed));
+	writer_u64(w, c->min_seq);
+	put_endpoint(w, &c->client);
+	put_endpoint(w, &c->server);
+	writer_u8(w, (uint8_t)flags);
+	writer_u32(w, c->login_grace_s);
+	writer_u32(w, c->max_auth_tries);
+	writer_u32(w, c->max_sessions);
+}
+
+int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
+{
+	struct ssh_wire_config c = {0};
+	uint8_t flags;
+
+	if (reader_u8(r) != CONFIG_VERSION)
+		return -EPROTO;
+	c.session_id = reader_u32(r);
+	reader_bytes(r, c.signing_key, sizeof(c.signing_key));
+	reader_cstring(r, c.network, sizeof(c.network));
+	reader_cstring(r, c.peer_id, sizeof(c.peer_id));
+	reader_cstring(r, c.host_name, sizeof(c.host_name));
+	reader_bytes(r, c.host_key_seed, sizeof(c.host_key_seed));
+	c.min_seq = reader_u64(r);
+	get_endpoint(r, &c.client);
+	get_endpoint(r, &c.server);
+	flags = reader_u8(r);
+	c.login_grace_s = reader_u32(r);
+	c.max_auth_tries = reader_u32(r);
+	c.max_sessions = reader_u32(r);
+	if (!reader_done(r) || (flags & ~FLAG_ALL) != 0)
+		return -EPROTO;
+	c.allow_root = flags & FLAG_ROOT;
+	c.allow_sftp = flags & FLAG_SFTP;
+	c.allow_local_forward = flags & FLAG_LOCAL_FORWARD;
+	c.allow_remote_forward = flags & FLAG_REMOTE_FORWARD;
+	c.no_auth = flags & FLAG_NO_AUTH;
+	c.through_mesh = flags & FLAG_THROUGH_MESH;
+	*ret_config = c;
+	return 0;
+}
