@@ -46,7 +46,7 @@ static void get_endpoint(struct reader *r, struct endpoint *ret_endpoint)
 	if (r->failed)
 		return;
 	endpoint_from_ip(&ip, port, ret_endpoint);
-	if (ip.family == 6)
+	if (ip.family == 6 && ret_endpoint->sa.sa_family == AF_INET6)
 		ret_endpoint->in6.sin6_scope_id = scope;
 }
 

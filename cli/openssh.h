@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What `warren ssh` and the drop-in share: asking the daemon for a login on a peer, and the files that
+ * stock OpenSSH reads it from.
+ */
+#ifndef WARREN_CLI_OPENSSH_H
+#define WARREN_CLI_OPENSSH_H
+
+#include <stdbool.h>
+
+#include "cli/cli.h"
+#include "cli/prompt.h"
+
+struct openssh_login {
+	char fqdn[256];
+	char path[320];          /* key file; empty when there is no certificate */
+	char addresses[2][64];   /* overlay addresses, IPv4 first */
+	int address_count;
+	int port;
+	char note[512];          /* why there is no certificate; empty otherwise */
+};
+
+/* Makes a key, asks for a certificate (logging in first where allowed) and writes both. hash: name of the
+ * files, NULL: what `detect` registered for this user, host, port and login. Returns 0 or an exit
+ * code, after the sentence was printed. */
+int openssh_prepare(const struct cli *c, const char *host, const char *port, const char *user,
+		    const char *hash, bool interactive, struct prompt *prompt,
+		    struct openssh_login *ret_login);
+
+/* The drop-in's text for this program at `self`. Caller frees. */
+char *openssh_config_text(const char *self);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Numbers and bounds of ssh/PROTOCOL.md sections 4 and 5: worker and verifier of one SSH connection.
+ */
+#ifndef WARREN_SSH_MONITOR_WIRE_H
+#define WARREN_SSH_MONITOR_WIRE_H
+
+#include <stdint.h>
+
+#define MONITOR_WIRE_MAX      65536
+#define MONITOR_WIRE_ENV_MAX  64
+#define MONITOR_WIRE_SESSIONS 256 /* hard limit over max_sessions */
+
+enum monitor_wire_fd { WORKER_FD_CONNECTION = 3, WORKER_FD_MONITOR = 4 };
+
+enum monitor_wire_request {
+	MONITOR_HELLO = 1,
+	MONITOR_SIGN = 2,
+	MONITOR_AUTH_NONE = 3,
+	MONITOR_AUTH_QUERY = 4,
+	MONITOR_AUTH_KEY = 5,
+	MONITOR_AUTH_INTERACTIVE = 6,
+	MONITOR_AUTH_CANCEL = 7,
+	MONITOR_SESSION = 8,
+	MONITOR_SIGNAL = 9,
+	MONITOR_CLOSE = 10,
+	MONITOR_CONNECT = 11,
+	MONITOR_LISTEN = 12,
+	MONITOR_UNLISTEN = 13,
+	MONITOR_BYTES = 14,
+	/* events */
+	MONITOR_INTERACTIVE_DONE = 40,
+	MONITOR_EXIT = 41,
+	MONITOR_CONNECTED = 42,
+	MONITOR_ACCEPTED = 43,
+	MONITOR_END = 44,
+	MONITOR_AGENT = 45,
+};
+
+enum monitor_wire_result {
+	MONITOR_YES = 0,
+	MONITOR_NO = 1,
+	MONITOR_PENDING = 2,
+	MONITOR_PARTIAL = 3,
+};
+
+enum monitor_wire_kind { MONITOR_SHELL = 0, MONITOR_EXEC = 1, MONITOR_SUBSYSTEM = 2 };
+
+enum verifier_wire_request {
+	VERIFIER_OBJECT = 1,
+	VERIFIER_CERT = 2,
+	VERIFIER_GRANT = 3,
+	VERIFIER_MACHINE = 4,
+	VERIFIER_AGAIN = 5,
+};
+
+#endif
