@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Text that others write: addresses, encodings, JSON. What is accepted must print and parse again to
- * the same value, and nothing is written beyond its bounds.
+ * Text that others write: addresses, encodings, JSON. What is accepted must print and parse again
+ * to the same value, and nothing is written beyond its bounds.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +14,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REQUIRE(condition)               \
-	do {                             \
-		if (!(condition))        \
-			abort();         \
+#define REQUIRE(condition)                                                                         \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
 	} while (0)
 
 static void addresses(const char *text)
