@@ -62,9 +62,9 @@ const char *jsonc_show(const char *text, char out[static 72])
 const char *jsonc_type_name(enum jsonc_type type)
 {
 	static const char *const names[] = {
-		[JSONC_NULL] = "null",       [JSONC_BOOL] = "true or false",
+		[JSONC_NULL] = "null",	      [JSONC_BOOL] = "true or false",
 		[JSONC_INTEGER] = "a number", [JSONC_REAL] = "a fractional or very large number",
-		[JSONC_STRING] = "a string", [JSONC_ARRAY] = "an array",
+		[JSONC_STRING] = "a string",  [JSONC_ARRAY] = "an array",
 		[JSONC_OBJECT] = "an object",
 	};
 
@@ -124,15 +124,15 @@ static int unexpected(struct lexer *lx, const char *what)
 		return jsonc_error(lx->err, -EINVAL, lx->file, lx->pos,
 				   "expected %s but found control character 0x%02x", what, *lx->at);
 	if (*lx->at == '\'')
-		return jsonc_error(lx->err, -EINVAL, lx->file, lx->pos,
-				   "expected %s but found '; strings are written in \"double quotes\"",
-				   what);
+		return jsonc_error(
+			lx->err, -EINVAL, lx->file, lx->pos,
+			"expected %s but found '; strings are written in \"double quotes\"", what);
 	do {
 		found[n] = (char)lx->at[n];
 		n++;
 	} while (n < 4 && lx->at + n < lx->end && (lx->at[n] & 0xc0) == 0x80);
-	return jsonc_error(lx->err, -EINVAL, lx->file, lx->pos, "expected %s but found %s%s%s", what,
-			   *found == '"' ? "a " : "\"", *found == '"' ? "string" : found,
+	return jsonc_error(lx->err, -EINVAL, lx->file, lx->pos, "expected %s but found %s%s%s",
+			   what, *found == '"' ? "a " : "\"", *found == '"' ? "string" : found,
 			   *found == '"' ? "" : "\"");
 }
 
@@ -481,10 +481,11 @@ static int parse_containers(struct lexer *lx, struct jsonc_node *root)
 		if (rc)
 			return rc;
 		if (lx->at == lx->end)
-			return jsonc_error(lx->err, -EINVAL, lx->file, lx->pos,
-					   "the file ends inside the %s that begins at %u:%u; add \"%s\"",
-					   object ? "object" : "array", parent->pos.line,
-					   parent->pos.col, object ? "}" : "]");
+			return jsonc_error(
+				lx->err, -EINVAL, lx->file, lx->pos,
+				"the file ends inside the %s that begins at %u:%u; add \"%s\"",
+				object ? "object" : "array", parent->pos.line, parent->pos.col,
+				object ? "}" : "]");
 		if (*lx->at == (object ? '}' : ']')) {
 			rc = object ? refuse_duplicates(lx, parent) : 0;
 			if (rc)

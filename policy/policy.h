@@ -115,6 +115,16 @@ int policy_ssh_logins(const struct policy *p, const struct policy_world *w,
 bool policy_opens_ssh(const struct policy *p, const struct policy_world *w, const char *src_peer,
 		      const char *dst_peer, int64_t now_s);
 
+/* "HOST:PORT" of an ssh rule's destinations. HOST: a name, "*.SUFFIX", an address (IPv6 in brackets)
+ * or "*"; PORT: a number, a range or "*". At most 71 bytes. */
+bool policy_destination_valid(const char *pattern);
+/* Does a direct-tcpip request for host (a name or an address, as the client wrote it) and port fit?
+ * Names are compared as text without case; addresses as addresses. Nothing is resolved. */
+bool policy_destination_matches(const char *pattern, const char *host, uint16_t port);
+/* The next moment after now_s at which a "when" ends, so that compiled rules must be made again; 0:
+ * never. */
+int64_t policy_next_change(const struct policy *p, int64_t now_s);
+
 /* Compiles what concerns `self` into one position-independent, pointer-free, read-only block for
  * filter.h. The caller frees *ret_blob with free(). */
 int policy_compile(const struct policy *p, const struct policy_world *w, const char *self_peer,

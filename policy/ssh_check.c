@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * "ssh" rules: may this person (or machine) log in there as that local user, and what may they do?
+ * Rules add up; there is no deny. Root and "machine" logins only where a rule says so in words.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/user.h"
+#include "policy/model.h"
+
+/* "alice@example.com" against an atom, with the groups that the login proved and those we know. */
+static bool person_is(const struct model_atom *atom, const struct policy_world *w,
+		      const struct policy_ssh_query *query)
+{
+	if (!query->identity)
+		return false;
+	if (atom->kind == MODEL_IDENTITY)
+		return strcasecmp(atom->text, query->identity) == 0;
+	for (size_t i = 0; i < query->group_count; i++)
+		if (strcmp(query->groups[i], atom->text) == 0)
+			return true;
+	for (size_t i = 0; w && i < w->identity_count; i++) {
+		const struct world_identity *person = &w->identities[i];
+
+		if (strcasecmp(person->name.text, query->identity) != 0)
+			continue;
+		for (size_t j = 0; j < person->group_count; j++)
+			if (strcmp(person->groups[j].text, atom->text) == 0)
+				return true;
+	}
+	return false;
+}
+
+static bool atom_caller(const struct model_atom *atom, const struct policy_world *w,
+			const struct policy_ssh_query *query, const struct world_peer *caller)
+{
+	switch (atom->kind) {
+	case MODEL_ANY:
+		return query->identity || caller;
+	case MODEL_IDENTITY:
+	case MODEL_PROVIDER_GROUP:
+		return person_is(atom, w, query);
+	case MODEL_SETUP_KEY:
+	case MODEL_PEER:
+	case MODEL_PREFIX:
+		return caller && match_atom_peer(atom, w, caller);
+	case MODEL_SET:
+		/* Hosts are machines, also those of a person; groups are people first. */
+		if (atom->set->host)
+			return caller && match_atom_peer(atom, w, caller);
+		for (size_t i = 0; i < atom->set->members.count; i++)
+			if (atom_caller(&atom->set->members.atoms[i], w, query, caller))
+				return true; /* one level: members are never sets */
+		return false;
+	}
+	return false;
+}
+
+bool match_list_caller(const struct model_list *list, const struct policy_world *w,
+		       const struct policy_ssh_query *query)
+{
+	const struct world_peer *caller = world_find_peer(w, query->caller_peer);
+
+	for (size_t i = 0; i < list->count; i++)
+		if (atom_caller(&list->atoms[i], w, query, caller))
+			return true;
+	return false;
+}
+
+/* The login that "=" stands for: the local part of an e-mail address when a local user may have
+ * that name. Never root. */
+static bool same_name(const char *identity, char out[static USER_NAME_MAX])
+{
+	const char *at = identity ? strchr(identity, '@') : NULL;
+	size_t len = at ? (size_t)(at - identity) : 0;
+
+	if (len == 0 || len >= USER_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = identity[i];
+
+		out[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	}
+	out[len] = '\0';
+	return user_name_valid(out) && strcmp(out, "root") != 0;
+}
+
+static bool has_login(const struct model_ssh_rule *rule, const struct policy_ssh_query *query)
+{
+	char own[USER_NAME_MAX];
+
+	if (!query->login)
+		return false;
+	for (size_t i = 0; i < rule->login_count; i++)
+		if (strcmp(rule->logins[i], query->login) == 0)
+			return true;
+	return rule->same_name && same_name(query->identity, own) && strcmp(own, query->login) == 0;
+}
+
+/* How far a rule goes along with a query; a bigger one makes the better reason for a refusal. */
+enum fit { FIT_NONE, FIT_TARGET, FIT_CALLER, FIT_EXPIRED, FIT_NEEDS_LOGIN, FIT_TOO_OLD, FIT_YES };
+
+/* Everything but the login's name. */
+static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world *w,
+		    const struct world_peer *target, const struct policy_ssh_query *query)
+{
+	if (!match_list_peer(&rule->to, w, target))
+		return FIT_NONE;
+	if (!match_list_caller(&rule->from, w, query))
+		return FIT_TARGET;
+	if (!match_in_force(rule->not_after_s, query->now_s))
+		return FIT_EXPIRED;
+	if (!query->identity && !rule->machine_auth)
+		return FIT_NEEDS_LOGIN;
+	if (rule->max_login_age_s) {
+		if (!query->identity)
+			return FIT_NEEDS_LOGIN;
+		if (query->auth_time_s <= 0 ||
+		    query->now_s - query->auth_time_s >= (int64_t)rule->max_login_age_s)
+			return FIT_TOO_OLD;
+	}
+	return FIT_YES;
+}
+
+static void earliest(int64_t *when, int64_t other)
+{
+	if (other && (*when == 0 || other < *when))
+		*when = other;
+}
+
+static void merge_destinations(const struct model_ssh_rule *rule,
+			       struct policy_ssh_decision *decision, bool *unlimited)
+{
+	if (!(rule->caps & POLICY_SSH_FORWARD))
+		return;
+	if (rule->destination_count == 0)
+		*unlimited = true;
+	for (size_t i = 0; i < rule->destination_count; i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < decision->destination_count && !known; j++)
+			known = strcmp(decision->destinations[j], rule->destinations[i]) == 0;
+		/* What does not fit is left out: less is allowed, never more. */
+		if (known || decision->destination_count == POLICY_SSH_MAX_DESTINATIONS)
+			continue;
+		(void)snprintf(decision->destinations[decision->destination_count++],
+			       sizeof(decision->destinations[0]), "%s", rule->destinations[i]);
+	}
+}
+
+static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_query *query,
+		  struct policy_ssh_decision *decision, bool *unlimited)
+{
+	uint32_t ttl = rule->cert_ttl_s ? rule->cert_ttl_s : MODEL_CERT_TTL_S;
+
+	decision->allowed = true;
+	decision->caps |= rule->caps;
+	decision->machine_auth |= rule->machine_auth;
+	if (ttl > decision->cert_ttl_s)
+		decision->cert_ttl_s = ttl;
+	earliest(&decision->not_after_s, rule->not_after_s);
+	if (rule->max_login_age_s)
+		earliest(&decision->not_after_s,
+			 query->auth_time_s + (int64_t)rule->max_login_age_s);
+	merge_destinations(rule, decision, unlimited);
+}
+
+static void refuse(enum fit best, bool other_login, const struct world_peer *target,
+		   const struct policy_ssh_query *query, struct policy_ssh_decision *decision)
+{
+	char login[72], who[72], host[72];
+
+	jsonc_show(query->login ? query->login : "", login);
+	jsonc_show(query->identity ? query->identity : "this machine", who);
+	jsonc_show(target ? target->name.text : "", host);
+	if (!target)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "the target is not a peer of this network");
+	else if (other_login)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "policy lets %s log in on %s, but not as %s", who, host, login);
+	else if (best == FIT_TOO_OLD)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "policy asks for a more recent login; log in again (warren login)");
+	else if (best == FIT_NEEDS_LOGIN)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "policy asks for a person's login on %s", host);
+	else if (best == FIT_EXPIRED)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "the rule that let %s log in on %s has expired", who, host);
+	else
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "no ssh rule lets %s log in on %s as %s", who, host, login);
+}
+
+void policy_ssh_check(const struct policy *p, const struct policy_world *w,
+		      const struct policy_ssh_query *query,
+		      struct policy_ssh_decision *ret_decision)
+{
+	const struct world_peer *target = world_find_peer(w, query->target_peer);
+	bool unlimited = false, other_login = false;
+	enum fit best = FIT_NONE;
+
+	*ret_decision = (struct policy_ssh_decision){0};
+	for (size_t i = 0; target && i < p->ssh_count; i++) {
+		const struct model_ssh_rule *rule = &p->ssh[i];
+		enum fit how = fit(rule, w, target, query);
+
+		if (how == FIT_YES && has_login(rule, query))
+			grant(rule, query, ret_decision, &unlimited);
+		else if (how == FIT_YES)
+			other_login = true;
+		else if (how > best && has_login(rule, query))
+			best = how;
+	}
+	if (!ret_decision->allowed) {
+		refuse(best, other_login && best < FIT_EXPIRED, target, query, ret_decision);
+		return;
+	}
+	if (unlimited)
+		ret_decision->destination_count = 0;
+}
+
+static int add_login(struct buffer *out, size_t start, const char *login)
+{
+	size_t len = strlen(login);
+
+	for (size_t at = start; at < out->len;) {
+		const uint8_t *end = memchr(out->data + at, '\n', out->len - at);
+		size_t have = end ? (size_t)(end - (out->data + at)) : out->len - at;
+
+		if (have == len && memcmp(out->data + at, login, len) == 0)
+			return 0;
+		at += have + 1;
+	}
+	return buffer_printf(out, "%s\n", login);
+}
+
+int policy_ssh_logins(const struct policy *p, const struct policy_world *w,
+		      const struct policy_ssh_query *query, struct buffer *out)
+{
+	const struct world_peer *target = world_find_peer(w, query->target_peer);
+	char own[USER_NAME_MAX];
+	size_t start = out->len;
+	int rc = 0;
+
+	for (size_t i = 0; target && i < p->ssh_count && !rc; i++) {
+		const struct model_ssh_rule *rule = &p->ssh[i];
+
+		if (fit(rule, w, target, query) != FIT_YES)
+			continue;
+		for (size_t j = 0; j < rule->login_count && !rc; j++)
+			rc = add_login(out, start, rule->logins[j]);
+		if (!rc && rule->same_name && same_name(query->identity, own))
+			rc = add_login(out, start, own);
+	}
+	return rc;
+}
