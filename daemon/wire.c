@@ -40,8 +40,12 @@ void wire_get_endpoint(struct reader *r, struct endpoint *ret_endpoint)
 		r->failed = true;
 	if (!r->failed && ip.family != 0) {
 		endpoint_from_ip(&ip, port, &ep);
-		if (ip.family == 6)
+		if (ip.family == 6 && ep.sa.sa_family == AF_INET6)
 			ep.in6.sin6_scope_id = scope;
+		else if (ip.family == 6)
+			r->failed = true; /* IPv4-mapped: should have come as IPv4 */
 	}
+	if (r->failed)
+		ep = (struct endpoint){0};
 	memcpy(ret_endpoint, &ep, sizeof(ep));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The configuration of one SSH connection as the broker writes it and the monitor reads it: a
- * version, then the fields of struct ssh_wire_config in order. Read strictly: a monitor with another
- * idea of the layout must not start.
+ * version, then the fields of struct ssh_wire_config in order. Read strictly: a monitor with
+ * another idea of the layout must not start.
  */
 #include "ssh/wire/ssh_wire.h"
 
