@@ -4,7 +4,8 @@
 # Holds the include lines of the tree to the allowed edges of ARCHITECTURE.md, and libraries and
 # operating systems to the folders that may know them. Lists every bad line; exit 1 when there is one.
 #
-#   check_edges.sh [ROOT]     checks ROOT (default: the tree this script is in)
+#   check_edges.sh              self-test, then checks the tree this script is in
+#   check_edges.sh ROOT         checks ROOT
 #   check_edges.sh --self-test  makes trees with one fault each and sees every one found
 set -u
 export LC_ALL=C.UTF-8
@@ -151,10 +152,11 @@ self_test() {
 }
 
 case ${1-} in
+'') self_test && check "$(dirname "$0")/../.." ;;
 --self-test) self_test ;;
 -*)
 	echo "usage: check_edges.sh [ROOT | --self-test]" >&2
 	exit 2
 	;;
-*) check "${1-$(dirname "$0")/../..}" ;;
+*) check "$1" ;;
 esac
