@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The verifier process and the monitor's side of it (ssh/PROTOCOL.md section 5). The child has no
+ * privileges and may make few system calls; the monitor reads only fixed fields from it.
+ */
+#include "ssh/verifier.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "platform/buffer.h"
+#include "platform/file.h"
+#include "platform/sandbox.h"
+#include "platform/unixsock.h"
+#include "platform/user.h"
+#include "identity/signed.h"
+#include "ssh/judge.h"
+#include "ssh/monitor_wire.h"
+
+#define ANSWER_LIMIT_MS   2000
+#define VERIFIER_CONFIG   0 /* first message: what to believe */
+#define SERVICE_ACCOUNT   "warren-ssh"
+
+struct verifier {
+	pid_t pid;
+	int fd;
+	uint32_t next_id;
+};
+
+/* ------------------------------------------------------------------ the child */
+
+struct child {
+	int fd;
+	struct judge *judge;
+};
+
+static void put_decision(struct writer *w, const struct verifier_decision *d)
+{
+	writer_u8(w, d->allowed ? MONITOR_YES : MONITOR_NO);
+	writer_cstring(w, d->identity);
+	writer_cstring(w, d->caller_peer);
+	writer_cstring(w, d->caller_name);
+	writer_cstring(w, d->message);
+	writer_u32(w, d->caps);
+	writer_u8(w, d->pty);
+	writer_cstring(w, d->force_command);
+	writer_u64(w, (uint64_t)d->again_at_s);
+	writer_u32(w, (uint32_t)d->destination_count);
+	for (size_t i = 0; i < d->destination_count; i++)
+		writer_cstring(w, d->destinations[i]);
+}
+
+static void get_addr(struct reader *r, struct ip_addr *ret_addr)
+{
+	ret_addr->family = reader_u8(r);
+	reader_bytes(r, ret_addr->bytes, sizeof(ret_addr->bytes));
+}
+
+static void put_addr(struct writer *w, const struct ip_addr *addr)
+{
+	writer_u8(w, addr->family);
+	writer_bytes(w, addr->bytes, sizeof(addr->bytes));
+}
+
+static int child_config(struct child *c, struct reader *r)
+{
+	struct judge_trust trust = {0};
+
+	reader_bytes(r, trust.signing_key, sizeof(trust.signing_key));
+	reader_cstring(r, trust.network, sizeof(trust.network));
+	reader_cstring(r, trust.peer_id, sizeof(trust.peer_id));
+	trust.min_seq = reader_u64(r);
+	if (!reader_done(r) || c->judge != NULL)
+		return -EBADMSG;
+	return judge_new(&trust, &c->judge);
+}
+
+static int child_object(struct child *c, struct reader *r, int fd, struct writer *w)
+{
+	int64_t now_s = (int64_t)reader_u64(r);
+	struct buffer text;
+	struct error err = {0};
+	uint64_t seq = 0;
+	bool enabled = false;
+	int result;
+
+	if (!reader_done(r) || fd < 0)
+		return -EBADMSG;
+	buffer_init(&text, SIGNED_MAX_BYTES);
+	result = lseek(fd, 0, SEEK_SET) < 0 ? -errno : file_read_fd(fd, &text);
+	if (result < 0)
+		error_set(&err, result, "the object cannot be read");
+	else
+		result = judge_object(c->judge, (const char *)text.data, text.len, now_s, &seq, &enabled,
+				      &err);
+	buffer_done(&text);
+	writer_u8(w, result == 0 ? MONITOR_YES : MONITOR_NO);
+	writer_u64(w, seq);
+	writer_u8(w, enabled);
+	writer_cstring(w, result == 0 ? "" : error_text(&err));
+	return 0;
+}
+
+static int child_judge(struct child *c, uint8_t type, struct reader *r, struct writer *w)
+{
+	struct verifier_decision d = {0};
+	const uint8_t *proof = NULL;
+	size_t proof_len = 0;
+	char login[64], session[80] = "";
+	struct ip_addr client = {0};
+	bool remember = false;
+	int64_t now_s;
+
+	if (type == VERIFIER_CERT || type == VERIFIER_GRANT)
+		proof = reader_string(r, MONITOR_WIRE_MAX, &proof_len);
+	if (type != VERIFIER_AGAIN) {
+		reader_cstring(r, login, sizeof(login));
+		get_addr(r, &client);
+	}
+	if (type == VERIFIER_GRANT)
+		reader_cstring(r, session, sizeof(session));
+	if (type == VERIFIER_CERT)
+		remember = reader_u8(r) == 1;
+	now_s = (int64_t)reader_u64(r);
+	if (!reader_done(r))
+		return -EBADMSG;
+	if (type == VERIFIER_CERT)
+		judge_cert(c->judge, proof, proof_len, login, &client, now_s, remember, &d);
+	else if (type == VERIFIER_GRANT)
+		judge_grant(c->judge, (const char *)proof, proof_len, login, session, &client, now_s,
+			    &d);
+	else if (type == VERIFIER_MACHINE)
+		judge_machine(c->judge, login, &client, now_s, &d);
+	else
+		judge_again(c->judge, now_s, &d);
+	put_decision(w, &d);
+	return 0;
+}
+
+static int child_message(struct child *c, const uint8_t *data, size_t len, int fd)
+{
+	static uint8_t out[MONITOR_WIRE_MAX];
+	struct writer w = writer_init(out, sizeof(out));
+	struct reader r = reader_init(data, len);
+	uint8_t type = reader_u8(&r);
+	uint32_t id = reader_u32(&r);
+	int result;
+
+	if (type == VERIFIER_CONFIG)
+		return child_config(c, &r);
+	if (c->judge == NULL)
+		return -EBADMSG;
+	writer_u8(&w, type);
+	writer_u32(&w, id);
+	if (type == VERIFIER_OBJECT)
+		result = child_object(c, &r, fd, &w);
+	else if (type >= VERIFIER_CERT && type <= VERIFIER_AGAIN)
+		result = child_judge(c, type, &r, &w);
+	else
+		result = -EBADMSG;
+	if (result < 0 || w.failed)
+		return -EBADMSG;
+	return unixsock_send(c->fd, out, w.len, NULL, 0);
+}
+
+static const char *const child_calls[] = {
+	"read", "write", "close", "lseek", "fstat", "newfstatat", "recvmsg", "sendmsg", "brk", "mmap",
+	"munmap", "mremap", "madvise", "mprotect", "mlock", "munlock", "futex", "getrandom",
+	"clock_gettime", "rt_sigreturn", "rt_sigprocmask", "restart_syscall", "exit", "exit_group",
+	"getpid", "gettid", NULL,
+};
+
+static const struct sandbox_profile child_profile = {.name = "verifier", .allow = child_calls};
+
+static void close_all_but(int keep)
+{
+	close_range(0, (unsigned)keep - 1, 0);
+	close_range((unsigned)keep + 1, ~0U, 0);
+}
+
+static _Noreturn void child_run(int fd)
+{
+	static uint8_t data[MONITOR_WIRE_MAX];
+	struct child c = {.fd = fd};
+	uid_t uid;
+	gid_t gid;
+	bool found;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	user_service_account(SERVICE_ACCOUNT, &uid, &gid, &found);
+	close_all_but(fd);
+	if (geteuid() == 0 && (sandbox_empty_root() < 0 || user_drop_privileges(uid, gid) < 0))
+		_exit(1);
+	if (sandbox_limits(0, 1, 1) < 0 || sandbox_apply(&child_profile, NULL) < 0)
+		_exit(1);
+	for (;;) {
+		int fds[UNIXSOCK_MAX_FDS];
+		size_t nfds = 0;
+		ssize_t n = unixsock_recv(fd, data, sizeof(data), fds, &nfds, 0);
+		int r;
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			_exit(n < 0);
+		r = child_message(&c, data, (size_t)n, nfds == 1 ? fds[0] : -1);
+		for (size_t i = 0; i < nfds; i++)
+			close(fds[i]);
+		if (r < 0)
+			_exit(2);
+	}
+}
+
+/* ------------------------------------------------------------------ the monitor's side */
+
+int verifier_start(struct verifier **ret_verifier)
+{
+	struct verifier *v = calloc(1, sizeof(*v));
+	int pair[2], r;
+
+	if (v == NULL)
+		return -ENOMEM;
+	r = unixsock_pair(pair);
+	if (r < 0) {
+		free(v);
+		return r;
+	}
+	v->pid = fork();
+	if (v->pid == 0)
+		child_run(pair[1]);
+	close(pair[1]);
+	if (v->pid < 0) {
+		r = -errno;
+		close(pair[0]);
+		free(v);
+		return r;
+	}
+	v->fd = pair[0];
+	*ret_verifier = v;
+	return 0;
+}
+
+void verifier_stop(struct verifier *v)
+{
+	if (v == NULL)
+		return;
+	close(v->fd);
+	kill(v->pid, SIGKILL);
+	while (waitpid(v->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	free(v);
+}
+
+int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
+{
+	uint8_t data[256];
+	struct writer w = writer_init(data, sizeof(data));
+
+	writer_u8(&w, VERIFIER_CONFIG);
+	writer_u32(&w, 0);
+	writer_bytes(&w, config->signing_key, sizeof(config->signing_key));
+	writer_cstring(&w, config->network);
+	writer_cstring(&w, config->peer_id);
+	writer_u64(&w, config->min_seq);
+	return w.failed ? -EMSGSIZE : unixsock_send(v->fd, data, w.len, NULL, 0);
+}
+
+/* One round trip. answer[MONITOR_WIRE_MAX]; *ret_reader stands behind type and id. */
+static int ask(struct verifier *v, struct writer *w, const int *fds, size_t nfds, uint8_t *answer,
+	       struct reader *ret_reader)
+{
+	struct pollfd p = {.fd = v->fd, .events = POLLIN};
+	struct reader r;
+	ssize_t n;
+	int ready;
+
+	if (w->failed)
+		return -EMSGSIZE;
+	ready = unixsock_send(v->fd, w->data, w->len, fds, nfds);
+	if (ready < 0)
+		return ready;
+	do
+		ready = poll(&p, 1, ANSWER_LIMIT_MS);
+	while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return ready == 0 ? -ETIMEDOUT : -errno;
+	n = unixsock_recv(v->fd, answer, MONITOR_WIRE_MAX, NULL, NULL, 0);
+	if (n <= 0)
+		return n < 0 ? (int)n : -EPIPE;
+	r = reader_init(answer, (size_t)n);
+	if (reader_u8(&r) != w->data[0] || reader_u32(&r) != v->next_id)
+		return -EBADMSG;
+	*ret_reader = r;
+	return 0;
+}
+
+static void begin(struct verifier *v, struct writer *w, uint8_t type)
+{
+	writer_u8(w, type);
+	writer_u32(w, ++v->next_id);
+}
+
+int verifier_object(struct verifier *v, int fd, uint64_t *ret_seq, bool *ret_enabled, struct error *err)
+{
+	uint8_t data[64], answer[MONITOR_WIRE_MAX];
+	struct writer w = writer_init(data, sizeof(data));
+	struct timespec now;
+	char message[512];
+	struct reader r;
+	uint64_t seq;
+	bool enabled;
+	uint8_t result;
+	int ret;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	begin(v, &w, VERIFIER_OBJECT);
+	writer_u64(&w, (uint64_t)now.tv_sec);
+	ret = ask(v, &w, &fd, 1, answer, &r);
+	if (ret < 0)
+		return error_set(err, ret, "the verifier does not answer");
+	result = reader_u8(&r);
+	seq = reader_u64(&r);
+	enabled = reader_u8(&r) == 1;
+	reader_cstring(&r, message, sizeof(message));
+	if (!reader_done(&r))
+		return error_set(err, -EBADMSG, "the verifier's answer cannot be read");
+	if (result != MONITOR_YES)
+		return error_set(err, -EACCES, "%s", message);
+	*ret_seq = seq;
+	*ret_enabled = enabled;
+	return 0;
+}
+
+static int get_decision(struct reader *r, struct verifier_decision *ret_decision)
+{
+	struct verifier_decision d = {0};
+
+	d.allowed = reader_u8(r) == MONITOR_YES;
+	reader_cstring(r, d.identity, sizeof(d.identity));
+	reader_cstring(r, d.caller_peer, sizeof(d.caller_peer));
+	reader_cstring(r, d.caller_name, sizeof(d.caller_name));
+	reader_cstring(r, d.message, sizeof(d.message));
+	d.caps = reader_u32(r);
+	d.pty = reader_u8(r) == 1;
+	reader_cstring(r, d.force_command, sizeof(d.force_command));
+	d.again_at_s = (int64_t)reader_u64(r);
+	d.destination_count = reader_u32(r);
+	if (d.destination_count > POLICY_SSH_MAX_DESTINATIONS)
+		return -EBADMSG;
+	for (size_t i = 0; i < d.destination_count; i++)
+		reader_cstring(r, d.destinations[i], sizeof(d.destinations[i]));
+	if (!reader_done(r))
+		return -EBADMSG;
+	*ret_decision = d;
+	return 0;
+}
+
+static int ask_decision(struct verifier *v, struct writer *w, struct verifier_decision *ret_decision)
+{
+	uint8_t *answer = malloc(MONITOR_WIRE_MAX);
+	struct reader r;
+	int ret;
+
+	if (answer == NULL)
+		return -ENOMEM;
+	ret = ask(v, w, NULL, 0, answer, &r);
+	if (ret == 0)
+		ret = get_decision(&r, ret_decision);
+	free(answer);
+	return ret;
+}
+
+static int ask_proof(struct verifier *v, uint8_t type, const void *proof, size_t len, const char *login,
+		     const struct ip_addr *client, const char *session_hash, bool remember,
+		     int64_t now_s, struct verifier_decision *ret_decision)
+{
+	uint8_t *data = malloc(MONITOR_WIRE_MAX);
+	struct writer w;
+	int r;
+
+	if (data == NULL)
+		return -ENOMEM;
+	w = writer_init(data, MONITOR_WIRE_MAX);
+	begin(v, &w, type);
+	if (type != VERIFIER_MACHINE)
+		writer_string(&w, proof, len);
+	writer_cstring(&w, login);
+	put_addr(&w, client);
+	if (type == VERIFIER_GRANT)
+		writer_cstring(&w, session_hash);
+	if (type == VERIFIER_CERT)
+		writer_u8(&w, remember);
+	writer_u64(&w, (uint64_t)now_s);
+	r = ask_decision(v, &w, ret_decision);
+	free(data);
+	return r;
+}
+
+int verifier_cert(struct verifier *v, const uint8_t *blob, size_t len, const char *login,
+		  const struct ip_addr *client, int64_t now_s, bool remember,
+		  struct verifier_decision *ret_decision)
+{
+	return ask_proof(v, VERIFIER_CERT, blob, len, login, client, "", remember, now_s, ret_decision);
+}
+
+int verifier_grant(struct verifier *v, const char *text, size_t len, const char *login,
+		   const char *session_hash, const struct ip_addr *client, int64_t now_s,
+		   struct verifier_decision *ret_decision)
+{
+	return ask_proof(v, VERIFIER_GRANT, text, len, login, client, session_hash, true, now_s,
+			 ret_decision);
+}
+
+int verifier_machine(struct verifier *v, const char *login, const struct ip_addr *client,
+		     int64_t now_s, struct verifier_decision *ret_decision)
+{
+	return ask_proof(v, VERIFIER_MACHINE, NULL, 0, login, client, "", true, now_s, ret_decision);
+}
+
+int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *ret_decision)
+{
+	uint8_t data[32];
+	struct writer w = writer_init(data, sizeof(data));
+
+	begin(v, &w, VERIFIER_AGAIN);
+	writer_u64(&w, (uint64_t)now_s);
+	return ask_decision(v, &w, ret_decision);
+}
