@@ -245,6 +245,23 @@ static void scope_by_interface_name(void **state)
 	assert_string_equal(endpoint_format(&ep, text), want);
 }
 
+static void endpoints_differ_in_every_part(void **state)
+{
+	static const char *const table[] = {"1.2.3.4:5",   "1.2.3.4:6",	    "1.2.3.5:5",
+					    "[fe80::1]:5", "[fe80::1%3]:5", "[fe80::1%4]:5",
+					    "[fe80::2]:5", "[fe80::1]:6"};
+	const size_t count = sizeof(table) / sizeof(table[0]);
+	struct endpoint a, b;
+
+	(void)state;
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < count; j++) {
+			assert_int_equal(endpoint_parse(table[i], &a), 0);
+			assert_int_equal(endpoint_parse(table[j], &b), 0);
+			assert_int_equal(endpoint_equal(&a, &b), i == j);
+		}
+}
+
 static void none_is_none(void **state)
 {
 	struct endpoint none, some;
@@ -299,6 +316,7 @@ int main(void)
 		cmocka_unit_test(families_never_mix),
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(scope_by_interface_name),
+		cmocka_unit_test(endpoints_differ_in_every_part),
 		cmocka_unit_test(none_is_none),
 		cmocka_unit_test(sockaddrs_are_checked_and_folded),
 	};

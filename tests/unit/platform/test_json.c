@@ -70,6 +70,11 @@ static void load_is_bounded(void **state)
 	memset(deep + 65, ']', 65);
 	assert_null(json_load_strict(deep, 130, sizeof(deep), &err));
 	assert_int_equal(err.code, -EMSGSIZE);
+	/* Strings end, so that what follows them counts. */
+	memset(deep, '[', sizeof(deep));
+	memcpy(deep, "[\"x\",", 5);
+	assert_null(json_load_strict(deep, 5 + 64, sizeof(deep), &err));
+	assert_int_equal(err.code, -EMSGSIZE);
 	/* Brackets inside strings don't count, escaped quotes don't end strings. */
 	memset(deep, '[', sizeof(deep));
 	memcpy(deep, "[\"\\\"", 4);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +184,10 @@ static void accounts(void **state)
 
 static int drop_child(void)
 {
+	const gid_t groups[] = {4, 24};
+
+	if (setgroups(2, groups) != 0)
+		return 9;
 	if (user_drop_privileges(12345, 54321) != 0)
 		return 1;
 	if (getuid() != 12345 || geteuid() != 12345 || getgid() != 54321 || getegid() != 54321)
