@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The HTTP server of warren-control on libwebsockets and libuv: routes to handlers, whole requests in,
- * whole or streamed answers out, answers may come later. All on the loop's thread.
+ * The HTTP server of warren-control, HTTP/1.1 on libuv with TLS by OpenSSL: routes to handlers, whole
+ * requests in, whole or streamed answers out, answers may come later. All on the loop's thread.
  */
 #ifndef WARREN_CONTROL_SERVER_H
 #define WARREN_CONTROL_SERVER_H
@@ -27,7 +27,7 @@ struct server_config {
 	const char *listen;      /* "0.0.0.0:8443", "[::]:8443" */
 	const char *tls_cert_pem, *tls_key_file; /* file paths */
 	const char *admin_socket;
-	size_t max_body;         /* 0: 1 MiB */
+	size_t max_body;         /* 0: 1 MiB; on the admin socket 8 MiB */
 	unsigned max_connections; /* 0: 10,000 */
 };
 
@@ -40,7 +40,10 @@ int server_new(const struct server_config *config, struct server **ret_server, s
  * of 1 << enum server_origin. Routes nobody added answer 404, another method 405. */
 int server_route(struct server *s, unsigned origins, const char *method, const char *path,
 		 server_handler *handler, void *ctx) WARREN_MUST_USE;
+/* server_new has bound the listeners (so privileges may be dropped after it); this accepts. */
 int server_start(struct server *s, struct error *err) WARREN_MUST_USE;
+/* The port that was bound (for listen "…:0"). */
+uint16_t server_port(const struct server *s);
 /* Closes listeners and connections; free after the loop has run out. */
 void server_stop(struct server *s);
 void server_free(struct server *s);
@@ -58,11 +61,14 @@ int server_form_value(const char *form, const char *name, char *out, size_t cap)
 /* Value of a cookie. */
 int server_request_cookie(const struct server_request *r, const char *name, char *out, size_t cap)
 	WARREN_MUST_USE;
-/* Told once when the client goes away before the answer was complete; the request is invalid after. */
+/* Told once when the client goes away before the answer was complete; the request is invalid after.
+ * Without it the request stays valid until it is answered (into the void). */
 void server_request_on_close(struct server_request *r, void (*fn)(void *ctx), void *ctx);
 
 /* Answers; headers: "Name: value" lines, NULL-terminated (NULL: none). Copies all. The server adds
- * Content-Length, Cache-Control: no-store unless given, and the security headers of pages. */
+ * Content-Length, Cache-Control: no-store unless given, and the security headers of pages
+ * (Content-Security-Policy unless given: a form that ends in a redirect to another origin needs its
+ * own form-action). */
 void server_reply(struct server_request *r, int status, const char *content_type,
 		  const char *const *headers, const void *body, size_t len);
 void server_reply_json(struct server_request *r, int status, const void *json_body);  /* json_t *, borrowed */
@@ -76,6 +82,8 @@ void server_redirect(struct server_request *r, const char *location, const char 
 int server_stream_begin(struct server_request *r, const char *content_type) WARREN_MUST_USE;
 int server_stream_write(struct server_request *r, const void *data, size_t len) WARREN_MUST_USE;
 size_t server_stream_queued(const struct server_request *r);
+/* Told each time everything queued has left the process (a slow reader caught up). */
+void server_stream_on_drain(struct server_request *r, void (*fn)(void *ctx), void *ctx);
 void server_stream_end(struct server_request *r);
 
 #endif
