@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Open addressing with linear probing and backward-shift deletion. Indices are uniformly random and
+ * chosen by us, so they are their own hash.
+ */
+#include "tunnel/index.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define INITIAL_SLOTS 64
+
+int index_init(struct index_table *t, const struct random_source *random)
+{
+	t->slots = calloc(INITIAL_SLOTS, sizeof(*t->slots));
+	if (!t->slots)
+		return -ENOMEM;
+	t->random = random;
+	t->mask = INITIAL_SLOTS - 1;
+	t->used = 0;
+	return 0;
+}
+
+void index_done(struct index_table *t)
+{
+	free(t->slots);
+	t->slots = NULL;
+	t->used = 0;
+}
+
+static void insert(struct index_entry *slots, size_t mask, const struct index_entry *entry)
+{
+	size_t i = entry->index & mask;
+
+	while (slots[i].index)
+		i = (i + 1) & mask;
+	slots[i] = *entry;
+}
+
+static int grow(struct index_table *t)
+{
+	size_t slots = (t->mask + 1) * 2;
+	struct index_entry *bigger = calloc(slots, sizeof(*bigger));
+
+	if (!bigger)
+		return -ENOMEM;
+	for (size_t i = 0; i <= t->mask; i++)
+		if (t->slots[i].index)
+			insert(bigger, slots - 1, &t->slots[i]);
+	free(t->slots);
+	t->slots = bigger;
+	t->mask = slots - 1;
+	return 0;
+}
+
+struct index_entry *index_find(const struct index_table *t, uint32_t index)
+{
+	size_t i = index & t->mask;
+
+	if (!index)
+		return NULL;
+	while (t->slots[i].index) {
+		if (t->slots[i].index == index)
+			return &t->slots[i];
+		i = (i + 1) & t->mask;
+	}
+	return NULL;
+}
+
+int index_add(struct index_table *t, struct peer *peer, uint32_t *ret_index)
+{
+	struct index_entry entry = {.peer = peer};
+
+	if (t->used * 2 > t->mask) {
+		int r = grow(t);
+
+		if (r < 0)
+			return r;
+	}
+	do {
+		random_bytes(t->random, &entry.index, sizeof(entry.index));
+	} while (!entry.index || index_find(t, entry.index));
+	insert(t->slots, t->mask, &entry);
+	t->used++;
+	*ret_index = entry.index;
+	return 0;
+}
+
+void index_remove(struct index_table *t, uint32_t index)
+{
+	struct index_entry *entry = index_find(t, index);
+	size_t hole;
+	size_t i;
+
+	if (!entry)
+		return;
+	hole = (size_t)(entry - t->slots);
+	for (i = (hole + 1) & t->mask; t->slots[i].index; i = (i + 1) & t->mask) {
+		size_t home = t->slots[i].index & t->mask;
+
+		/* May the entry at i move back to the hole without passing its home? */
+		if (((i - home) & t->mask) >= ((i - hole) & t->mask)) {
+			t->slots[hole] = t->slots[i];
+			hole = i;
+		}
+	}
+	t->slots[hole] = (struct index_entry){0};
+	t->used--;
+}
