@@ -45,6 +45,10 @@ struct superpacket {
 	enum tunnel_port port; /* TX: where it was read from. RX: where the hook sends it */
 	uint16_t rewrite_port; /* set by the hook, host order, 0: none. TX: new TCP source port;
 				* RX: new TCP destination port. The tunnel fixes the checksum. */
+	bool csum_valid;    /* the transport checksum was verified (single RX packets) */
+	uint32_t head_len;  /* RX: bytes that lie at data (headers and the first segment's payload);
+			     * the rest is gathered when it is written. 0 (TX): all len bytes do.
+			     * Hooks that read beyond the headers stop here. */
 	bool drop;          /* set by the hook; dropped until the hook clears it when a hook is set */
 };
 
@@ -113,6 +117,10 @@ void tunnel_set_bind_hook(struct tunnel *t, int (*bind)(void *ctx, uint16_t port
  * never blocks; -errno. */
 int tunnel_send_foreign(struct tunnel *t, const struct endpoint *to, const void *data, size_t len)
 	WARREN_MUST_USE;
+/* Inner MTU of a TUN, so that padding never makes datagrams larger than the path allows (0: 1420). */
+void tunnel_set_mtu(struct tunnel *t, enum tunnel_port port, uint16_t mtu);
+/* Addresses or routes of this machine changed: local addresses learned from packets are forgotten. */
+void tunnel_forget_sources(struct tunnel *t);
 /* The device up (handshakes, keepalives, traffic) or down. */
 void tunnel_set_up(struct tunnel *t, bool up);
 

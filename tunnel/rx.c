@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From datagrams to inner packets: opened in place in the receive buffer, replay window, coalesced,
+ * allowed IPs and filter once per super-packet, then up to a TUN.
+ */
+#include <string.h>
+
+#include "tunnel/bytes.h"
+#include "tunnel/device.h"
+#include "tunnel/ip.h"
+#include "tunnel/segment.h"
+#include "tunnel/timers.h"
+
+void rx_endpoint(struct peer *p, const struct endpoint *from, const struct udp_source *source,
+		 uint64_t now_ns)
+{
+	if (endpoint_equal(&p->endpoint, from)) {
+		p->source = *source;
+		return;
+	}
+	/* Without roaming the caller owns endpoints, but no endpoint at all helps nobody. */
+	if (p->device->roaming || !endpoint_is_set(&p->endpoint)) {
+		p->endpoint = *from;
+		p->source = *source;
+	}
+	peer_event(p, TUNNEL_EVENT_ROAMED, from, now_ns);
+}
+
+static bool source_allowed(struct tunnel *t, const struct peer *p, const struct superpacket *sp)
+{
+	struct ip_view ip;
+
+	if (!ip_parse_gso(sp->data, sp->head_len, &ip))
+		return false;
+	return (ip.version == 4 ? allowedips_find4(&t->allowed, sp->data + ip.src)
+				: allowedips_find6(&t->allowed, sp->data + ip.src)) == p;
+}
+
+static void deliver(struct tunnel *t, size_t i)
+{
+	struct superpacket *sp = &t->rx->superpackets[i];
+	uint8_t vnet[SEGMENT_VNET_BYTES];
+	struct iovec iov[COALESCE_MAX_COUNT + 1];
+	int count;
+
+	if (sp->drop) {
+		t->drops[DROP_RX_FILTER]++;
+		return;
+	}
+	if (sp->rewrite_port && !segment_rewrite_port(sp, TUNNEL_RX)) {
+		t->drops[DROP_RX_REDIRECT]++;
+		return;
+	}
+	segment_to_vnet(sp, vnet);
+	iov[0] = (struct iovec){.iov_base = vnet, .iov_len = sizeof(vnet)};
+	count = 1 + coalesce_gather(t->rx, i, iov + 1);
+	if (t->io.deliver(t->io.deliver_ctx, sp->port, sp, iov, count))
+		t->stats[STAT_RX_WRITES]++;
+	else
+		t->drops[DROP_RX_TUN_WRITE]++;
+}
+
+/* The batch of one peer goes up. */
+static void flush_batch(struct tunnel *t, uint64_t now_ns)
+{
+	struct coalesce *c = t->rx;
+	struct peer *p = t->rx_peer;
+	size_t kept = 0;
+
+	if (!c->packet_count)
+		return;
+	coalesce_finish(c);
+	for (size_t i = 0; i < c->group_count; i++) {
+		if (!p || !source_allowed(t, p, &c->superpackets[i])) {
+			t->drops[DROP_RX_NOT_ALLOWED]++;
+			continue;
+		}
+		c->superpackets[kept] = c->superpackets[i];
+		c->superpackets[kept].drop = t->hooks.filter != NULL;
+		c->groups[kept] = c->groups[i];
+		kept++;
+	}
+	if (kept && t->hooks.filter)
+		t->hooks.filter(t->hooks.ctx, TUNNEL_RX, p->handshake.remote_static,
+				c->superpackets, kept, now_ns);
+	for (size_t i = 0; i < kept; i++)
+		deliver(t, i);
+	coalesce_reset(c, t->tun_tso, t->tun_uso);
+}
+
+static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len, uint64_t now_ns)
+{
+	struct ip_view ip;
+
+	if (!ip_parse(data, len, &ip)) {
+		t->drops[DROP_RX_BAD_INNER]++;
+		return;
+	}
+	if (t->rx_peer != p) {
+		flush_batch(t, now_ns);
+		t->rx_peer = p;
+	}
+	t->stats[STAT_RX_PACKETS]++;
+	/* ip.total: what is behind it is padding. */
+	if (!coalesce_add(t->rx, data, ip.total)) {
+		flush_batch(t, now_ns);
+		if (!coalesce_add(t->rx, data, ip.total))
+			t->drops[DROP_RX_BAD_INNER]++;
+	}
+}
+
+static void receive_data(struct tunnel *t, uint8_t *data, size_t len, const struct endpoint *from,
+			 const struct udp_source *source, uint64_t now_ns)
+{
+	struct index_entry *entry;
+	struct keypair *kp;
+	struct peer *p;
+	uint64_t counter;
+
+	if (len < WIRE_DATA_OVERHEAD) {
+		t->drops[DROP_RX_SHORT]++;
+		return;
+	}
+	entry = index_find(&t->index, bytes_get_le32(data + offsetof(struct wire_data, receiver)));
+	if (!entry || !entry->keypair) {
+		t->drops[DROP_RX_UNKNOWN_INDEX]++;
+		return;
+	}
+	kp = entry->keypair;
+	p = entry->peer;
+	counter = bytes_get_le64(data + offsetof(struct wire_data, counter));
+	if (!p->running || !peer_can_receive(kp, now_ns) || counter >= REJECT_AFTER_MESSAGES) {
+		t->drops[DROP_RX_EXPIRED_SESSION]++;
+		return;
+	}
+	data += sizeof(struct wire_data);
+	if (!aead_open(&kp->open, counter, data, len - sizeof(struct wire_data))) {
+		t->drops[DROP_RX_BAD_PACKET]++;
+		return;
+	}
+	if (!replay_accept(&kp->replay, counter)) {
+		t->drops[DROP_RX_REPLAY]++;
+		return;
+	}
+	p->rx_bytes += len;
+	rx_endpoint(p, from, source, now_ns);
+	timers_any_authenticated_received(p);
+	timers_any_authenticated_traversal(p, now_ns);
+	if (peer_confirm(p, kp)) {
+		timers_handshake_complete(p, now_ns);
+		if (p->staged.first)
+			tx_staged(p, now_ns);
+	}
+	handshake_keep_fresh_receiving(p, now_ns);
+	len -= WIRE_DATA_OVERHEAD;
+	if (!len) /* keepalive */
+		return;
+	timers_data_received(p, now_ns);
+	enqueue(t, p, data, (uint32_t)len, now_ns);
+}
+
+static void receive_one(struct tunnel *t, uint8_t *data, size_t len, const struct endpoint *from,
+			const struct udp_source *source, uint64_t now_ns)
+{
+	t->stats[STAT_RX_DATAGRAMS]++;
+	t->stats[STAT_RX_BYTES] += len;
+	if (len < 4 || data[0] < WIRE_INITIATION || data[0] > WIRE_DATA || data[1] || data[2] ||
+	    data[3]) {
+		if (t->hooks.foreign && len)
+			t->hooks.foreign(t->hooks.ctx, from, data, len);
+		else
+			t->drops[DROP_RX_FOREIGN]++;
+		return;
+	}
+	if (!t->up)
+		return;
+	if (data[0] == WIRE_DATA)
+		receive_data(t, data, len, from, source, now_ns);
+	else
+		handshake_receive(t, data, len, from, source, now_ns);
+}
+
+void rx_train(struct tunnel *t, uint8_t *data, size_t len, size_t seg_size,
+	      const struct endpoint *from, const struct udp_source *source, uint64_t now_ns)
+{
+	size_t at = 0;
+
+	if (!seg_size)
+		seg_size = len;
+	while (at < len) {
+		size_t n = len - at < seg_size ? len - at : seg_size;
+
+		receive_one(t, data + at, n, from, source, now_ns);
+		at += n;
+	}
+}
+
+void rx_flush(struct tunnel *t, uint64_t now_ns)
+{
+	flush_batch(t, now_ns);
+	t->rx_peer = NULL;
+	tx_flush(t);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From inner super-packets to datagrams: cryptokey routing, filter, segmentation and sealing into one
+ * slab, where datagrams of one peer lie behind each other so that one send carries them all.
+ */
+#include <string.h>
+
+#include "tunnel/bytes.h"
+#include "tunnel/device.h"
+#include "tunnel/ip.h"
+#include "tunnel/segment.h"
+#include "tunnel/timers.h"
+
+void tx_flush(struct tunnel *t)
+{
+	struct device_tx *tx = &t->tx;
+
+	tx->blocked = false;
+	if (tx->train_first < tx->train_count) {
+		tx->train_first += t->io.send(t->io.send_ctx, tx->trains + tx->train_first,
+					      tx->train_count - tx->train_first);
+		tx->blocked = tx->train_first < tx->train_count;
+	}
+	if (!tx->blocked)
+		tx->train_first = tx->train_count = tx->slab_used = 0;
+}
+
+void tx_forget_peer(struct tunnel *t, const struct peer *p)
+{
+	for (size_t i = t->tx.train_first; i < t->tx.train_count; i++)
+		if (t->tx.trains[i].peer == p)
+			t->tx.trains[i].peer = NULL;
+	if (t->rx_peer == p)
+		t->rx_peer = NULL;
+}
+
+void tx_message_to(struct tunnel *t, const struct endpoint *to, const struct udp_source *source,
+		   const void *msg, size_t len)
+{
+	uint8_t data[sizeof(struct wire_initiation)];
+	struct train train = {.data = data,
+			      .len = (uint32_t)len,
+			      .seg_size = (uint32_t)len,
+			      .to = *to,
+			      .source = *source};
+
+	if (len > sizeof(data))
+		return;
+	memcpy(data, msg, len);
+	if (t->io.send(t->io.send_ctx, &train, 1) != 1)
+		t->drops[DROP_TX_SOCKET]++;
+}
+
+void tx_message(struct peer *p, const void *msg, size_t len)
+{
+	if (!endpoint_is_set(&p->endpoint)) {
+		p->device->drops[DROP_TX_NO_ENDPOINT]++;
+		return;
+	}
+	p->tx_bytes += len;
+	tx_message_to(p->device, &p->endpoint, &p->source, msg, len);
+}
+
+static bool train_takes(const struct train *train, const struct peer *p, const uint8_t *data,
+			uint32_t len)
+{
+	return train->peer == p && train->data + train->len == data && len <= train->seg_size &&
+	       train->len % train->seg_size == 0 && train->len + len <= DEVICE_TRAIN_BYTES &&
+	       train->len / train->seg_size < DEVICE_TRAIN_COUNT &&
+	       memcmp(&train->to, &p->endpoint, sizeof(train->to)) == 0;
+}
+
+static void train_add(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len)
+{
+	struct device_tx *tx = &t->tx;
+
+	t->tx.slab_used += len;
+	p->tx_bytes += len;
+	t->stats[STAT_TX_BYTES] += len;
+	t->stats[STAT_TX_PACKETS]++;
+	if (tx->train_count > tx->train_first &&
+	    train_takes(&tx->trains[tx->train_count - 1], p, data, len)) {
+		tx->trains[tx->train_count - 1].len += len;
+		return;
+	}
+	tx->trains[tx->train_count++] = (struct train){.data = data,
+						       .len = len,
+						       .seg_size = len,
+						       .to = p->endpoint,
+						       .source = p->source,
+						       .peer = p};
+}
+
+/* Room for one datagram, sending what waits when there is none; NULL: the socket is full. */
+static uint8_t *slab_room(struct tunnel *t, uint32_t len)
+{
+	struct device_tx *tx = &t->tx;
+
+	if (tx->slab_used + len > DEVICE_SLAB_BYTES || tx->train_count == DEVICE_TRAINS) {
+		tx_flush(t);
+		if (tx->slab_used + len > DEVICE_SLAB_BYTES || tx->train_count == DEVICE_TRAINS)
+			return NULL;
+	}
+	return tx->slab + tx->slab_used;
+}
+
+/* To a multiple of 16, but never beyond the MTU: the path is sized for that (paper 5.4.6). */
+static uint32_t padded_len(const struct tunnel *t, uint32_t len)
+{
+	uint32_t mtu = t->mtu[TUNNEL_PORT_MAIN] ? t->mtu[TUNNEL_PORT_MAIN] : DEVICE_DEFAULT_MTU;
+	uint32_t padded = (len + 15) & ~15u;
+
+	if (padded <= mtu)
+		return padded;
+	return len < mtu ? mtu : len;
+}
+
+/* len bytes of plaintext are in place behind the header's room at data. */
+static void seal(struct keypair *kp, uint8_t *data, uint32_t len)
+{
+	struct wire_data header;
+	uint64_t counter = kp->send_counter++;
+
+	bytes_put_le32(header.type, WIRE_DATA);
+	bytes_put_le32(header.receiver, kp->remote_index);
+	bytes_put_le64(header.counter, counter);
+	memcpy(data, &header, sizeof(header));
+	aead_seal(&kp->seal, counter, data + sizeof(header), len);
+}
+
+static void seal_packet(struct peer *p, struct keypair *kp, const struct superpacket *sp,
+			uint64_t now_ns)
+{
+	struct tunnel *t = p->device;
+	struct segment_plan plan;
+
+	if (!segment_plan(sp, &plan)) {
+		t->drops[DROP_TX_BAD_INNER]++;
+		return;
+	}
+	for (uint16_t i = 0; i < sp->count; i++) {
+		uint32_t len = segment_len(sp, &plan, i);
+		uint32_t padded = padded_len(t, len);
+		uint8_t *data = slab_room(t, (uint32_t)WIRE_DATA_OVERHEAD + padded);
+		uint8_t *plain;
+
+		if (!data || kp->send_counter >= REJECT_AFTER_MESSAGES) {
+			t->drops[DROP_TX_SOCKET]++;
+			break;
+		}
+		plain = data + sizeof(struct wire_data);
+		segment_write(sp, &plan, i, plain);
+		memset(plain + len, 0, padded - len);
+		seal(kp, data, padded);
+		train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD + padded);
+	}
+	timers_any_authenticated_traversal(p, now_ns);
+	timers_any_authenticated_sent(p);
+	timers_data_sent(p, now_ns);
+}
+
+/* Seals under the current session, or lets the packet wait for one. */
+static void send_or_stage(struct peer *p, const struct superpacket *sp, uint64_t now_ns)
+{
+	struct tunnel *t = p->device;
+	struct keypair *kp = endpoint_is_set(&p->endpoint) ? peer_sendable(p, now_ns) : NULL;
+	size_t dropped;
+
+	if (kp) {
+		seal_packet(p, kp, sp, now_ns);
+		return;
+	}
+	if (!staging_push(&t->staging, &p->staged, sp, &dropped))
+		dropped++;
+	t->drops[DROP_TX_STAGE_FULL] += dropped;
+	handshake_initiate(p, false, now_ns);
+}
+
+void tx_staged(struct peer *p, uint64_t now_ns)
+{
+	struct tunnel *t = p->device;
+	struct superpacket sp;
+
+	while (p->staged.first) {
+		struct keypair *kp =
+			endpoint_is_set(&p->endpoint) ? peer_sendable(p, now_ns) : NULL;
+
+		if (!kp) {
+			handshake_initiate(p, false, now_ns);
+			return;
+		}
+		if (staging_pop(&t->staging, &p->staged, t->tx.arena, &sp))
+			seal_packet(p, kp, &sp, now_ns);
+	}
+	handshake_keep_fresh_sending(p, now_ns);
+	tx_flush(t);
+}
+
+void tx_keepalive(struct peer *p, uint64_t now_ns)
+{
+	struct tunnel *t = p->device;
+	struct keypair *kp = endpoint_is_set(&p->endpoint) ? peer_sendable(p, now_ns) : NULL;
+	uint8_t *data;
+
+	if (!p->running)
+		return;
+	if (p->staged.first) {
+		tx_staged(p, now_ns);
+		return;
+	}
+	if (!kp) {
+		handshake_initiate(p, false, now_ns);
+		return;
+	}
+	data = slab_room(t, (uint32_t)WIRE_DATA_OVERHEAD);
+	if (!data) {
+		t->drops[DROP_TX_SOCKET]++;
+		return;
+	}
+	seal(kp, data, 0);
+	train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD);
+	timers_any_authenticated_traversal(p, now_ns);
+	timers_any_authenticated_sent(p);
+	handshake_keep_fresh_sending(p, now_ns);
+	tx_flush(t);
+}
+
+static struct peer *route(struct tunnel *t, const struct superpacket *sp)
+{
+	struct ip_view ip;
+	struct peer *p;
+	bool ok = sp->gso_type ? ip_parse_gso(sp->data, sp->len, &ip)
+			       : ip_parse(sp->data, sp->len, &ip);
+
+	if (!ok) {
+		t->drops[DROP_TX_BAD_INNER]++;
+		return NULL;
+	}
+	p = ip.version == 4 ? allowedips_find4(&t->allowed, sp->data + ip.dst)
+			    : allowedips_find6(&t->allowed, sp->data + ip.dst);
+	if (!p || !p->running) {
+		t->drops[DROP_TX_NO_PEER]++;
+		return NULL;
+	}
+	return p;
+}
+
+static void send_run(struct tunnel *t, struct peer *p, struct superpacket *packets, size_t count,
+		     uint64_t now_ns)
+{
+	for (size_t i = 0; i < count; i++)
+		packets[i].drop = t->hooks.filter != NULL;
+	if (t->hooks.filter)
+		t->hooks.filter(t->hooks.ctx, TUNNEL_TX, p->handshake.remote_static, packets, count,
+				now_ns);
+	for (size_t i = 0; i < count; i++) {
+		if (packets[i].drop)
+			t->drops[DROP_TX_FILTER]++;
+		else if (packets[i].rewrite_port && !segment_rewrite_port(&packets[i], TUNNEL_TX))
+			t->drops[DROP_TX_REDIRECT]++;
+		else
+			send_or_stage(p, &packets[i], now_ns);
+	}
+	handshake_keep_fresh_sending(p, now_ns);
+}
+
+/* At most DEVICE_TX_READS packets. */
+static void send_batch(struct tunnel *t, struct superpacket *packets, size_t count, uint64_t now_ns)
+{
+	struct peer *peers[DEVICE_TX_READS];
+	size_t run;
+
+	for (size_t i = 0; i < count; i++)
+		peers[i] = route(t, &packets[i]);
+	for (size_t i = 0; i < count; i += run) {
+		run = 1;
+		while (i + run < count && peers[i + run] == peers[i])
+			run++;
+		if (peers[i])
+			send_run(t, peers[i], packets + i, run, now_ns);
+	}
+}
+
+void tx_packets(struct tunnel *t, struct superpacket *packets, size_t count, uint64_t now_ns)
+{
+	t->stats[STAT_TX_READS] += count;
+	for (size_t i = 0; t->up && i < count; i += DEVICE_TX_READS)
+		send_batch(t, packets + i, count - i < DEVICE_TX_READS ? count - i : DEVICE_TX_READS,
+			   now_ns);
+	tx_flush(t);
+}
