@@ -22,33 +22,37 @@ static const struct {
 
 #define NEAR_MAX 40
 
-/* Levenshtein distance of short words, without regard to case; a big number for long ones. */
+/* Edits (insert, delete, replace, swap neighbours) between short words, without regard to case; a
+ * big number for long ones. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned row[NEAR_MAX + 1];
+	unsigned rows[3][NEAR_MAX + 1];
 	size_t len_a = strlen(a), len_b = strlen(b);
 
 	if (len_a > NEAR_MAX || len_b > NEAR_MAX)
 		return 1000;
 	for (unsigned j = 0; j <= len_b; j++)
-		row[j] = j;
+		rows[0][j] = j;
 	for (size_t i = 1; i <= len_a; i++) {
-		unsigned diagonal = row[0];
+		unsigned *row = rows[i % 3];
+		const unsigned *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
 
 		row[0] = (unsigned)i;
 		for (size_t j = 1; j <= len_b; j++) {
-			bool same = (a[i - 1] | 0x20) == (b[j - 1] | 0x20);
-			unsigned best = diagonal + (same ? 0 : 1);
+			int x = a[i - 1] | 0x20, y = b[j - 1] | 0x20;
+			unsigned best = above[j - 1] + (x != y);
 
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
+			if (above[j] + 1 < best)
+				best = above[j] + 1;
 			if (row[j - 1] + 1 < best)
 				best = row[j - 1] + 1;
+			if (i > 1 && j > 1 && x == (b[j - 2] | 0x20) && (a[i - 2] | 0x20) == y &&
+			    above2[j - 2] + 1 < best)
+				best = above2[j - 2] + 1;
 			row[j] = best;
 		}
 	}
-	return row[len_b];
+	return rows[len_a % 3][len_b];
 }
 
 const char *model_near(const char *text, const char *const *candidates, size_t count)
