@@ -314,7 +314,7 @@ static int apply(struct daemon_options *o, int id, const char *value, struct err
 	}
 }
 
-/* One run over argv: *ret_config is the last --config; o NULL: look for that only. */
+/* One run over argv: *ret_config is the last --config. */
 static int scan(int argc, char *const *argv, struct daemon_options *o, const char **ret_config,
 		struct error *err)
 {
@@ -345,7 +345,7 @@ static int scan(int argc, char *const *argv, struct daemon_options *o, const cha
 			return error_set(err, -EINVAL, "there is no option %.60s", given);
 		if (id == OPTION_CONFIG)
 			*ret_config = optarg;
-		rc = o ? apply(o, id, optarg, err) : 0;
+		rc = apply(o, id, optarg, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -358,12 +358,14 @@ int options_parse(int argc, char *const *argv, struct daemon_options *ret_option
 		  struct error *err)
 {
 	const char *config = NULL;
-	struct daemon_options o;
+	struct daemon_options o, first;
 	int rc;
 
 	options_defaults(&o);
-	rc = scan(argc, argv, NULL, &config, err);
-	if (rc == 0)
+	first = o;
+	rc = scan(argc, argv, &first, &config, err);
+	/* The roles are started by a broker that has read the file, perhaps long ago. */
+	if (rc == 0 && first.role[0] == '\0' && !first.help && !first.version)
 		rc = load_config(config ? config : OPTIONS_DEFAULT_CONFIG, !config, &o, err);
 	if (rc == 0)
 		rc = scan(argc, argv, &o, &config, err);

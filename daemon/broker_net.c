@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * CONFIGURE and TEARDOWN: our TUN, its addresses and routes inside the allowed overlay prefixes, the
+ * UDP sockets. The broker keeps a descriptor of each, so that a new engine can be handed the same.
+ */
+#include "daemon/broker_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "platform/file.h"
+#include "platform/log.h"
+#include "platform/netlink.h"
+#include "platform/unixsock.h"
+
+enum { PORT_TRIES = 100, UDP_BUFFER_BYTES = 8 << 20, MIN_MTU = 576, MAX_MTU = 9000 };
+
+void broker_net_init(struct broker_net *n)
+{
+	*n = (struct broker_net){.tun = -1,
+				 .udp4 = -1,
+				 .udp6 = -1,
+				 .monitor = -1,
+				 .ssh_ns = -1,
+				 .ssh_tun = -1,
+				 .listen4 = -1,
+				 .listen6 = -1};
+}
+
+bool broker_net_interface_exists(const struct broker *b)
+{
+	return netlink_link_index(b->net.ifname) > 0;
+}
+
+/* addr within route, route within what the machine's configuration allows. */
+static bool inside(const struct ip_prefix *addr, const struct ip_prefix *route,
+		   const struct ip_prefix *allowed)
+{
+	if (addr->addr.family == 0)
+		return route->addr.family == 0;
+	return addr->addr.family == allowed->addr.family &&
+	       route->addr.family == allowed->addr.family && route->bits >= allowed->bits &&
+	       ip_prefix_contains(allowed, &route->addr) &&
+	       ip_prefix_contains(route, &addr->addr) && addr->bits >= route->bits &&
+	       addr->bits <= (addr->addr.family == 4 ? 32 : 128) &&
+	       route->bits <= (route->addr.family == 4 ? 32 : 128);
+}
+
+static int check(const struct broker *b, const struct broker_config *c, struct error *err)
+{
+	char text[IP_PREFIX_STRLEN], allowed[IP_PREFIX_STRLEN];
+
+	if (!inside(&c->addr4, &c->route4, &b->options->prefix4))
+		return error_set(err, -EPERM,
+				 "the network uses %s, which is not inside %s: set overlay_prefix4 in "
+				 "/etc/warren/warren.json if that is wanted",
+				 ip_prefix_format(&c->route4, text),
+				 ip_prefix_format(&b->options->prefix4, allowed));
+	if (!inside(&c->addr6, &c->route6, &b->options->prefix6))
+		return error_set(err, -EPERM,
+				 "the network uses %s, which is not inside %s: set overlay_prefix6 in "
+				 "/etc/warren/warren.json if that is wanted",
+				 ip_prefix_format(&c->route6, text),
+				 ip_prefix_format(&b->options->prefix6, allowed));
+	if (c->addr4.addr.family == 0 && c->addr6.addr.family == 0)
+		return error_set(err, -EINVAL, "the network gave this machine no address");
+	if (c->mtu < MIN_MTU || c->mtu > MAX_MTU)
+		return error_set(err, -EINVAL, "the MTU %u is not within %d to %d", c->mtu, MIN_MTU,
+				 MAX_MTU);
+	return 0;
+}
+
+static int open_udp(int family, uint16_t port, int *ret_fd)
+{
+	const int on = 1, bytes = UDP_BUFFER_BYTES;
+	struct endpoint any = {0};
+	int fd, rc = 0;
+
+	fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	any.sa.sa_family = (sa_family_t)family;
+	if (family == AF_INET6)
+		any.in6.sin6_port = htons(port);
+	else
+		any.in.sin_port = htons(port);
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		rc = -errno;
+	/* Larger buffers are a gain, not a need. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	if (rc == 0 && bind(fd, &any.sa, endpoint_len(&any)) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		file_close(&fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Both families on one port; a machine without IPv6 has IPv4 only. */
+static int open_sockets(struct broker_net *n, uint16_t wanted, struct error *err)
+{
+	for (unsigned i = 0; i < PORT_TRIES; i++) {
+		uint16_t port = (uint16_t)(wanted + i < 65536 ? wanted + i : 1024 + i);
+		int rc = open_udp(AF_INET, port, &n->udp4);
+
+		if (rc == 0) {
+			rc = open_udp(AF_INET6, port, &n->udp6);
+			if (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL)
+				rc = 0;
+		}
+		if (rc == 0) {
+			n->port = port;
+			return 0;
+		}
+		file_close(&n->udp4);
+		if (rc != -EADDRINUSE && rc != -EACCES)
+			return error_set(err, rc, "cannot make the tunnel's UDP socket: %s",
+					 strerror(-rc));
+	}
+	return error_set(err, -EADDRINUSE,
+			 "the UDP ports from %u on are all taken: start warrend with another "
+			 "--wireguard-port",
+			 wanted);
+}
+
+/* A machine with IPv6 switched off refuses addresses; the mesh then has IPv4. */
+static int add_address(const char *ifname, const struct ip_prefix *addr,
+		       const struct ip_prefix *route, struct error *err)
+{
+	struct error inner = {0};
+	int rc;
+
+	if (addr->addr.family == 0)
+		return 0;
+	rc = netlink_addr_add(ifname, addr, &inner);
+	if (rc == 0)
+		rc = netlink_route_add(ifname, route, &inner);
+	if (rc < 0 && addr->addr.family == 6) {
+		log_warn("no IPv6 in the mesh on this machine", "error=%s", error_text(&inner));
+		return 0;
+	}
+	return rc < 0 ? error_set(err, rc, "%s", error_text(&inner)) : 0;
+}
+
+static int make_interface(struct broker *b, const struct broker_config *c, struct error *err)
+{
+	struct broker_net *n = &b->net;
+	int rc;
+
+	rc = tun_open(b->options->interface, false, n->ifname, &n->tun, &n->caps, err);
+	if (rc == 0)
+		rc = netlink_link_set(n->ifname, true, c->mtu, err);
+	if (rc == 0)
+		rc = add_address(n->ifname, &c->addr4, &c->route4, err);
+	if (rc == 0)
+		rc = add_address(n->ifname, &c->addr6, &c->route6, err);
+	return rc;
+}
+
+static int attach_tun(struct broker *b, uint8_t which, int fd, const struct tun_caps *caps)
+{
+	struct writer w = broker_engine_begin(b, WIRE_ATTACH);
+
+	writer_u8(&w, which);
+	writer_u8(&w, caps->vnet_hdr);
+	writer_u8(&w, caps->tso);
+	writer_u8(&w, caps->uso);
+	return broker_engine_call(b, &w, &fd, 1);
+}
+
+static int attach_udp(struct broker *b)
+{
+	struct writer w = broker_engine_begin(b, WIRE_ATTACH);
+	const int fds[] = {b->net.udp4, b->net.udp6};
+
+	writer_u8(&w, WIRE_ATTACH_UDP);
+	writer_bytes(&w, (const uint8_t[3]){0}, 3);
+	return broker_engine_call(b, &w, fds, b->net.udp6 >= 0 ? 2 : 1);
+}
+
+static void detach(struct broker *b, uint8_t which)
+{
+	struct writer w;
+
+	if (b->engine.sock < 0)
+		return;
+	w = broker_engine_begin(b, WIRE_DETACH);
+	writer_u8(&w, which);
+	/* On failure the engine is started anew, which detaches too. */
+	if (broker_engine_call(b, &w, NULL, 0) < 0)
+		log_debug("the engine did not detach", "which=%u", which);
+}
+
+int broker_net_attach_all(struct broker *b)
+{
+	struct broker_net *n = &b->net;
+	int rc;
+
+	n->intercepting = false; /* a new engine starts without */
+	if (!n->up)
+		return 0;
+	rc = attach_tun(b, WIRE_ATTACH_TUN, n->tun, &n->caps);
+	if (rc == 0)
+		rc = attach_udp(b);
+	if (rc == 0 && n->ssh_tun >= 0)
+		rc = attach_tun(b, WIRE_ATTACH_SSH_TUN, n->ssh_tun, &n->ssh_caps);
+	if (rc == 0)
+		broker_ssh_apply(b);
+	return rc;
+}
+
+/* Somebody else changed links, addresses or routes: is ours still up? */
+static void on_netlink(struct broker *b, int fd, void *ctx)
+{
+	struct broker_net *n = &b->net;
+	bool changed = false, up = false;
+	unsigned mtu;
+
+	(void)ctx;
+	if (netlink_monitor_drain(fd, &changed) < 0) {
+		broker_loop_del(b->loop, fd);
+		file_close(&n->monitor);
+		return;
+	}
+	if (!changed || !n->up)
+		return;
+	if (netlink_link_get(n->ifname, &up, &mtu) < 0)
+		up = false;
+	if (up != n->link_up) {
+		log_warn("somebody changed our interface", "interface=%s up=%d", n->ifname, up);
+		n->link_up = up;
+		broker_main_tell_link(b, up);
+	}
+}
+
+static void watch_links(struct broker *b)
+{
+	struct broker_net *n = &b->net;
+
+	if (n->monitor >= 0 || netlink_monitor_open(&n->monitor) < 0)
+		return;
+	if (broker_loop_add(b->loop, n->monitor, on_netlink, NULL) < 0)
+		file_close(&n->monitor);
+}
+
+static bool same(const struct broker_config *a, const struct broker_config *b)
+{
+	return ip_addr_equal(&a->addr4.addr, &b->addr4.addr) && a->addr4.bits == b->addr4.bits &&
+	       ip_addr_equal(&a->addr6.addr, &b->addr6.addr) && a->addr6.bits == b->addr6.bits &&
+	       ip_prefix_equal(&a->route4, &b->route4) && ip_prefix_equal(&a->route6, &b->route6) &&
+	       a->mtu == b->mtu && a->port == b->port;
+}
+
+int broker_net_configure(struct broker *b, const struct broker_config *config, struct error *err)
+{
+	struct broker_net *n = &b->net;
+	int rc;
+
+	if (b->cannot)
+		return error_set(err, -EPERM, "%s", b->cannot);
+	rc = check(b, config, err);
+	if (rc < 0)
+		return rc;
+	if (n->up && same(&n->config, config))
+		return 0;
+	broker_net_teardown(b);
+	rc = make_interface(b, config, err);
+	if (rc == 0)
+		rc = open_sockets(n, config->port ? config->port : b->options->wireguard_port, err);
+	if (rc == 0) {
+		rc = attach_tun(b, WIRE_ATTACH_TUN, n->tun, &n->caps);
+		if (rc == 0)
+			rc = attach_udp(b);
+		if (rc < 0)
+			error_set(err, rc, "the engine did not take the interface: try again");
+	}
+	if (rc < 0) {
+		n->up = true; /* so that what is there goes */
+		broker_net_teardown(b);
+		return rc;
+	}
+	n->config = *config;
+	n->up = n->link_up = true;
+	watch_links(b);
+	broker_ssh_apply(b);
+	log_info("the interface is up", "interface=%s port=%u", n->ifname, n->port);
+	return 0;
+}
+
+void broker_net_teardown(struct broker *b)
+{
+	struct broker_net *n = &b->net;
+
+	if (!n->up)
+		return;
+	n->up = false;
+	broker_ssh_apply(b);
+	detach(b, WIRE_ATTACH_UDP);
+	detach(b, WIRE_ATTACH_TUN);
+	broker_loop_del(b->loop, n->monitor);
+	file_close(&n->monitor);
+	file_close(&n->udp4);
+	file_close(&n->udp6);
+	file_close(&n->tun); /* the last descriptor: the interface goes */
+	log_info("the interface is gone", "interface=%s", n->ifname);
+	broker_net_init(n);
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Connections to the embedded SSH server: accepted here, counted (MaxStartups, per source, waiting
+ * for a person), handed to a monitor each (ssh/PROTOCOL.md section 2). Monitors outlive main. The
+ * broker reads no byte of SSH.
+ */
+#include "daemon/broker_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "platform/log.h"
+#include "platform/secret.h"
+#include "platform/unixsock.h"
+#include "ssh/wire/ssh_wire.h"
+
+enum {
+	STARTUPS_BEGIN = 10,
+	STARTUPS_RATE = 30,
+	STARTUPS_FULL = 100,
+	MAX_PER_SOURCE = 10,
+	MAX_WAITING = 100,
+	ACCEPTS_PER_TURN = 16,
+	MESSAGES_PER_TURN = 16,
+	END_MS = 3000, /* for a monitor to end its session in good order */
+	LOGIN_GRACE_S = 120,
+	MAX_AUTH_TRIES = 6,
+	MAX_CHANNELS = 100,
+};
+
+bool broker_ssh_drops(unsigned unauthenticated, unsigned percent)
+{
+	unsigned chance;
+
+	if (unauthenticated < STARTUPS_BEGIN)
+		return false;
+	if (unauthenticated >= STARTUPS_FULL)
+		return true;
+	chance = STARTUPS_RATE + (100 - STARTUPS_RATE) * (unauthenticated - STARTUPS_BEGIN) /
+					 (STARTUPS_FULL - STARTUPS_BEGIN);
+	return percent < chance;
+}
+
+static bool executable(char *out, size_t cap, const char *folder, size_t folder_len)
+{
+	int len = snprintf(out, cap, "%.*s/warren-ssh-session", (int)folder_len, folder);
+
+	return len > 0 && (size_t)len < cap && access(out, X_OK) == 0;
+}
+
+void broker_ssh_init(struct broker *b)
+{
+	static const char *const folders[] = {"/usr/libexec/warren", "/usr/bin"};
+	struct broker_ssh *s = &b->ssh;
+	char self[sizeof(s->program)];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *slash;
+
+	s->object = s->verification.pipe = s->verification.object = -1;
+	s->verification.next_object = -1;
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (slash && executable(s->program, sizeof(s->program), self, (size_t)(slash - self)))
+		return;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (executable(s->program, sizeof(s->program), folders[i], strlen(folders[i])))
+			return;
+	s->program[0] = '\0';
+}
+
+/* Refused before SSH begins: a line that clients show (RFC 4253 section 4.2). */
+static void turn_away(int fd, const char *line)
+{
+	/* As good as it gets: the connection is closed either way. */
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("a refused client got no reason", NULL);
+	close(fd);
+}
+
+static void count(const struct broker *b, const struct ip_addr *source, unsigned *ret_startups,
+		  unsigned *ret_waiting, unsigned *ret_of_source)
+{
+	*ret_startups = *ret_waiting = *ret_of_source = 0;
+	for (const struct broker_session *s = b->ssh.sessions; s; s = s->next) {
+		if (s->state == SESSION_AUTHENTICATED)
+			continue;
+		if (s->state == SESSION_WAITING)
+			++*ret_waiting;
+		else
+			++*ret_startups;
+		if (source && ip_addr_equal(&s->source, source))
+			++*ret_of_source;
+	}
+}
+
+static const char *refusal(const struct broker *b, const struct ip_addr *source)
+{
+	unsigned startups, waiting, of_source;
+
+	if (!b->net.intercepting || b->ssh.object < 0)
+		return "The SSH server of this machine is off.\r\n";
+	count(b, source, &startups, &waiting, &of_source);
+	if (b->ssh.session_count >= BROKER_MAX_SESSIONS)
+		return "Too many SSH sessions on this machine.\r\n";
+	if (of_source >= MAX_PER_SOURCE)
+		return "Too many unfinished logins from your address: try again later.\r\n";
+	if (broker_ssh_drops(startups, randombytes_uniform(100)))
+		return "Exceeded MaxStartups\r\n";
+	return NULL;
+}
+
+static void free_session(struct broker *b, struct broker_session *s)
+{
+	for (struct broker_session **at = &b->ssh.sessions; *at; at = &(*at)->next) {
+		if (*at != s)
+			continue;
+		*at = s->next;
+		b->ssh.session_count--;
+		break;
+	}
+	broker_loop_del(b->loop, s->sock);
+	file_close(&s->sock);
+	free(s->json);
+	free(s);
+}
+
+bool broker_ssh_end(struct broker *b, uint32_t id, const char *reason)
+{
+	uint8_t packet[512];
+	struct writer w = writer_init(packet, sizeof(packet));
+
+	wire_begin(&w, SSH_WIRE_END, 0);
+	writer_cstring(&w, reason);
+	for (struct broker_session *s = b->ssh.sessions; s; s = s->next) {
+		if (s->id != id)
+			continue;
+		if (s->kill_ns == 0)
+			s->kill_ns = broker_now() + END_MS * NSEC_PER_MSEC;
+		if (s->sock < 0 || w.failed ||
+		    unixsock_send(s->sock, w.data, w.len, NULL, 0) < 0)
+			kill(s->pid, SIGTERM);
+		return true;
+	}
+	return false;
+}
+
+void broker_ssh_end_all(struct broker *b, const char *reason)
+{
+	for (struct broker_session *s = b->ssh.sessions; s; s = s->next)
+		if (s->kill_ns == 0)
+			broker_ssh_end(b, s->id, reason);
+}
+
+static void on_state(struct broker *b, struct broker_session *s, struct reader *r)
+{
+	size_t len = 0;
+	const uint8_t *text = reader_string(r, BROKER_MAX_STATE, &len);
+	char *copy;
+
+	if (!reader_done(r)) {
+		r->failed = true;
+		return;
+	}
+	copy = strndup((const char *)text, len);
+	if (!copy)
+		return;
+	free(s->json);
+	s->json = copy;
+	s->json_len = strlen(copy);
+	/* In a string value the quotes would be escaped. */
+	s->gone = strstr(copy, "\"ended\":") != NULL;
+	broker_main_tell_session(b, s);
+}
+
+static void on_waiting(struct broker *b, struct broker_session *s)
+{
+	unsigned startups, waiting, of_source;
+
+	if (s->state != SESSION_UNAUTHENTICATED)
+		return;
+	count(b, NULL, &startups, &waiting, &of_source);
+	s->state = SESSION_WAITING;
+	if (waiting >= MAX_WAITING)
+		broker_ssh_end(b, s->id, "too many logins are waiting on this machine: try again later");
+}
+
+static bool on_message(struct broker *b, struct broker_session *s, struct reader *r)
+{
+	uint8_t type = reader_u8(r);
+
+	reader_u32(r); /* id: these are events */
+	switch (type) {
+	case SSH_WIRE_STATE:
+		on_state(b, s, r);
+		break;
+	case SSH_WIRE_AUTHENTICATED:
+		if (reader_done(r))
+			s->state = SESSION_AUTHENTICATED;
+		break;
+	case SSH_WIRE_WAITING:
+		if (reader_done(r))
+			on_waiting(b, s);
+		break;
+	default:
+		r->failed = true;
+	}
+	return reader_done(r);
+}
+
+/* true: there may be more. */
+static bool receive(struct broker *b, struct broker_session *s)
+{
+	ssize_t n = unixsock_recv(s->sock, b->in, sizeof(b->in), NULL, NULL, MSG_DONTWAIT);
+	struct reader r;
+
+	if (n == -EAGAIN)
+		return false;
+	r = reader_init(b->in, n > 0 ? (size_t)n : 0);
+	if (n > 0 && on_message(b, s, &r))
+		return true;
+	if (n > 0) {
+		log_error("a message of an SSH monitor does not parse: it is ended", "session=%u",
+			  s->id);
+		kill(s->pid, SIGKILL);
+	}
+	broker_loop_del(b->loop, s->sock);
+	file_close(&s->sock);
+	if (s->kill_ns == 0) /* it has ended, or must */
+		s->kill_ns = broker_now() + END_MS * NSEC_PER_MSEC;
+	return false;
+}
+
+static void on_monitor(struct broker *b, int fd, void *ctx)
+{
+	struct broker_session *s = ctx;
+
+	(void)fd;
+	for (int i = 0; i < MESSAGES_PER_TURN && s->sock >= 0 && receive(b, s); i++)
+		;
+}
+
+static int config_memfd(const struct broker *b, const struct broker_session *s,
+			const struct endpoint *client, const struct endpoint *server, int *ret_fd)
+{
+	const struct switches *sw = &b->state.switches;
+	struct ssh_wire_config c = {
+		.session_id = s->id,
+		.min_seq = b->ssh.seq,
+		.client = *client,
+		.server = *server,
+		.allow_root = sw->enable_ssh_root,
+		.allow_sftp = sw->enable_ssh_sftp,
+		.allow_local_forward = sw->enable_ssh_local_port_forwarding,
+		.allow_remote_forward = sw->enable_ssh_remote_port_forwarding,
+		.no_auth = sw->disable_ssh_auth,
+		.through_mesh = b->net.ssh_mode == WIRE_SSH_NAMESPACE,
+		.login_grace_s = LOGIN_GRACE_S,
+		.max_auth_tries = MAX_AUTH_TRIES,
+		.max_sessions = MAX_CHANNELS,
+	};
+	uint8_t packet[1024];
+	struct writer w = writer_init(packet, sizeof(packet));
+	int rc;
+
+	memcpy(c.signing_key, b->state.pin.signing_key, sizeof(c.signing_key));
+	memcpy(c.network, b->state.pin.network, sizeof(c.network));
+	memcpy(c.peer_id, b->state.pin.peer_id, sizeof(c.peer_id));
+	memcpy(c.host_key_seed, b->hostkey.seed, sizeof(c.host_key_seed));
+	if (gethostname(c.host_name, sizeof(c.host_name) - 1) < 0)
+		c.host_name[0] = '\0';
+	ssh_wire_config_put(&w, &c);
+	rc = w.failed ? -EMSGSIZE : broker_memfd("warren-ssh-config", w.data, w.len, ret_fd);
+	secret_wipe(packet, sizeof(packet));
+	secret_wipe(&c, sizeof(c));
+	return rc;
+}
+
+static void tell_main_monitor(struct broker *b, const struct broker_session *s, int fd)
+{
+	struct writer w = writer_init(b->out, sizeof(b->out));
+
+	wire_begin(&w, WIRE_MONITOR, 0);
+	writer_u32(&w, s->id);
+	/* Without main the monitor finds its socket closed and says so to who wants to log in. */
+	(void)broker_main_send(b, &w, &fd, 1);
+}
+
+/* connection is borrowed. */
+static int start_monitor(struct broker *b, struct broker_session *s, int connection,
+			 const struct endpoint *client, const struct endpoint *server)
+{
+	static char name[] = "warren-ssh-session";
+	char *const argv[] = {name, NULL};
+	int with_broker[2] = {-1, -1}, with_main[2] = {-1, -1}, config = -1, object = -1;
+	int rc;
+
+	rc = config_memfd(b, s, client, server, &config);
+	if (rc == 0)
+		rc = broker_reopen(b->ssh.object, &object);
+	if (rc == 0)
+		rc = unixsock_pair(with_broker);
+	if (rc == 0)
+		rc = file_set_nonblock(with_broker[0], true);
+	if (rc == 0)
+		rc = unixsock_pair(with_main);
+	if (rc == 0)
+		rc = broker_loop_add(b->loop, with_broker[0], on_monitor, s);
+	if (rc == 0) {
+		const int fds[] = {connection, config, object, with_broker[1], with_main[1]};
+
+		rc = broker_spawn(b->ssh.program, argv, fds, 5, true, &s->pid);
+		if (rc < 0)
+			broker_loop_del(b->loop, with_broker[0]);
+	}
+	if (rc == 0) {
+		s->sock = with_broker[0];
+		with_broker[0] = -1;
+		tell_main_monitor(b, s, with_main[0]);
+	}
+	for (int i = 0; i < 2; i++) {
+		file_close(&with_broker[i]);
+		file_close(&with_main[i]);
+	}
+	file_close(&config);
+	file_close(&object);
+	return rc;
+}
+
+static int start_session(struct broker *b, int connection, const struct endpoint *client,
+			 const struct ip_addr *source)
+{
+	struct broker_session *s = calloc(1, sizeof(*s));
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct endpoint server;
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	if (getsockname(connection, (struct sockaddr *)&name, &len) < 0) {
+		rc = -errno;
+		free(s);
+		return rc;
+	}
+	endpoint_from_sockaddr((struct sockaddr *)&name, len, &server);
+	s->sock = -1;
+	s->source = *source;
+	s->id = ++b->ssh.next_id;
+	s->next = b->ssh.sessions;
+	b->ssh.sessions = s;
+	b->ssh.session_count++;
+	rc = start_monitor(b, s, connection, client, &server);
+	if (rc < 0)
+		free_session(b, s);
+	return rc;
+}
+
+void broker_ssh_accept(struct broker *b, int fd, void *ctx)
+{
+	(void)ctx;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage name;
+		socklen_t len = sizeof(name);
+		int connection = accept4(fd, (struct sockaddr *)&name, &len, SOCK_CLOEXEC);
+		char text[ENDPOINT_STRLEN];
+		struct endpoint client;
+		struct ip_addr source;
+		const char *no;
+		int rc;
+
+		if (connection < 0)
+			return;
+		endpoint_from_sockaddr((struct sockaddr *)&name, len, &client);
+		endpoint_ip(&client, &source);
+		no = refusal(b, &source);
+		if (no) {
+			log_info("turned an SSH connection away", "from=%s reason=%.*s",
+				 endpoint_format(&client, text), (int)strcspn(no, "\r"), no);
+			turn_away(connection, no);
+			continue;
+		}
+		rc = start_session(b, connection, &client, &source);
+		if (rc < 0) {
+			log_error("cannot serve an SSH connection", "error=%s", strerror(-rc));
+			turn_away(connection, "This machine cannot serve SSH now.\r\n");
+			continue;
+		}
+		log_info("an SSH connection came in", "session=%u from=%s", b->ssh.next_id,
+			 endpoint_format(&client, text));
+		close(connection);
+	}
+}
+
+bool broker_ssh_reaped(struct broker *b, pid_t pid, int status)
+{
+	struct broker_session *s = b->ssh.sessions;
+	char text[96];
+
+	while (s && s->pid != pid)
+		s = s->next;
+	if (!s)
+		return false;
+	while (s->sock >= 0 && receive(b, s)) /* its last words */
+		;
+	log_info("an SSH connection ended", "session=%u status=%d", s->id, status);
+	if (!s->gone && (s->json || s->told)) {
+		int len = snprintf(text, sizeof(text),
+				   "{\"id\":%u,\"ended\":true,\"reason\":\"the session's process ended\"}",
+				   s->id);
+
+		free(s->json);
+		s->json = strdup(text);
+		s->json_len = s->json ? (size_t)len : 0;
+	}
+	if (s->json)
+		broker_main_tell_session(b, s);
+	free_session(b, s);
+	return true;
+}
+
+void broker_ssh_tick(struct broker *b, uint64_t now_ns)
+{
+	for (struct broker_session *s = b->ssh.sessions; s; s = s->next) {
+		if (s->unsent)
+			broker_main_tell_session(b, s);
+		if (s->kill_ns != 0 && now_ns >= s->kill_ns) {
+			kill(s->pid, SIGKILL);
+			s->kill_ns = UINT64_MAX;
+		}
+	}
+}
+
+uint64_t broker_ssh_deadline(const struct broker *b)
+{
+	uint64_t deadline = UINT64_MAX;
+
+	for (const struct broker_session *s = b->ssh.sessions; s; s = s->next) {
+		if (s->kill_ns != 0 && s->kill_ns < deadline)
+			deadline = s->kill_ns;
+		if (s->unsent)
+			deadline = 0; /* the loop bounds how often it looks */
+	}
+	return deadline;
+}
+
+static void intercept(struct broker *b, bool on)
+{
+	struct writer w;
+
+	if (on == b->net.intercepting)
+		return;
+	if (!on)
+		b->net.intercepting = false;
+	if (b->engine.sock < 0)
+		return;
+	w = broker_engine_begin(b, WIRE_SSH);
+	writer_u8(&w, on ? b->net.ssh_mode : (uint8_t)WIRE_SSH_OFF);
+	if (broker_engine_call(b, &w, NULL, 0) == 0)
+		b->net.intercepting = on;
+	log_info(on ? "SSH from the mesh is served" : "SSH from the mesh is not served", NULL);
+}
+
+void broker_ssh_apply(struct broker *b)
+{
+	const bool listen = b->privileged && b->net.up && b->state.switches.allow_server_ssh;
+	const bool serve = listen && b->state.pin.set && b->ssh.object >= 0 && b->ssh.enabled &&
+			   b->ssh.program[0] != '\0';
+
+	if (!serve)
+		broker_ssh_end_all(b, b->net.up ? "the SSH server of this machine was switched off"
+						: "this machine left the mesh");
+	if (listen && b->net.ssh_mode == WIRE_SSH_OFF)
+		broker_ssh_net_start(b);
+	intercept(b, serve && b->net.ssh_mode != WIRE_SSH_OFF);
+	if (!listen && b->net.ssh_mode != WIRE_SSH_OFF)
+		broker_ssh_net_stop(b);
+}
