@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * POST /v1/ssh/cert (PROTOCOL.md section 6): a user certificate for one target, one login, from the
+ * addresses of the peer that asks, made by the target's own CA key after the policy agreed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/login_internal.h"
+#include "platform/encode.h"
+#include "platform/json.h"
+#include "platform/secret.h"
+
+#define BACKDATED_S   60
+#define MAX_TTL_S     86400
+#define DEFAULT_TTL_S 300
+
+/* OpenSSH knows no direction of forwards: sshd reads one word for -L and -R; our own server asks
+ * the policy again for each. */
+static uint32_t extensions(uint32_t caps)
+{
+	uint32_t ext = 0;
+	if ((caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) != 0)
+		ext |= SSHCERT_PERMIT_PTY;
+	if ((caps & (POLICY_SSH_FORWARD | POLICY_SSH_REMOTE_FORWARD)) != 0)
+		ext |= SSHCERT_PERMIT_PORT_FORWARDING;
+	if ((caps & POLICY_SSH_AGENT) != 0)
+		ext |= SSHCERT_PERMIT_AGENT_FORWARDING;
+	return ext;
+}
+
+static void add_source(struct sshcert *cert, const struct ip_addr *addr)
+{
+	struct ip_prefix *p = &cert->sources[cert->source_count];
+	if (addr->family == 0)
+		return;
+	p->addr = *addr;
+	p->bits = addr->family == 4 ? 32 : 128;
+	cert->source_count++;
+}
+
+int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_decision *decision,
+		    struct sshcert *ret_cert)
+{
+	struct sshcert *cert = ret_cert;
+	uint32_t ttl = decision->cert_ttl_s != 0 ? decision->cert_ttl_s : DEFAULT_TTL_S;
+
+	if (!decision->allowed)
+		return -EACCES;
+	cert->type = 1;
+	cert->serial = want->serial;
+	if ((size_t)snprintf(cert->key_id, sizeof(cert->key_id),
+			     "%s caller=%s target=%s request=%s", want->identity, want->caller->id,
+			     want->target, want->request_id) >= sizeof(cert->key_id))
+		return -EMSGSIZE;
+	if (!login_name_ok(want->login))
+		return -EINVAL;
+	snprintf(cert->principals[0], sizeof(cert->principals[0]), "%s", want->login);
+	cert->principal_count = 1;
+	cert->valid_after_s = want->now_s - BACKDATED_S;
+	cert->valid_before_s = want->now_s + (ttl < MAX_TTL_S ? ttl : MAX_TTL_S);
+	/* A rule that ends sooner ends the certificate. */
+	if (decision->not_after_s != 0 && decision->not_after_s < cert->valid_before_s)
+		cert->valid_before_s = decision->not_after_s;
+	if (cert->valid_before_s <= want->now_s)
+		return -EACCES;
+	cert->source_count = 0;
+	add_source(cert, &want->caller->v4);
+	add_source(cert, &want->caller->v6);
+	cert->has_source_address = true;
+	if (cert->source_count == 0)
+		return -EINVAL; /* would be good from everywhere */
+	cert->extensions = extensions(decision->caps);
+	return 0;
+}
+
+/* ---- the request */
+
+struct cert_job {
+	struct server_request *r;
+	struct login_service *l;
+	char caller[24], target[24];
+	char login[LOGIN_NAME_SIZE];
+	struct sshcert cert;
+};
+
+static void job_free(struct cert_job *job)
+{
+	login_unref(job->l);
+	free(job);
+}
+
+static const struct state_peer *ready_target(struct login_service *l, struct server_request *r,
+					     const char *id)
+{
+	const struct state_peer *target = state_peer(l->c->state, id);
+	if (target == NULL || target->removed) {
+		server_reply_error(r, 404, "not_found", "there is no such peer in the network");
+		return NULL;
+	}
+	if (!target->ssh_enabled || !target->ssh_advertised) {
+		server_reply_error(
+			r, 409, "ssh_off", "%s",
+			target->ssh_enabled
+				? "the SSH server of that peer is not on (warren up "
+				  "--allow-server-ssh there)"
+				: "SSH is not enabled for that peer on the control server");
+		return NULL;
+	}
+	return target;
+}
+
+static void reply_cert(struct server_request *r, const struct sshcert *cert,
+		       const struct buffer *blob)
+{
+	struct buffer text;
+	json_t *body = NULL;
+	buffer_init(&text, 64u << 10);
+	if (sshcert_text(blob->data, blob->len, "warren", &text) == 0)
+		body = json_pack("{s:s, s:I, s:I, s:[s]}", "certificate", buffer_cstring(&text),
+				 "valid_after", (json_int_t)cert->valid_after_s, "valid_before",
+				 (json_int_t)cert->valid_before_s, "principals",
+				 cert->principals[0]);
+	if (body != NULL)
+		server_reply_json(r, 200, body);
+	else
+		server_reply_error(r, 503, "unavailable", "out of memory");
+	json_decref(body);
+	buffer_done(&text);
+}
+
+static void audit(struct login_service *l, const char *kind, const char *identity,
+		  const struct cert_job *job, const char *reason)
+{
+	char serial[24];
+	snprintf(serial, sizeof(serial), "%016llx", (unsigned long long)job->cert.serial);
+	json_t *detail = json_pack("{s:s, s:s, s:s, s:s*}", "caller", job->caller, "login",
+				   job->login, "serial", serial, "reason", reason);
+	state_event(l->c->state, kind, identity, job->target, detail);
+	json_decref(detail);
+}
+
+/* Signs and answers; r is gone after it. */
+static void give_cert(struct cert_job *job, struct server_request *r,
+		      const struct state_peer *caller, const struct jwt_identity *identity,
+		      const struct policy_ssh_decision *decision, int64_t now_s)
+{
+	struct control *c = job->l->c;
+	uint8_t raw[8 + 12];
+	char request_id[ENCODE_BASE64URL_SIZE(12)];
+	struct login_cert_want want = {.caller = caller,
+				       .target = job->target,
+				       .login = job->login,
+				       .identity = identity->user,
+				       .request_id = request_id,
+				       .now_s = now_s};
+	struct buffer blob;
+
+	random_bytes(c->random, raw, sizeof(raw));
+	memcpy(&want.serial, raw, sizeof(want.serial));
+	encode_base64url(request_id, raw + 8, 12);
+	buffer_init(&blob, SSHCERT_MAX_BLOB);
+	int e = login_cert_fill(&want, decision, &job->cert);
+	if (e == 0)
+		e = signer_cert(c->signer, job->target, state_ca_generation(c->state, job->target),
+				&job->cert, &blob);
+	if (e == 0) {
+		reply_cert(r, &job->cert, &blob);
+		audit(job->l, "ssh_cert", identity->user, job, NULL);
+	} else if (e == -EACCES) {
+		server_reply_error(r, 403, "denied", "the policy's permission ends now");
+	} else if (e == -EINVAL || e == -EMSGSIZE) {
+		server_reply_error(r, 400, "bad_request",
+				   "no certificate can be made for this key and login");
+	} else {
+		server_reply_error(r, 503, "unavailable", "the signer does not answer");
+	}
+	buffer_done(&blob);
+}
+
+static void token_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
+			   const struct error *err)
+{
+	struct cert_job *job = ctx;
+	struct control *c = job->l->c;
+	struct server_request *r = login_resume(&job->r);
+	struct policy_ssh_decision decision = {0};
+	const struct state_peer *caller, *target = NULL;
+	struct login_question question = {.caller = job->caller,
+					  .target = job->target,
+					  .login = job->login,
+					  .identity = identity};
+
+	if (r == NULL || fault != JWT_OK || job->l->closing) {
+		if (r != NULL)
+			login_refuse_token(r, fault, err);
+		goto out;
+	}
+	/* The network may have changed while the provider's keys were fetched. */
+	caller = state_peer(c->state, job->caller);
+	if (caller == NULL || caller->removed) {
+		server_reply_error(r, 401, "unknown_peer", "this peer is not in the network");
+		goto out;
+	}
+	target = ready_target(job->l, r, job->target);
+	if (target == NULL)
+		goto out;
+	question.now_s = clock_realtime_s(c->clock);
+	login_judge(c->state, &question, &decision);
+	if (decision.allowed) {
+		give_cert(job, r, caller, identity, &decision, question.now_s);
+	} else {
+		server_reply_error(r, 403, "denied", "%s", decision.reason);
+		audit(job->l, "ssh_cert_denied", identity->user, job, decision.reason);
+	}
+out:
+	if (identity != NULL)
+		jwt_identity_done(identity);
+	job_free(job);
+}
+
+static int read_request(const json_t *body, struct cert_job *job, const char **ret_token,
+			struct error *err)
+{
+	const char *key;
+	int r = json_get_string(body, "target", job->target, sizeof(job->target), err);
+	if (r == 0)
+		r = json_get_string(body, "login", job->login, sizeof(job->login), err);
+	if (r == 0 && !login_name_ok(job->login))
+		r = error_set(err, -EINVAL, "\"login\" is not a user name");
+	if (r == 0)
+		r = json_get_text(body, "public_key", 8192, &key, err);
+	if (r == 0 && sshcert_text_decode(key, job->cert.subject, sizeof(job->cert.subject),
+					  &job->cert.subject_len, job->cert.key_type) != 0)
+		r = error_set(err, -EINVAL, "\"public_key\" is not an OpenSSH public key");
+	if (r == 0 && strstr(job->cert.key_type, "-cert-v0") != NULL)
+		r = error_set(err, -EINVAL, "\"public_key\" is a certificate, not a key");
+	if (r == 0)
+		r = json_get_text(body, "id_token", JWT_MAX_BYTES, ret_token, err);
+	return r;
+}
+
+static void handle_cert(void *ctx, struct server_request *r)
+{
+	static const char *const keys[] = {"target", "login", "public_key", "id_token", NULL};
+	struct login_service *l = ctx;
+	const struct state_peer *caller = api_authenticate(l->c, r);
+	const char *token, *audiences[2];
+	struct error err = {0};
+	struct cert_job *job;
+	json_t *body;
+
+	if (caller == NULL)
+		return;
+	body = login_body(r, keys);
+	if (body == NULL)
+		return;
+	job = calloc(1, sizeof(*job));
+	if (job == NULL) {
+		server_reply_error(r, 503, "unavailable", "out of memory");
+		goto out;
+	}
+	job->l = login_ref(l);
+	snprintf(job->caller, sizeof(job->caller), "%s", caller->id);
+	if (read_request(body, job, &token, &err) != 0) {
+		server_reply_error(r, 400, "bad_request", "%s", error_text(&err));
+		job_free(job);
+		goto out;
+	}
+	if (ready_target(l, r, job->target) == NULL) {
+		job_free(job);
+		goto out;
+	}
+	login_audiences(l->c, audiences);
+	login_hold(r, &job->r);
+	if (oidc_verify(l->c->oidc, token, audiences, 0, token_verified, job) != 0) {
+		r = login_resume(&job->r);
+		server_reply_error(r, 503, "unavailable", "the token cannot be checked now");
+		job_free(job);
+	}
+out:
+	json_decref(body);
+}
+
+int login_cert_routes(struct login_service *l)
+{
+	return server_route(l->c->server, 1u << SERVER_PUBLIC, "POST", "/v1/ssh/cert", handle_cert,
+			    l);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the login service share: login.c (a person on a peer), login_cert.c
+ * (certificates), login_connection.c (logins of connections), login_web.c (their pages),
+ * login_policy.c (what all three ask the policy).
+ */
+#ifndef WARREN_CONTROL_LOGIN_INTERNAL_H
+#define WARREN_CONTROL_LOGIN_INTERNAL_H
+
+#include "control/control.h"
+#include "control/login_pending.h"
+#include "control/pages.h"
+
+struct login_waiter;
+
+struct login_service {
+	struct control *c;
+	bool secure;   /* public URL is https */
+	unsigned refs; /* one per asynchronous job, one of the owner */
+	bool closing;
+	uint8_t csrf_key[32];
+	struct login_table *table;
+	struct login_waiter *waiters; /* long polls */
+	size_t waiter_count;
+	uv_timer_t *timer; /* runs while somebody waits; allocated, freed by its close callback */
+};
+
+struct login_service *login_ref(struct login_service *l);
+void login_unref(struct login_service *l);
+void login_hold(struct server_request *r, struct server_request **slot);
+struct server_request *login_resume(struct server_request **slot);
+
+/* Accepted audiences of a person's token, NULL-terminated, into out[2]. */
+void login_audiences(const struct control *c, const char *out[static 2]);
+/* 401 login_required with the fault's name, or 503 when the provider's keys cannot be had. */
+void login_refuse_token(struct server_request *r, enum jwt_fault fault, const struct error *err);
+/* Reads a JSON body with these keys only; NULL: 400 has been answered. The caller decrefs. */
+json_t *login_body(struct server_request *r, const char *const *keys);
+
+/* ---- login_policy.c */
+struct login_question {
+	const char *caller, *target, *login; /* peer ids, local account */
+	const struct jwt_identity *identity;
+	int64_t now_s;
+};
+void login_judge(const struct state *state, const struct login_question *question,
+		 struct policy_ssh_decision *ret_decision);
+/* Could anybody at all use that login from there? Fills the reason when not. Tries everybody whom
+ * the target's slice of the policy names; true when there are too many to try. */
+bool login_anyone(const struct policy *policy, const struct policy_world *world,
+		  const struct login_question *question, struct policy_ssh_decision *ret_decision);
+/* Local account names that may be asked for: user names, without "=" or anything a list could
+ * split. */
+bool login_name_ok(const char *login);
+
+/* ---- login_cert.c, pure: fills everything but the subject key and ca. */
+struct login_cert_want {
+	const struct state_peer *caller;
+	const char *target, *login, *identity, *request_id;
+	uint64_t serial;
+	int64_t now_s;
+};
+int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_decision *decision,
+		    struct sshcert *ret_cert) WARREN_MUST_USE;
+
+/* ---- login_connection.c */
+void login_changed(struct login_service *l, struct login_pending *entry);
+/* Answers all that wait with 503 (closing). */
+void login_waiters_end(struct login_service *l);
+/* Payload of the grant (without v and network, which the signer adds). NULL without memory. */
+json_t *login_grant_payload(const struct login_pending *entry, int64_t now_s);
+
+int login_cert_routes(struct login_service *l) WARREN_MUST_USE;
+int login_connection_routes(struct login_service *l) WARREN_MUST_USE;
+int login_web_routes(struct login_service *l) WARREN_MUST_USE;
+
+#endif
