@@ -14,6 +14,7 @@
 
 #include "identity/signed.h"
 #include "identity/sshcert.h"
+#include "platform/buffer.h"
 #include "platform/encode.h"
 #include "platform/json.h"
 
@@ -430,6 +431,22 @@ static uint32_t caps_of_cert(const struct sshcert *cert)
 	return mask;
 }
 
+/* The subject's Ed25519 key: string "ssh-ed25519", string key[32] (RFC 8709 section 4). */
+static void take_subject_key(const struct sshcert *cert, struct verifier_decision *d)
+{
+	struct reader r = reader_init(cert->subject, cert->subject_len);
+	const uint8_t *type, *key;
+	size_t type_len, key_len;
+
+	type = reader_string(&r, 64, &type_len);
+	key = reader_string(&r, 64, &key_len);
+	if (!reader_done(&r) || type == NULL || key == NULL || type_len != 11 || key_len != 32 ||
+	    memcmp(type, "ssh-ed25519", 11) != 0)
+		return;
+	d->has_subject_key = true;
+	memcpy(d->subject_key, key, sizeof(d->subject_key));
+}
+
 static int check_cert(struct judge *j, const struct sshcert *cert, const char *login,
 		      const struct ip_addr *client, int64_t now_s, struct verifier_decision *d)
 {
@@ -483,6 +500,7 @@ void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *lo
 			a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
 			snprintf(a->force_command, sizeof(a->force_command), "%s",
 				 cert->force_command);
+			take_subject_key(cert, d);
 			add_known_groups(j->known, a);
 			judge_login(j, a, now_s, d);
 			accept_if(j, remember, d);

@@ -56,6 +56,8 @@ static void put_decision(struct writer *w, const struct verifier_decision *d)
 	writer_u32(w, d->caps);
 	writer_u8(w, d->pty);
 	writer_cstring(w, d->force_command);
+	writer_u8(w, d->has_subject_key);
+	writer_bytes(w, d->subject_key, sizeof(d->subject_key));
 	writer_u64(w, (uint64_t)d->again_at_s);
 	writer_u32(w, (uint32_t)d->destination_count);
 	for (size_t i = 0; i < d->destination_count; i++)
@@ -355,6 +357,8 @@ static int get_decision(struct reader *r, struct verifier_decision *ret_decision
 	d.caps = reader_u32(r);
 	d.pty = reader_u8(r) == 1;
 	reader_cstring(r, d.force_command, sizeof(d.force_command));
+	d.has_subject_key = reader_u8(r) == 1;
+	reader_bytes(r, d.subject_key, sizeof(d.subject_key));
 	d.again_at_s = (int64_t)reader_u64(r);
 	d.destination_count = reader_u32(r);
 	if (d.destination_count > POLICY_SSH_MAX_DESTINATIONS)

@@ -26,6 +26,8 @@ struct verifier_decision {
 	uint32_t caps;           /* POLICY_SSH_*, narrowed by the certificate's extensions */
 	bool pty;
 	char force_command[1024];
+	bool has_subject_key;    /* certificates with an Ed25519 subject: the key that must have signed */
+	uint8_t subject_key[32];
 	int64_t again_at_s;      /* ask again then at the latest; 0: no such moment */
 	size_t destination_count;
 	char destinations[POLICY_SSH_MAX_DESTINATIONS][72];

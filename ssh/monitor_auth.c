@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Authentication as the monitor sees it (ssh/PROTOCOL.md section 4): nothing that the worker says is
+ * believed. A login stands on a signature that the monitor verified over the session id it signed
+ * itself, or on a grant bound to that id; the verifier judges both, then the local account does.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "platform/clock.h"
+#include "platform/encode.h"
+#include "platform/log.h"
+#include "platform/unixsock.h"
+#include "ssh/monitor.h"
+
+#define METHODS          "publickey,keyboard-interactive"
+#define CERT_SUFFIX      "-cert-v01@openssh.com"
+#define ED25519_CERT     "ssh-ed25519" CERT_SUFFIX
+#define USERAUTH_REQUEST 50
+
+int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
+{
+	uint8_t data[128], signature[crypto_sign_BYTES], digest[crypto_hash_sha256_BYTES];
+	struct writer w = writer_init(data, sizeof(data));
+	size_t len;
+	const uint8_t *hash = reader_string(r, 64, &len);
+
+	if (!reader_done(r) || hash == NULL || (len != 32 && len != 48 && len != 64))
+		return -EBADMSG;
+	if (m->session_id_len == 0) {
+		memcpy(m->session_id, hash, len);
+		m->session_id_len = len;
+		crypto_hash_sha256(digest, hash, len);
+		encode_hex(m->session_hash, digest, sizeof(digest));
+		m->state = MONITOR_AUTH;
+	}
+	crypto_sign_detached(signature, NULL, hash, len, m->host_secret);
+	monitor_begin(&w, MONITOR_SIGN, id);
+	writer_string(&w, signature, sizeof(signature));
+	return monitor_reply(m, &w, NULL, 0);
+}
+
+static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wire_result result,
+		  const char *message)
+{
+	uint8_t data[1024];
+	struct writer w = writer_init(data, sizeof(data));
+
+	monitor_begin(&w, type, id);
+	writer_u8(&w, (uint8_t)result);
+	if (type == MONITOR_AUTH_NONE || type == MONITOR_AUTH_KEY)
+		writer_cstring(&w, METHODS);
+	writer_cstring(&w, message);
+	return monitor_reply(m, &w, NULL, 0);
+}
+
+/* One login for the whole connection: another name is another connection's business. */
+static bool same_login(struct monitor *m, const char *login)
+{
+	if (m->login[0] == '\0')
+		snprintf(m->login, sizeof(m->login), "%s", login);
+	return strcmp(m->login, login) == 0;
+}
+
+static int count_try(struct monitor *m)
+{
+	if (++m->auth_tries > m->config.max_auth_tries * 4) {
+		monitor_audit(m, "ssh login refused", "reason", "too many attempts");
+		return -EPERM;
+	}
+	return 0;
+}
+
+static void client_addr(const struct monitor *m, struct ip_addr *ret_addr)
+{
+	endpoint_ip(&m->config.client, ret_addr);
+}
+
+/* The proof held: does the machine agree? Fills message on refusal. */
+static bool admit(struct monitor *m, const char *method, char message[static 256])
+{
+	struct error err = {0};
+
+	snprintf(m->method, sizeof(m->method), "%s", method);
+	if (!m->decision.allowed) {
+		snprintf(message, 256, "%s", m->decision.message);
+	} else if (account_check(m, m->login, &err) < 0) {
+		snprintf(message, 256, "%s", error_text(&err));
+	} else {
+		m->state = MONITOR_OPEN;
+		m->since_s = monitor_now_s();
+		monitor_audit(m, "ssh login", "method", method);
+		return true;
+	}
+	monitor_audit(m, "ssh login refused", "reason", message);
+	return false;
+}
+
+static void tell_broker(struct monitor *m, uint8_t type)
+{
+	uint8_t data[16];
+	struct writer w = writer_init(data, sizeof(data));
+
+	monitor_begin(&w, type, 0);
+	if (unixsock_send(m->broker_fd, data, w.len, NULL, 0) < 0)
+		log_debug("the broker does not listen", NULL);
+}
+
+/* What has to happen before the worker may ask for sessions. */
+static void opened(struct monitor *m)
+{
+	tell_broker(m, SSH_WIRE_AUTHENTICATED);
+	m->main_request = 0;
+	m->state_sent_ns = 0;
+	monitor_state_changed(m);
+}
+
+int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
+{
+	struct verifier_decision d = {0};
+	struct ip_addr client;
+	char login[64], message[256] = "";
+	bool good = false;
+
+	reader_cstring(r, login, sizeof(login));
+	if (!reader_done(r) || !same_login(m, login))
+		return -EBADMSG;
+	client_addr(m, &client);
+	if (m->config.no_auth && m->config.through_mesh &&
+	    verifier_machine(m->verifier, login, &client, monitor_now_s(), &d) == 0 && d.allowed) {
+		m->decision = d;
+		good = admit(m, "none", message);
+	}
+	if (good)
+		opened(m);
+	return answer(m, MONITOR_AUTH_NONE, id, good ? MONITOR_YES : MONITOR_NO, message);
+}
+
+static int ask_cert(struct monitor *m, const char *login, const uint8_t *blob, size_t len, bool remember,
+		    struct verifier_decision *d)
+{
+	struct ip_addr client;
+
+	client_addr(m, &client);
+	return verifier_cert(m->verifier, blob, len, login, &client, monitor_now_s(), remember, d);
+}
+
+int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
+{
+	struct verifier_decision d = {0};
+	char login[64], algorithm[64];
+	const uint8_t *blob;
+	size_t len;
+	bool good;
+
+	reader_cstring(r, login, sizeof(login));
+	reader_cstring(r, algorithm, sizeof(algorithm));
+	blob = reader_string(r, MONITOR_WIRE_MAX, &len);
+	if (!reader_done(r) || blob == NULL || !same_login(m, login))
+		return -EBADMSG;
+	if (count_try(m) < 0)
+		return -EPERM;
+	/* A certificate is no secret: its holder has proven nothing yet, so no reason is given. The
+	 * signature is asked for even when policy says no, so that the refusal can name its reason. */
+	good = strcmp(algorithm, ED25519_CERT) == 0 &&
+	       ask_cert(m, login, blob, len, false, &d) == 0 && d.has_subject_key;
+	return answer(m, MONITOR_AUTH_QUERY, id, good ? MONITOR_YES : MONITOR_NO, "");
+}
+
+bool monitor_auth_signed_data(const uint8_t *data, size_t len, const uint8_t *session_id,
+			      size_t session_id_len, const char *login, const char *algorithm,
+			      const uint8_t *blob, size_t blob_len)
+{
+	uint8_t *expected = malloc(MONITOR_WIRE_MAX);
+	struct writer w;
+	bool equal;
+
+	if (expected == NULL || session_id_len == 0) {
+		free(expected);
+		return false;
+	}
+	w = writer_init(expected, MONITOR_WIRE_MAX);
+	writer_string(&w, session_id, session_id_len);
+	writer_u8(&w, USERAUTH_REQUEST);
+	writer_cstring(&w, login);
+	writer_cstring(&w, "ssh-connection");
+	writer_cstring(&w, "publickey");
+	writer_u8(&w, 1);
+	writer_cstring(&w, algorithm);
+	writer_string(&w, blob, blob_len);
+	equal = !w.failed && w.len == len && memcmp(expected, data, len) == 0;
+	free(expected);
+	return equal;
+}
+
+int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
+{
+	const uint8_t *blob, *signature, *data;
+	size_t blob_len, signature_len, data_len;
+	struct verifier_decision d = {0};
+	char login[64], algorithm[64], message[256] = "";
+	bool good = false;
+
+	reader_cstring(r, login, sizeof(login));
+	reader_cstring(r, algorithm, sizeof(algorithm));
+	blob = reader_string(r, MONITOR_WIRE_MAX, &blob_len);
+	signature = reader_string(r, 4096, &signature_len);
+	data = reader_string(r, MONITOR_WIRE_MAX, &data_len);
+	if (!reader_done(r) || blob == NULL || signature == NULL || data == NULL ||
+	    !same_login(m, login))
+		return -EBADMSG;
+	if (count_try(m) < 0)
+		return -EPERM;
+	if (strcmp(algorithm, ED25519_CERT) == 0 && signature_len == crypto_sign_BYTES &&
+	    monitor_auth_signed_data(data, data_len, m->session_id, m->session_id_len, login, algorithm,
+				     blob, blob_len) &&
+	    ask_cert(m, login, blob, blob_len, true, &d) == 0 && d.has_subject_key &&
+	    crypto_sign_verify_detached(signature, data, data_len, d.subject_key) == 0) {
+		m->decision = d;
+		good = admit(m, "certificate", message);
+	} else {
+		monitor_audit(m, "ssh login refused", "reason", "the signature does not prove the key");
+	}
+	if (good)
+		opened(m);
+	return answer(m, MONITOR_AUTH_KEY, id, good ? MONITOR_YES : MONITOR_NO, message);
+}
+
+/* ------------------------------------------------------------------ a person's login through control */
+
+int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
+{
+	uint8_t data[512];
+	struct writer w = writer_init(data, sizeof(data));
+	char login[64], address[IP_ADDR_STRLEN];
+	struct ip_addr client;
+	int result;
+
+	reader_cstring(r, login, sizeof(login));
+	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0)
+		return -EBADMSG;
+	if (count_try(m) < 0)
+		return -EPERM;
+	client_addr(m, &client);
+	ip_addr_format(&client, address);
+	monitor_begin(&w, SSH_WIRE_LOGIN_START, id);
+	writer_cstring(&w, login);
+	writer_cstring(&w, m->session_hash);
+	writer_cstring(&w, address);
+	result = m->main_fd >= 0 ? unixsock_send(m->main_fd, data, w.len, NULL, 0) : -EPIPE;
+	if (result < 0)
+		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO,
+			      "logins are not possible at this moment: the daemon is restarting");
+	m->main_request = id;
+	m->interactive_id = id;
+	return 0; /* answered when main knows the URL */
+}
+
+int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r)
+{
+	uint8_t data[16];
+	struct writer w = writer_init(data, sizeof(data));
+	struct writer reply;
+
+	if (!reader_done(r))
+		return -EBADMSG;
+	if (m->main_request != 0 && m->main_fd >= 0) {
+		monitor_begin(&w, SSH_WIRE_LOGIN_CANCEL, m->main_request);
+		if (unixsock_send(m->main_fd, data, w.len, NULL, 0) < 0)
+			log_debug("main does not listen", NULL);
+	}
+	m->main_request = 0;
+	reply = writer_init(data, sizeof(data));
+	monitor_begin(&reply, MONITOR_AUTH_CANCEL, id);
+	writer_u8(&reply, MONITOR_YES);
+	return monitor_reply(m, &reply, NULL, 0);
+}
+
+static int interactive_done(struct monitor *m, bool good, const char *message)
+{
+	uint8_t data[1024];
+	struct writer w = writer_init(data, sizeof(data));
+
+	if (!m->waiting) /* refused before there was a URL: this is the answer itself */
+		return answer(m, MONITOR_AUTH_INTERACTIVE, m->interactive_id,
+			      good ? MONITOR_YES : MONITOR_NO, message);
+	m->waiting = false;
+	monitor_begin(&w, MONITOR_INTERACTIVE_DONE, 0);
+	writer_u8(&w, good ? MONITOR_YES : MONITOR_NO);
+	writer_cstring(&w, METHODS);
+	writer_cstring(&w, message);
+	return monitor_reply(m, &w, NULL, 0);
+}
+
+static int show_url(struct monitor *m, uint32_t id, const char *url)
+{
+	char text[1024];
+	uint8_t data[1200];
+	struct writer w = writer_init(data, sizeof(data));
+
+	snprintf(text, sizeof(text),
+		 "To log in as %s on %s, open this page in a browser:\n\n    %s\n\n"
+		 "The connection goes on by itself.",
+		 m->login, m->config.host_name, url);
+	m->waiting = true;
+	m->grace_deadline_ns = monitor_now_ns() + MONITOR_INTERACTIVE_S * NSEC_PER_SEC;
+	tell_broker(m, SSH_WIRE_WAITING);
+	monitor_begin(&w, MONITOR_AUTH_INTERACTIVE, id);
+	writer_u8(&w, MONITOR_PENDING);
+	writer_cstring(&w, text);
+	return monitor_reply(m, &w, NULL, 0);
+}
+
+static int take_grant(struct monitor *m, const uint8_t *grant, size_t len)
+{
+	struct verifier_decision d = {0};
+	struct ip_addr client;
+	char message[256] = "";
+	bool good = false;
+
+	client_addr(m, &client);
+	if (verifier_grant(m->verifier, (const char *)grant, len, m->login, m->session_hash, &client,
+			   monitor_now_s(), &d) < 0) {
+		snprintf(message, sizeof(message), "the login could not be verified");
+	} else {
+		m->decision = d;
+		good = admit(m, "keyboard-interactive", message);
+	}
+	if (good)
+		opened(m);
+	return interactive_done(m, good, message);
+}
+
+int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reader *r)
+{
+	char url[512], message[256];
+	const uint8_t *grant;
+	size_t len;
+	uint8_t result;
+
+	if (id != m->main_request || id == 0 || m->state != MONITOR_AUTH)
+		return 0; /* cancelled, or an old answer */
+	if (type == SSH_WIRE_LOGIN_URL) {
+		reader_cstring(r, url, sizeof(url));
+		reader_u64(r);
+		return reader_done(r) && !m->waiting ? show_url(m, id, url) : 0;
+	}
+	m->main_request = 0;
+	if (type != SSH_WIRE_LOGIN_DONE)
+		return interactive_done(m, false, "the login was broken off: the daemon is restarting");
+	result = reader_u8(r);
+	reader_cstring(r, message, sizeof(message));
+	grant = reader_string(r, MONITOR_WIRE_MAX, &len);
+	if (!reader_done(r) || grant == NULL)
+		return interactive_done(m, false, "the daemon's answer cannot be read");
+	if (result == 0)
+		return take_grant(m, grant, len);
+	snprintf(m->method, sizeof(m->method), "keyboard-interactive");
+	monitor_audit(m, "ssh login refused", "reason", message);
+	return interactive_done(m, false, message);
+}
+
+void monitor_auth_again(struct monitor *m)
+{
+	struct verifier_decision d = {0};
+	char text[300];
+	bool narrowed;
+
+	if (m->state != MONITOR_OPEN)
+		return;
+	if (verifier_again(m->verifier, monitor_now_s(), &d) < 0) {
+		monitor_end(m, "access was withdrawn: the login can no longer be verified");
+		return;
+	}
+	if (!d.allowed) {
+		snprintf(text, sizeof(text), "access was withdrawn: %s", d.message);
+		monitor_end(m, text);
+		return;
+	}
+	/* What is in use and no longer allowed ends; simplest and surest with the whole connection. */
+	narrowed = (m->decision.caps & ~d.caps) != 0 && m->session_count + m->forwards > 0;
+	if (d.destination_count != m->decision.destination_count ||
+	    memcmp(d.destinations, m->decision.destinations, sizeof(d.destinations)) != 0)
+		narrowed = narrowed || m->forwards > 0;
+	if (narrowed) {
+		monitor_end(m, "access was narrowed by policy: connect again");
+		return;
+	}
+	m->decision = d;
+}
