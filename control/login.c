@@ -5,6 +5,7 @@
  * that signed the request.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,7 +142,7 @@ static void token_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 	}
 	/* From the token's issue, so that an old token does not make a young login. */
 	job->expires_s = identity->issued_s + c->config->login_ttl_s;
-	strncpy(job->identity, identity->user, sizeof(job->identity) - 1);
+	snprintf(job->identity, sizeof(job->identity), "%s", identity->user);
 	for (size_t i = 0; i < identity->group_count && i < JWT_MAX_GROUPS; i++)
 		groups[i] = identity->groups[i];
 	state_login(c->state, job->peer, job->identity, groups, identity->group_count,

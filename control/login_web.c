@@ -96,7 +96,7 @@ static void confirm_page(struct login_service *l, struct server_request *r,
 			 const struct login_pending *e, const struct pages_browser *browser)
 {
 	struct pages p;
-	char title[512], target[128], caller[128];
+	char title[640], target[128], caller[128];
 	peer_text(l->c->state, e->target, NULL, target, sizeof(target));
 	peer_text(l->c->state, e->caller, &e->caller_address, caller, sizeof(caller));
 	snprintf(title, sizeof(title), "%.255s logs in as %s on %s, asked from %s",
