@@ -16,8 +16,11 @@ struct http;
 struct http_request;
 
 int http_new(uv_loop_t *loop, const char *user_agent, struct http **ret_http) WARREN_MUST_USE;
-/* Cancels what runs (their done callbacks are called with -ECANCELED), then frees. */
+/* Cancels what runs (their done callbacks are called with -ECANCELED), then frees; the loop must run
+ * on until its handles have closed. May be called from any callback. */
 void http_free(struct http *h);
+
+uv_loop_t *http_loop(const struct http *h);
 
 /* How to trust the server's TLS. All NULL: the system's CAs. */
 struct http_trust {
@@ -32,10 +35,11 @@ struct http_response {
 	int error;          /* 0, or -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH, -EPROTO (TLS), -ECANCELED… */
 	char error_text[256]; /* when error: a sentence */
 	long status;
-	const char *body;   /* NUL-terminated; NULL in streaming mode */
+	const char *body;   /* NUL-terminated; NULL for what was streamed */
 	size_t body_len;
 	char content_type[128];
 	char location[2048];
+	long max_age_s;     /* Cache-Control; 0: not to be kept; -1: nothing said */
 };
 
 struct http_options {
