@@ -25,12 +25,16 @@ struct oidc_config {
 	int64_t skew_s;          /* 0: 60 */
 	struct http_trust trust; /* strings copied */
 	const char *discovery_url; /* NULL: issuer + /.well-known/openid-configuration */
+	const char *const *token_types; /* "typ" values that oidc_verify takes; NULL: as jwt.h */
+	bool require_email_verified;
 };
 
 struct oidc;
 int oidc_new(struct http *http, const struct clock *clock, const struct random_source *random,
 	     const struct oidc_config *config, struct oidc **ret_oidc, struct error *err)
 	WARREN_MUST_USE;
+/* Ends what runs with -ECANCELED; the loop must run on until its handles have closed. Free it before
+ * its http. */
 void oidc_free(struct oidc *o);
 
 struct oidc_tokens {
@@ -57,24 +61,34 @@ struct oidc_login_ops {
 	void (*on_done)(void *ctx, struct oidc_tokens *tokens, const struct error *err);
 	void *ctx;
 };
-/* nonce: bound into the flow where the provider supports it (PKCE); NULL: own random one. */
+/* No callback before it returns. ret_login is dead after on_done. */
 int oidc_login_start(struct oidc *o, enum oidc_flow flow, const struct oidc_login_ops *ops,
 		     struct oidc_login **ret_login, struct error *err) WARREN_MUST_USE;
+/* The same with a nonce that the id token must carry (enrolment by login: PROTOCOL.md section 4). The
+ * device flow sends it as a parameter too, which providers other than our own ignore: the login then
+ * fails. */
+int oidc_login_start_nonce(struct oidc *o, enum oidc_flow flow, const char *nonce,
+			   const struct oidc_login_ops *ops, struct oidc_login **ret_login,
+			   struct error *err) WARREN_MUST_USE;
 /* on_done with -ECANCELED before it returns. */
 void oidc_login_cancel(struct oidc_login *l);
-/* Exchanges a refresh token; same callbacks (no prompt). */
+/* Exchanges a refresh token; same callbacks (no prompt). The caller compares identity.subject with
+ * the one it had. */
 int oidc_refresh(struct oidc *o, const char *refresh_token, const struct oidc_login_ops *ops,
 		 struct oidc_login **ret_login, struct error *err) WARREN_MUST_USE;
 
 /* Verifies a token of this issuer on the cached JWKS (fetched if missing or stale; an unknown kid
- * refetches once, rate-limited). on_done exactly once, possibly before return. */
+ * refetches once, rate-limited). on_done exactly once, possibly before return; not at all when the
+ * result is negative. Keys that can't be had are JWT_UNKNOWN_KEY with the network's error in err.
+ * audiences NULL: those of the configuration. identity is the callback's to keep or done with. */
 typedef void oidc_verify_cb(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
 			    const struct error *err);
 int oidc_verify(struct oidc *o, const char *token, const char *const *audiences, int64_t max_age_s,
 		oidc_verify_cb *on_done, void *ctx) WARREN_MUST_USE;
 
 /* For a relying party on the web (control's login page): URL to send a browser to, and the exchange
- * of the code that comes back. redirect_uri, state and nonce are the caller's; verifier is PKCE's. */
+ * of the code that comes back. redirect_uri, state and nonce are the caller's; verifier is PKCE's.
+ * on_done possibly before return. prompt may be NULL. */
 typedef void oidc_url_cb(void *ctx, const char *url, const struct error *err);
 int oidc_authorize_url(struct oidc *o, const char *redirect_uri, const char *state, const char *nonce,
 		       const char *code_challenge, const char *prompt, oidc_url_cb *on_done, void *ctx)

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * OIDC client: configuration, discovery (OpenID Connect Discovery 1.0 section 4), the key set and its
+ * cache, and verification on it. The issuer is compared exactly wherever it appears. Key sets are
+ * kept as long as the provider says, within a minute and a day, fetched again before they end, and
+ * at most every 30 s for a kid that is not among them.
+ */
+#include "identity/oidc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "identity/jwks.h"
+#include "identity/jwt_claims.h"
+#include "identity/oidc_internal.h"
+#include "platform/json.h"
+#include "platform/secret.h"
+
+enum {
+	KEEP_DEFAULT_S = 3600,
+	KEEP_MIN_S = 60,
+	KEEP_MAX_S = 24 * 3600,
+	REFETCH_S = 30,
+	RETRY_S = 30,
+	IDLE_S = 24 * 3600, /* keys that nobody used for so long are not refreshed */
+	SKEW_S = 60,
+	METADATA_BYTES = 128 << 10,
+};
+
+struct oidc_verification {
+	struct oidc_verification *next;
+	struct oidc *oidc;
+	char *token; /* secret */
+	size_t token_len;
+	char **audiences; /* NULL: the configuration's */
+	char *nonce;
+	int64_t max_age_s;
+	bool for_login, refetched;
+	oidc_verify_cb *on_done;
+	void *ctx;
+};
+
+static void free_list(char **list)
+{
+	for (char **item = list; item && *item; item++)
+		free(*item);
+	free(list);
+}
+
+static int copy_list(const char *const *list, char ***ret_list)
+{
+	size_t count = 0;
+	char **copy;
+
+	while (list[count])
+		count++;
+	copy = calloc(count + 1, sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = strdup(list[i]);
+		if (!copy[i]) {
+			free_list(copy);
+			return -ENOMEM;
+		}
+	}
+	*ret_list = copy;
+	return 0;
+}
+
+static int copy_text(const char *text, char **ret_copy)
+{
+	*ret_copy = text ? strdup(text) : NULL;
+	return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+static void free_metadata(struct oidc_metadata *m)
+{
+	free(m->authorization_endpoint);
+	free(m->token_endpoint);
+	free(m->device_endpoint);
+	free(m->jwks_uri);
+	*m = (struct oidc_metadata){0};
+}
+
+static void free_config(struct oidc *o)
+{
+	secret_free(o->client_secret);
+	free(o->issuer);
+	free(o->client_id);
+	free(o->scope);
+	free(o->user_claim);
+	free(o->groups_claim);
+	free(o->discovery_url);
+	free(o->ca_file);
+	free(o->pinned_spki);
+	free_list(o->audiences);
+	free_list(o->token_types);
+}
+
+static int copy_config(struct oidc *o, const struct oidc_config *c)
+{
+	size_t issuer_len = strlen(c->issuer);
+	int rc = copy_text(c->issuer, &o->issuer);
+
+	rc = rc < 0 ? rc : copy_text(c->client_id, &o->client_id);
+	rc = rc < 0 ? rc
+		    : copy_text(c->scope ? c->scope : "openid email profile groups offline_access",
+				&o->scope);
+	rc = rc < 0 ? rc : copy_text(c->user_claim, &o->user_claim);
+	rc = rc < 0 ? rc : copy_text(c->groups_claim, &o->groups_claim);
+	rc = rc < 0 ? rc : copy_text(c->trust.ca_file, &o->ca_file);
+	rc = rc < 0 ? rc : copy_text(c->trust.pinned_spki, &o->pinned_spki);
+	if (rc == 0 && c->audiences)
+		rc = copy_list(c->audiences, &o->audiences);
+	if (rc == 0 && c->token_types)
+		rc = copy_list(c->token_types, &o->token_types);
+	if (rc == 0 && c->client_secret) {
+		o->client_secret = secret_strdup(c->client_secret);
+		rc = o->client_secret ? 0 : -ENOMEM;
+	}
+	if (rc == 0 && c->discovery_url) {
+		rc = copy_text(c->discovery_url, &o->discovery_url);
+	} else if (rc == 0) {
+		/* A final slash of the issuer is not doubled (Discovery section 4). */
+		while (issuer_len > 0 && c->issuer[issuer_len - 1] == '/')
+			issuer_len--;
+		if (asprintf(&o->discovery_url, "%.*s/.well-known/openid-configuration",
+			     (int)issuer_len, c->issuer) < 0) {
+			o->discovery_url = NULL;
+			rc = -ENOMEM;
+		}
+	}
+	o->trust = (struct http_trust){
+		.ca_file = o->ca_file,
+		.pinned_spki = o->pinned_spki,
+	};
+	o->skew_s = c->skew_s > 0 ? c->skew_s : SKEW_S;
+	o->require_email_verified = c->require_email_verified;
+	return rc;
+}
+
+static void on_refresh_timer(uv_timer_t *timer);
+
+int oidc_new(struct http *http, const struct clock *clock, const struct random_source *random,
+	     const struct oidc_config *config, struct oidc **ret_oidc, struct error *err)
+{
+	struct oidc *o;
+	int rc;
+
+	if (!config->issuer || !config->issuer[0] || !config->client_id || !config->client_id[0])
+		return error_set(err, -EINVAL, "an issuer and a client id must be configured");
+	if (config->trust.insecure_once)
+		return error_set(err, -EINVAL, "a provider's TLS must be checked");
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return error_set(err, -ENOMEM, "out of memory");
+	o->http = http;
+	o->clock = clock;
+	o->random = random;
+	o->metadata_cache.oidc = o->keys_cache.oidc = o;
+	rc = copy_config(o, config);
+	if (rc < 0) {
+		free_config(o);
+		free(o);
+		return error_set(err, rc, "out of memory");
+	}
+	(void)uv_timer_init(http_loop(http), &o->refresh_timer);
+	o->refresh_timer.data = o;
+	uv_unref((uv_handle_t *)&o->refresh_timer);
+	*ret_oidc = o;
+	return 0;
+}
+
+static int add_waiter(struct oidc_cache *c, oidc_ready_cb *ready, void *ctx)
+{
+	struct oidc_waiter *w = calloc(1, sizeof(*w)), **end = &c->waiters;
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct oidc_waiter){.ready = ready, .ctx = ctx};
+	while (*end)
+		end = &(*end)->next;
+	*end = w;
+	return 0;
+}
+
+static void remove_waiters(struct oidc_waiter **at, const void *ctx)
+{
+	while (*at) {
+		struct oidc_waiter *w = *at;
+
+		if (ctx && w->ctx != ctx) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		free(w);
+	}
+}
+
+void oidc_unwait(struct oidc *o, void *ctx)
+{
+	remove_waiters(&o->metadata_cache.waiters, ctx);
+	remove_waiters(&o->metadata_cache.waking, ctx);
+	remove_waiters(&o->keys_cache.waiters, ctx);
+	remove_waiters(&o->keys_cache.waking, ctx);
+}
+
+/* One after the other from a list of its own: a callback may add, remove or free everything. */
+static void wake(struct oidc_cache *c, const struct error *err)
+{
+	struct oidc_waiter **end = &c->waking;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = c->waiters;
+	c->waiters = NULL;
+	while (c->waking) {
+		struct oidc_waiter w = *c->waking;
+
+		free(c->waking);
+		c->waking = w.next;
+		w.ready(w.ctx, err);
+	}
+}
+
+static void keep(struct oidc_cache *c, long max_age_s)
+{
+	int64_t keep_s = max_age_s < 0 ? KEEP_DEFAULT_S : max_age_s;
+
+	keep_s = keep_s < KEEP_MIN_S ? KEEP_MIN_S : keep_s > KEEP_MAX_S ? KEEP_MAX_S : keep_s;
+	c->fetched_ns = clock_monotonic_ns(c->oidc->clock);
+	c->expires_ns = c->fetched_ns + (uint64_t)keep_s * NSEC_PER_SEC;
+}
+
+static bool fresh(const struct oidc_cache *c)
+{
+	return c->expires_ns != 0 && clock_monotonic_ns(c->oidc->clock) < c->expires_ns;
+}
+
+static int fetch(struct oidc_cache *c, const char *url,
+		 void (*on_done)(void *ctx, const struct http_response *response), struct error *err)
+{
+	const struct http_options options = {
+		.method = "GET",
+		.url = url,
+		.max_body = c == &c->oidc->keys_cache ? (size_t)JWKS_MAX_BYTES : (size_t)METADATA_BYTES,
+		.trust = c->oidc->trust,
+		.follow_redirects = true,
+		.on_done = on_done,
+		.ctx = c->oidc,
+	};
+
+	return http_start(c->oidc->http, &options, &c->request, err);
+}
+
+/* 0 for a 200; else the sentence. */
+static int answer_error(const struct http_response *response, const char *what, const char *url,
+			struct error *err)
+{
+	if (response->error < 0)
+		return error_set(err, response->error, "%s", response->error_text);
+	if (response->status != 200)
+		return error_set(err, -EPROTO, "%s at %.300s answered with status %ld", what, url,
+				 response->status);
+	return 0;
+}
+
+/* An endpoint of the metadata: printable, https (http_start refuses plain HTTP elsewhere). */
+static int get_endpoint(const json_t *json, const char *name, bool needed, char **ret_url,
+			struct error *err)
+{
+	const char *text;
+	int rc = json_get_text(json, name, 2000, &text, NULL);
+
+	if (rc == -ENOENT && !needed)
+		return 0;
+	if (rc < 0)
+		return error_set(err, -EPROTO, "the provider's discovery document has no usable \"%s\"",
+				 name);
+	for (const char *c = text; *c; c++)
+		if (*c <= 0x20 || *c >= 0x7f || *c == '"')
+			return error_set(err, -EPROTO,
+					 "\"%s\" of the provider's discovery document is not a URL", name);
+	*ret_url = strdup(text);
+	return *ret_url ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static bool offers_s256(const json_t *json)
+{
+	const json_t *methods = json_object_get(json, "code_challenge_methods_supported"), *item;
+	size_t i;
+
+	if (!methods)
+		return true; /* some do not say */
+	json_array_foreach(methods, i, item)
+		if (json_is_string(item) && strcmp(json_string_value(item), "S256") == 0)
+			return true;
+	return false;
+}
+
+static int load_metadata(struct oidc *o, const struct http_response *response, struct error *err)
+{
+	struct oidc_metadata m = {0};
+	char issuer[1024] = "", shown[160];
+	json_t *json;
+	int rc;
+
+	rc = answer_error(response, "the provider's discovery", o->discovery_url, err);
+	if (rc < 0)
+		return rc;
+	json = json_load_strict(response->body, response->body_len, METADATA_BYTES, err);
+	if (!json)
+		return error_prefix(err, "the provider's discovery document");
+	if (json_get_string(json, "issuer", issuer, sizeof(issuer), NULL) < 0 ||
+	    strcmp(issuer, o->issuer) != 0)
+		rc = error_set(err, -EPROTO,
+			       "the provider calls itself \"%s\" but \"%s\" is configured; both must be "
+			       "equal to the last character",
+			       jwt_printable(issuer, shown, sizeof(shown)), o->issuer);
+	if (rc == 0)
+		rc = get_endpoint(json, "authorization_endpoint", false, &m.authorization_endpoint, err);
+	if (rc == 0)
+		rc = get_endpoint(json, "token_endpoint", true, &m.token_endpoint, err);
+	if (rc == 0)
+		rc = get_endpoint(json, "device_authorization_endpoint", false, &m.device_endpoint, err);
+	if (rc == 0)
+		rc = get_endpoint(json, "jwks_uri", true, &m.jwks_uri, err);
+	if (rc == 0 && !offers_s256(json)) { /* then no browser flow */
+		free(m.authorization_endpoint);
+		m.authorization_endpoint = NULL;
+	}
+	json_decref(json);
+	if (rc < 0) {
+		free_metadata(&m);
+		return rc;
+	}
+	free_metadata(&o->metadata);
+	o->metadata = m;
+	keep(&o->metadata_cache, response->max_age_s);
+	return 0;
+}
+
+static void on_metadata(void *ctx, const struct http_response *response)
+{
+	struct error err = {0};
+	struct oidc *o = ctx;
+	int rc;
+
+	o->metadata_cache.request = NULL;
+	if (o->closing)
+		return;
+	rc = load_metadata(o, response, &err);
+	/* Where the endpoints are does not change because the provider is down. */
+	wake(&o->metadata_cache, rc < 0 && !o->metadata.token_endpoint ? &err : NULL);
+}
+
+void oidc_need_metadata(struct oidc *o, oidc_ready_cb *ready, void *ctx)
+{
+	struct oidc_cache *c = &o->metadata_cache;
+	struct error err = {0};
+	int rc = 0;
+
+	if (fresh(c)) {
+		ready(ctx, NULL);
+		return;
+	}
+	if (!c->request)
+		rc = fetch(c, o->discovery_url, on_metadata, &err);
+	if (rc == 0 && add_waiter(c, ready, ctx) < 0)
+		rc = error_set(&err, -ENOMEM, "out of memory");
+	if (rc < 0)
+		ready(ctx, &err);
+}
+
+static void arm_refresh(struct oidc *o, uint64_t delay_s)
+{
+	(void)uv_timer_start(&o->refresh_timer, on_refresh_timer, delay_s * 1000, 0);
+	uv_unref((uv_handle_t *)&o->refresh_timer);
+}
+
+static int load_keys(struct oidc *o, const struct http_response *response, struct error *err)
+{
+	struct jwks *jwks = NULL;
+	int rc = answer_error(response, "the provider's key set", o->metadata.jwks_uri, err);
+
+	if (rc < 0)
+		return rc;
+	rc = jwks_parse(response->body, response->body_len, &jwks, err);
+	if (rc < 0)
+		return rc;
+	if (jwks_count(jwks) == 0) {
+		jwks_free(jwks);
+		return error_set(err, -EPROTO, "the provider's key set holds no usable key");
+	}
+	jwks_free(o->jwks);
+	o->jwks = jwks;
+	keep(&o->keys_cache, response->max_age_s);
+	return 0;
+}
+
+static void on_keys(void *ctx, const struct http_response *response)
+{
+	struct error err = {0};
+	struct oidc *o = ctx;
+	int rc;
+
+	o->keys_cache.request = NULL;
+	if (o->closing)
+		return;
+	rc = load_keys(o, response, &err);
+	if (rc == 0)
+		arm_refresh(o, (o->keys_cache.expires_ns - o->keys_cache.fetched_ns) / NSEC_PER_SEC * 3 / 4);
+	else
+		arm_refresh(o, RETRY_S);
+	/* The keys we have are good until they end, whether new ones came or not. */
+	wake(&o->keys_cache, rc < 0 && !fresh(&o->keys_cache) ? &err : NULL);
+}
+
+static void fetch_keys(void *ctx, const struct error *metadata_err)
+{
+	struct error err = {0};
+	struct oidc *o = ctx;
+	int rc;
+
+	if (metadata_err)
+		rc = error_set(&err, metadata_err->code, "%s", metadata_err->text);
+	else
+		rc = o->keys_cache.request ? 0 : fetch(&o->keys_cache, o->metadata.jwks_uri, on_keys, &err);
+	if (rc < 0)
+		wake(&o->keys_cache, fresh(&o->keys_cache) ? NULL : &err);
+}
+
+/* Waits for a fetch of the keys, starting one when none runs. */
+static void refetch_keys(struct oidc *o, oidc_ready_cb *ready, void *ctx)
+{
+	bool first = !o->keys_cache.waiters && !o->keys_cache.request;
+	struct error err = {0};
+
+	if (add_waiter(&o->keys_cache, ready, ctx) < 0) {
+		error_set(&err, -ENOMEM, "out of memory");
+		ready(ctx, &err);
+		return;
+	}
+	if (first)
+		oidc_need_metadata(o, fetch_keys, o);
+}
+
+static void ignore_ready(void *ctx, const struct error *err)
+{
+	(void)ctx, (void)err;
+}
+
+static void on_refresh_timer(uv_timer_t *timer)
+{
+	struct oidc *o = timer->data;
+
+	if (clock_monotonic_ns(o->clock) - o->keys_used_ns < IDLE_S * NSEC_PER_SEC)
+		refetch_keys(o, ignore_ready, &o->refresh_timer);
+}
+
+static void free_verification(struct oidc_verification *v)
+{
+	struct oidc_verification **at = &v->oidc->verifications;
+
+	while (*at && *at != v)
+		at = &(*at)->next;
+	if (*at)
+		*at = v->next;
+	oidc_unwait(v->oidc, v);
+	secret_free(v->token);
+	free(v->nonce);
+	free_list(v->audiences);
+	free(v);
+}
+
+static void end_verification(struct oidc_verification *v, enum jwt_fault fault,
+			     struct jwt_identity *identity, const struct error *err)
+{
+	oidc_verify_cb *on_done = v->on_done;
+	void *ctx = v->ctx;
+
+	free_verification(v);
+	on_done(ctx, fault, identity, err);
+}
+
+static void on_verification_keys(void *ctx, const struct error *err);
+
+static void verify_now(struct oidc_verification *v)
+{
+	struct oidc *o = v->oidc;
+	const char *const client[] = {o->client_id, NULL};
+	struct jwt_identity identity = {0};
+	struct jwt_expect expect = {
+		.issuer = o->issuer,
+		.user_claim = o->user_claim,
+		.groups_claim = o->groups_claim,
+		.nonce = v->nonce,
+		.now_s = clock_realtime_s(o->clock),
+		.skew_s = o->skew_s,
+		.max_age_s = v->max_age_s,
+		.require_email_verified = o->require_email_verified,
+	};
+	struct error err = {0};
+	enum jwt_fault fault;
+	uint64_t now = clock_monotonic_ns(o->clock);
+	char **list = v->audiences ? v->audiences : v->for_login ? NULL : o->audiences;
+
+	expect.audiences = list ? (const char *const *)list : client;
+	if (!v->for_login)
+		expect.types = (const char *const *)o->token_types;
+	o->keys_used_ns = now;
+	fault = jwt_verify(v->token, v->token_len, o->jwks, &expect, &identity, &err);
+	if (fault == JWT_UNKNOWN_KEY && !v->refetched &&
+	    (o->refetched_ns == 0 || now - o->refetched_ns >= REFETCH_S * NSEC_PER_SEC ||
+	     o->keys_cache.request)) {
+		v->refetched = true;
+		if (!o->keys_cache.request)
+			o->refetched_ns = now;
+		refetch_keys(o, on_verification_keys, v);
+		return;
+	}
+	if (fault == JWT_OK)
+		end_verification(v, fault, &identity, NULL);
+	else
+		end_verification(v, fault, NULL, &err);
+}
+
+static void on_verification_keys(void *ctx, const struct error *err)
+{
+	struct oidc_verification *v = ctx;
+
+	if (err)
+		end_verification(v, JWT_UNKNOWN_KEY, NULL, err);
+	else
+		verify_now(v);
+}
+
+static int start_verification(struct oidc *o, struct oidc_verification *v, const char *token)
+{
+	if (o->closing) {
+		free_list(v->audiences);
+		free(v->nonce);
+		free(v);
+		return -ECANCELED;
+	}
+	v->oidc = o;
+	v->token_len = strlen(token);
+	v->token = secret_strdup(token);
+	v->next = o->verifications;
+	o->verifications = v;
+	if (!v->token) {
+		free_verification(v);
+		return -ENOMEM;
+	}
+	if (fresh(&o->keys_cache))
+		verify_now(v);
+	else
+		refetch_keys(o, on_verification_keys, v);
+	return 0;
+}
+
+int oidc_verify(struct oidc *o, const char *token, const char *const *audiences, int64_t max_age_s,
+		oidc_verify_cb *on_done, void *ctx)
+{
+	struct oidc_verification *v = calloc(1, sizeof(*v));
+
+	if (!v || (audiences && copy_list(audiences, &v->audiences) < 0)) {
+		free(v);
+		return -ENOMEM;
+	}
+	v->max_age_s = max_age_s;
+	v->on_done = on_done;
+	v->ctx = ctx;
+	return start_verification(o, v, token);
+}
+
+int oidc_verify_login(struct oidc *o, const char *token, const char *nonce, oidc_verify_cb *on_done,
+		      void *ctx)
+{
+	struct oidc_verification *v = calloc(1, sizeof(*v));
+
+	if (!v || copy_text(nonce, &v->nonce) < 0) {
+		free(v);
+		return -ENOMEM;
+	}
+	v->for_login = true; /* an id token of ours: aud is our client id (Core section 3.1.3.7) */
+	v->on_done = on_done;
+	v->ctx = ctx;
+	return start_verification(o, v, token);
+}
+
+void oidc_verify_forget(struct oidc *o, void *ctx)
+{
+	for (struct oidc_verification *v = o->verifications, *next; v; v = next) {
+		next = v->next;
+		if (v->ctx == ctx)
+			free_verification(v);
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void oidc_free(struct oidc *o)
+{
+	struct error err = {0};
+
+	if (!o || o->closing)
+		return;
+	o->closing = true;
+	error_set(&err, -ECANCELED, "the login was cancelled");
+	while (o->logins)
+		oidc_login_cancel(o->logins);
+	while (o->verifications)
+		end_verification(o->verifications, JWT_UNKNOWN_KEY, NULL, &err);
+	wake(&o->metadata_cache, &err); /* who waits for a URL; the others are gone */
+	oidc_unwait(o, NULL);
+	http_cancel(o->metadata_cache.request);
+	http_cancel(o->keys_cache.request);
+	jwks_free(o->jwks);
+	free_metadata(&o->metadata);
+	free_config(o);
+	uv_close((uv_handle_t *)&o->refresh_timer, on_closed);
+}
