@@ -284,6 +284,11 @@ void tunnel_stop(struct tunnel *t)
 	t->stopped = true;
 }
 
+bool tunnel_stopped(const struct tunnel *t)
+{
+	return t->stopped;
+}
+
 bool tunnel_counter(const struct tunnel *t, size_t index, const char **ret_name, uint64_t *ret_value)
 {
 	if (index < DEVICE_STATS) {

@@ -99,6 +99,9 @@ int tunnel_attach_tun(struct tunnel *t, enum tunnel_port port, int fd, const str
 	WARREN_MUST_USE;
 /* IPv4 and IPv6 UDP sockets, bound and non-blocking (either may be -1). Takes them on success. */
 int tunnel_attach_udp(struct tunnel *t, int fd4, int fd6) WARREN_MUST_USE;
+/* Opens such a pair on one port (0: any), close-on-exec, with SO_MARK when fwmark is not 0. A family
+ * that the machine lacks is -1. Needs no tunnel: for whoever may open sockets. -EADDRINUSE, -errno. */
+int tunnel_udp_open(uint16_t port, uint32_t fwmark, int *ret_fd4, int *ret_fd6) WARREN_MUST_USE;
 /* A descriptor of the caller that the loop watches for input (UAPI listener, control socket). */
 int tunnel_watch(struct tunnel *t, int fd, void (*ready)(void *ctx, int fd), void *ctx)
 	WARREN_MUST_USE;
@@ -129,6 +132,7 @@ int tunnel_run(struct tunnel *t) WARREN_MUST_USE;
 /* One turn: waits at most timeout_ms (-1: until something happens), handles all that is ready. */
 int tunnel_run_once(struct tunnel *t, int timeout_ms) WARREN_MUST_USE;
 void tunnel_stop(struct tunnel *t);
+bool tunnel_stopped(const struct tunnel *t);
 
 /* Counters by name for status and tests; index from 0, false past the end. */
 bool tunnel_counter(const struct tunnel *t, size_t index, const char **ret_name, uint64_t *ret_value);
