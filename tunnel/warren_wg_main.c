@@ -28,7 +28,8 @@
 
 #define SOCKET_DIR   "/var/run/wireguard"
 #define DEFAULT_MTU  1420
-#define LISTEN_TRIES 40 /* of 50 ms: a predecessor of the same name may still be ending */
+#define TUN_TRIES    10 /* of 50 ms */
+#define LISTEN_TRIES 20
 #define POLL_MS      1000
 
 struct program {
@@ -232,6 +233,14 @@ static int inherited_fd(const char *variable, int *ret_fd)
 	return 1;
 }
 
+/* A predecessor of the same name may still be ending. */
+static void pause_briefly(void)
+{
+	struct timespec pause = {.tv_nsec = 50000000};
+
+	nanosleep(&pause, NULL);
+}
+
 static int open_tun(struct program *p, const char *name, int *ret_fd, struct tun_caps *caps,
 		    struct error *err)
 {
@@ -243,7 +252,12 @@ static int open_tun(struct program *p, const char *name, int *ret_fd, struct tun
 		r = tun_adopt(*ret_fd, p->ifname, caps);
 		return r < 0 ? error_set(err, r, "WG_TUN_FD is not a TUN device") : 0;
 	}
-	r = tun_open(name, false, p->ifname, ret_fd, caps, err);
+	for (int i = 0;; i++) {
+		r = tun_open(name, false, p->ifname, ret_fd, caps, err);
+		if (r != -EBUSY || i == TUN_TRIES)
+			break;
+		pause_briefly();
+	}
 	return r < 0 ? r : netlink_link_set(p->ifname, false, DEFAULT_MTU, err);
 }
 
@@ -259,12 +273,10 @@ static int open_socket(struct program *p, int *ret_fd, struct error *err)
 		if (r < 0)
 			return error_set(err, r, "cannot make %s: %s", SOCKET_DIR, strerror(-r));
 		for (int i = 0;; i++) {
-			struct timespec pause = {.tv_nsec = 50000000};
-
 			r = unixsock_listen(p->socket_path, 0600, ret_fd, err);
 			if (r != -EADDRINUSE || i == LISTEN_TRIES)
 				break;
-			nanosleep(&pause, NULL);
+			pause_briefly();
 		}
 		if (r < 0)
 			return r;
