@@ -97,6 +97,8 @@ static int put_ssh(const struct question *q, const struct world_peer *src,
 
 	buffer_init(&logins, POLICY_MAX_TEXT);
 	rc = policy_ssh_logins(q->policy, q->world, &query, &logins);
+	if (!rc && logins.len)
+		logins.len--; /* the last newline */
 	for (size_t i = 0; i < logins.len; i++)
 		if (logins.data[i] == '\n')
 			logins.data[i] = ' ';
@@ -124,8 +126,10 @@ static int put_pair(const struct question *q, const struct world_peer *src,
 		bool yes = policy_allows(q->policy, q->world, src->id.text, dst->id.text, q->proto,
 					 q->port, q->now_s, &why);
 
-		rc = buffer_printf(q->out, "  %s -> %s: %s: %s\n", src_name, dst_name,
-				   yes ? "allowed" : "denied", why.text);
+		/* "allowed by the rule at …", "denied by …", or only "no rule allows it". */
+		rc = buffer_printf(q->out, "  %s -> %s: %s%s\n", src_name, dst_name,
+				   !yes && strncmp(why.text, "no ", 3) == 0 ? "denied: " : "",
+				   why.text);
 	} else {
 		rc = buffer_printf(q->out, "  %s -> %s: %s\n", src_name, dst_name,
 				   policy_concerns(q->policy, q->world, src->id.text, dst->id.text)

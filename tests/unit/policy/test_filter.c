@@ -547,9 +547,15 @@ static void test_icmp_errors(void **state)
 		/* from somebody else, or about what somebody else sent */
 		assert_int_equal(pass(&box, icmp_error(family, B, SELF, &sent)), FILTER_DROP_STATE);
 		assert_int_equal(pass(&box, icmp_error(family, A, SELF, &in)), FILTER_DROP_STATE);
+		/* also when that somebody has a flow on the same ports */
+		assert_int_equal(pass(&box, udp(family, SELF, 1000, B, 53)), FILTER_PASS);
+		assert_int_equal(pass(&box, icmp_error(family, B, SELF, &sent)), FILTER_DROP_STATE);
 		/* ours about theirs */
 		assert_int_equal(pass(&box, icmp_error(family, SELF, A, &in)), FILTER_PASS);
 		assert_int_equal(pass(&box, icmp_error(family, SELF, B, &in)), FILTER_DROP_STATE);
+		/* the SSH server's stack about a flow of the host */
+		assert_int_equal(pass_full(&box, icmp_error(family, SELF, A, &in), true).drop,
+				 FILTER_DROP_STATE);
 		/* cut off inside the quoted ports; an error about an error */
 		struct wire cut = icmp_error(family, A, SELF, &sent);
 		size_t keep = family == 4 ? 20 + 8 + 24 : 40 + 8 + 44;
