@@ -39,7 +39,7 @@ struct task {
 	int (*open)(struct task *t, char message[static 128]);
 	char host[256];
 	uint16_t port;
-	char path[128]; /* agent: out */
+	char path[104]; /* agent: out; fits sun_path */
 };
 
 void forward_init(struct monitor *m)

@@ -255,7 +255,7 @@ static _Noreturn void exec_command(struct child *c)
 	const char *shell = m->account.shell[0] != '\0' ? m->account.shell : "/bin/sh";
 	const char *base = strrchr(shell, '/') != NULL ? strrchr(shell, '/') + 1 : shell;
 	const char *command = c->wish->kind == MONITOR_SUBSYSTEM ? SFTP_SERVER : c->wish->command;
-	char name[256];
+	char name[sizeof(m->account.shell) + 2];
 
 	if (m->decision.force_command[0] != '\0')
 		command = m->decision.force_command;
