@@ -42,6 +42,9 @@ struct control_config {
 	char user_claim[64], groups_claim[64];
 	uint32_t map_ttl_s;     /* valid_until of maps: 86,400 */
 	uint32_t login_ttl_s;   /* how long a person counts as logged in on a peer: 86,400 */
+	char prefix4[64];       /* overlay IPv4 range of a new network: 100.64.0.0/10 */
+	bool ssh_default;       /* control's SSH switch of a new peer; the machine's own is the ceiling */
+	bool login_enrolls;     /* a person's login may enrol a machine without a setup key */
 };
 
 struct control {
