@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What state.c (lookup, life), state_change.c (changes), state_map.c (maps) and state_stream.c share.
+ * Private to them.
+ */
+#ifndef WARREN_CONTROL_STATE_IMPL_H
+#define WARREN_CONTROL_STATE_IMPL_H
+
+#include "control/proto/map.h"
+#include "control/state.h"
+
+#define STATE_LINE_MAX   (1u << 20)
+#define STATE_PING_NS    (25 * NSEC_PER_SEC)
+#define STATE_QUARANTINE_S 86400
+#define STATE_EPHEMERAL_S  1800
+
+struct login {
+	struct login *next;
+	char identity[256];
+	json_t *groups;
+	int64_t expires_s;
+};
+
+struct entry {
+	struct state_peer pub; /* what others see; first member */
+	struct store_peer row;
+	struct login *logins;
+	struct stream *stream;
+	/* What the peer was sent last: the base of the next difference. */
+	struct map *sent;
+	int64_t sent_revision;
+	/* The object of type "ssh": signed again only when its content changed or half its life is
+	 * over, so that maps stay equal. */
+	uint8_t ssh_hash[32];
+	char *ssh_signed;
+	int64_t ssh_until_s;
+	int64_t last_seen_s;
+	double signal_tokens;
+	uint64_t signal_at_ns;
+};
+
+struct nonce {
+	char text[32];
+	int64_t expires_s;
+};
+
+struct state {
+	struct control *c;
+	struct store_network network;
+	struct entry **peers; /* sorted by id */
+	size_t peer_count, peer_cap;
+	struct store_setup_key *keys;
+	size_t key_count, key_cap;
+	struct policy *policy;
+	struct policy_world *world;
+	/* open addressing, power of two, grows; rebuilt as old ones go */
+	struct nonce *nonces;
+	size_t nonce_cap, nonce_count;
+	int64_t next_nonce_sweep_s;
+	struct stream *streams;
+	json_t *stun, *issuer; /* components */
+	int64_t seq;          /* of ssh objects */
+	uv_timer_t tick, flush;
+	bool timers, stopping;
+};
+
+struct stream {
+	struct stream *next, *prev;
+	struct state *s;
+	struct entry *entry;
+	struct stream_sink sink;
+	struct map *sending;      /* a snapshot under way, or NULL */
+	size_t sending_at;
+	int64_t sending_revision;
+	char *head;               /* signed "map" object of what was sent last */
+	int64_t head_until_s;
+	uint64_t next_ping_ns;
+	bool dirty, blocked, ended;
+};
+
+/* state.c */
+struct entry *state_entry(const struct state *s, const char *id);
+int state_insert(struct state *s, const struct store_peer *row, struct entry **ret_entry)
+	WARREN_MUST_USE;
+void state_drop_entry(struct state *s, struct entry *e);
+void state_publish(struct state *s, struct entry *e);
+int state_make_world(struct state *s) WARREN_MUST_USE;
+bool state_has_identity(const struct entry *e, const char *identity);
+int64_t state_now(const struct state *s);
+
+/* state_map.c: the whole map of a peer as it shall be now. */
+int state_build_map(struct state *s, struct entry *e, struct map **ret_map) WARREN_MUST_USE;
+
+/* state_stream.c */
+void state_mark(struct state *s, struct entry *e);
+void state_mark_all(struct state *s);
+/* e, and every peer that a rule connects with it. Called before and after a change of e. */
+void state_mark_around(struct state *s, struct entry *e);
+void state_stream_reset(struct stream *t, const char *reason);
+void state_stream_tick(struct state *s);
+
+#endif

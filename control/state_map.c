@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The map of one peer (control/PROTOCOL.md section 5): what it may know, and the signed object that
+ * its SSH monitor believes (section 6). Owns the choice of what concerns a peer: only machines that
+ * some rule connects with it, its slice of the policy, and groups that the slice asks for.
+ */
+#include "control/state_impl.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/encode.h"
+#include "platform/json.h"
+
+#define MAX_SLICE POLICY_MAX_TEXT
+
+static json_t *json_addr(const struct ip_addr *a)
+{
+	char text[IP_ADDR_STRLEN];
+
+	return json_string(ip_addr_format(a, text));
+}
+
+static json_t *json_prefix(const struct ip_prefix *p)
+{
+	char text[IP_PREFIX_STRLEN];
+
+	return json_string(ip_prefix_format(p, text));
+}
+
+static json_t *json_key(const uint8_t key[32])
+{
+	char text[ENCODE_BASE64URL_SIZE(32)];
+
+	encode_base64url(text, key, 32);
+	return json_string(text);
+}
+
+static json_t *json_name_or_null(const char *name)
+{
+	return name[0] ? json_string(name) : json_null();
+}
+
+/* The stored text of an array; an empty one when it is none. */
+static json_t *json_stored_array(const char *text)
+{
+	json_t *a = json_load_strict(text, strlen(text), 4096, NULL);
+
+	if (json_is_array(a))
+		return a;
+	json_decref(a);
+	return json_array();
+}
+
+/* Takes value. */
+static int put(struct map *m, const char *key, json_t *value)
+{
+	int r = value ? map_set(m, key, value) : -ENOMEM;
+
+	json_decref(value);
+	return r;
+}
+
+static json_t *self_component(const struct state *s, const struct entry *e)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b}", "id", e->row.id, "name",
+			 e->row.name, "fqdn", e->pub.fqdn, "domain", s->c->config->domain,
+			 "overlay4", json_addr(&e->row.v4), "overlay6", json_addr(&e->row.v6),
+			 "prefix4", json_prefix(&s->network.prefix4), "prefix6",
+			 json_prefix(&s->network.prefix6), "ssh_enabled", e->row.ssh_enabled);
+}
+
+static json_t *peer_component(const struct state *s, const struct entry *e)
+{
+	json_t *ssh = json_pack("{s:b,s:b,s:i,s:o}", "enabled", e->row.ssh_enabled, "advertised",
+				e->row.ssh_advertised, "port", (int)e->row.ssh_port, "host_keys",
+				json_stored_array(e->row.host_keys));
+
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", e->row.id, "name",
+			 e->row.name, "fqdn", e->pub.fqdn, "overlay4", json_addr(&e->row.v4),
+			 "overlay6", json_addr(&e->row.v6), "node_key", json_key(e->row.node_key),
+			 "path_key", json_key(e->row.path_key), "identities",
+			 state_identities(s, e->row.id), "setup_key",
+			 json_name_or_null(e->row.setup_key), "ssh", ssh);
+}
+
+/* The same machine as the object of type "ssh" lists it. */
+static json_t *ssh_peer(const struct state *s, const struct entry *e)
+{
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "id", e->row.id, "name", e->row.name,
+			 "overlay4", json_addr(&e->row.v4), "overlay6", json_addr(&e->row.v6),
+			 "identities", state_identities(s, e->row.id), "setup_key",
+			 json_name_or_null(e->row.setup_key));
+}
+
+/* Can the slice ask for this group? Names that JSON might write in several ways count as asked. */
+static bool slice_asks(const char *slice, const char *group)
+{
+	char quoted[160];
+	size_t n = strlen(group);
+
+	for (const char *c = group; *c; c++)
+		if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\' || *c == '/')
+			return true;
+	if (n + 9 > sizeof(quoted))
+		return true;
+	memcpy(quoted, "\"group:", 7);
+	memcpy(quoted + 7, group, n);
+	memcpy(quoted + 7 + n, "\"", 2);
+	return strstr(slice, quoted) != NULL;
+}
+
+/* Adds the identities of one machine with the groups that count. */
+static void add_identities(json_t *all, const struct entry *e, const char *slice)
+{
+	if (e->row.enrolled_by[0] && !json_object_get(all, e->row.enrolled_by))
+		(void)json_object_set_new(all, e->row.enrolled_by, json_array());
+	for (const struct login *l = e->logins; l; l = l->next) {
+		json_t *groups = json_array(), *group;
+		size_t i;
+
+		json_array_foreach(l->groups, i, group) {
+			if (json_is_string(group) && slice_asks(slice, json_string_value(group)))
+				(void)json_array_append(groups, group);
+		}
+		json_t *known = json_object_get(all, l->identity);
+		if (!known || json_array_size(known) < json_array_size(groups))
+			(void)json_object_set(all, l->identity, groups);
+		json_decref(groups);
+	}
+}
+
+struct view {
+	struct buffer slice;
+	json_t *identities; /* object */
+	json_t *ssh_peers;  /* array; only for a target */
+	struct map *map;
+};
+
+static bool is_target(const struct entry *e)
+{
+	return e->row.ssh_enabled && e->row.ssh_advertised;
+}
+
+static json_t *ca_keys(struct state *s, const struct entry *e)
+{
+	uint32_t generation = state_ca_generation(s, e->row.id);
+	json_t *keys = json_array();
+
+	for (uint32_t i = 0; i < 2 && i <= generation; i++) {
+		uint8_t ca[32];
+
+		if (signer_ca_public(s->c->signer, e->row.id, generation - i, ca) < 0 ||
+		    json_array_append_new(keys, json_key(ca)) < 0) {
+			json_decref(keys);
+			return NULL;
+		}
+	}
+	return keys;
+}
+
+static void content_hash(const json_t *payload, uint8_t ret_hash[32])
+{
+	size_t len = 0;
+	char *text = json_canonical(payload, &len);
+
+	if (text)
+		crypto_generichash(ret_hash, 32, (const uint8_t *)text, len, NULL, 0);
+	else
+		randombytes_buf(ret_hash, 32);
+	free(text);
+}
+
+/* Signs the object of type "ssh" again when what it says has changed or half its life is over. */
+static int ssh_component(struct state *s, struct entry *e, const struct view *v)
+{
+	int64_t now_s = state_now(s), ttl = s->c->config->map_ttl_s;
+	json_t *ca = ca_keys(s, e);
+	uint8_t hash[32];
+	int r = 0;
+
+	if (!ca)
+		return -EIO;
+	json_t *payload = json_pack("{s:s,s:b,s:o,s:s%,s:O,s:O,s:[]}", "peer", e->row.id, "enabled", 1,
+				    "ca", ca, "policy", (const char *)v->slice.data, v->slice.len,
+				    "peers", v->ssh_peers, "identities", v->identities, "revoked");
+	if (!payload)
+		return -ENOMEM;
+	content_hash(payload, hash);
+	if (!e->ssh_signed || memcmp(hash, e->ssh_hash, 32) != 0 ||
+	    e->ssh_until_s - now_s < ttl / 2) {
+		char *text = NULL;
+
+		if (json_object_set_new(payload, "seq", json_integer(++s->seq)) < 0 ||
+		    json_object_set_new(payload, "now", json_integer(now_s)) < 0 ||
+		    json_object_set_new(payload, "valid_until", json_integer(now_s + ttl)) < 0)
+			r = -ENOMEM;
+		if (r == 0)
+			r = signer_object(s->c->signer, "ssh", payload, &text);
+		if (r == 0) {
+			free(e->ssh_signed);
+			e->ssh_signed = text;
+			e->ssh_until_s = now_s + ttl;
+			memcpy(e->ssh_hash, hash, sizeof(hash));
+		}
+	}
+	json_decref(payload);
+	return r < 0 ? r : put(v->map, "ssh", json_pack("{s:s}", "signed", e->ssh_signed));
+}
+
+static int add_others(struct state *s, struct entry *e, struct view *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->peer_count; i++) {
+		struct entry *other = s->peers[i];
+		char key[MAP_MAX_KEY];
+
+		if (other == e || !policy_concerns(s->policy, s->world, e->row.id, other->row.id))
+			continue;
+		memcpy(key, "peer:", 5);
+		memcpy(key + 5, other->row.id, strlen(other->row.id) + 1);
+		r = put(v->map, key, peer_component(s, other));
+		add_identities(v->identities, other, (const char *)v->slice.data);
+		if (r == 0 && v->ssh_peers &&
+		    json_array_append_new(v->ssh_peers, ssh_peer(s, other)) < 0)
+			r = -ENOMEM;
+	}
+	return r;
+}
+
+static int fill(struct state *s, struct entry *e, struct view *v)
+{
+	int r = policy_slice(s->policy, s->world, e->row.id, &v->slice);
+
+	if (r == 0 && !buffer_cstring(&v->slice))
+		r = -ENOMEM;
+	if (r < 0)
+		return r;
+	add_identities(v->identities, e, (const char *)v->slice.data);
+	if (v->ssh_peers && json_array_append_new(v->ssh_peers, ssh_peer(s, e)) < 0)
+		return -ENOMEM;
+	r = put(v->map, "self", self_component(s, e));
+	if (r == 0)
+		r = add_others(s, e, v);
+	if (r == 0)
+		r = put(v->map, "policy", json_pack("{s:s%}", "text", (const char *)v->slice.data,
+						    v->slice.len));
+	if (r == 0)
+		r = map_set(v->map, "identities", v->identities);
+	if (r == 0)
+		r = map_set(v->map, "issuer", s->issuer);
+	if (r == 0)
+		r = map_set(v->map, "stun", s->stun);
+	if (r == 0 && v->ssh_peers)
+		r = ssh_component(s, e, v);
+	return r;
+}
+
+int state_build_map(struct state *s, struct entry *e, struct map **ret_map)
+{
+	struct view v = {.identities = json_object(),
+			 .ssh_peers = is_target(e) ? json_array() : NULL};
+	int r = map_new(&v.map);
+
+	buffer_init(&v.slice, MAX_SLICE);
+	if (r == 0 && !v.identities)
+		r = -ENOMEM;
+	if (r == 0)
+		r = fill(s, e, &v);
+	if (r == 0) {
+		*ret_map = v.map;
+		v.map = NULL;
+	}
+	map_free(v.map);
+	json_decref(v.identities);
+	json_decref(v.ssh_peers);
+	buffer_done(&v.slice);
+	return r;
+}
