@@ -87,7 +87,8 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	}
 	if (r == 0 && config->admin_socket)
 		r = bind_admin(s, config->admin_socket, err);
-	if (r == 0 && (r = uv_timer_init(s->loop, &s->sweep)) < 0)
+	if (r == 0 && ((r = uv_timer_init(s->loop, &s->sweep)) < 0 ||
+		       (r = uv_prepare_init(s->loop, &s->flush)) < 0))
 		error_set(err, r, "no timer: %s", uv_strerror(r));
 	if (r < 0) {
 		server_stop(s);
@@ -95,7 +96,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 		server_free(s);
 		return r;
 	}
-	s->sweep.data = s;
+	s->sweep.data = s->flush.data = s;
 	*ret_server = s;
 	return 0;
 }
@@ -117,6 +118,11 @@ static void on_sweep(uv_timer_t *timer)
 	server_conn_sweep(timer->data);
 }
 
+static void on_prepare(uv_prepare_t *prepare)
+{
+	server_conn_flush_all(prepare->data);
+}
+
 int server_start(struct server *s, struct error *err)
 {
 	int r = 0;
@@ -129,6 +135,8 @@ int server_start(struct server *s, struct error *err)
 		r = uv_listen((uv_stream_t *)&s->pipe, 16, on_pipe);
 	if (r == 0)
 		r = uv_timer_start(&s->sweep, on_sweep, 1000, 1000);
+	if (r == 0)
+		r = uv_prepare_start(&s->flush, on_prepare);
 	if (r < 0)
 		return error_set(err, r, "cannot listen on %s: %s", s->pipe_path, uv_strerror(r));
 	return 0;
@@ -161,8 +169,10 @@ void server_stop(struct server *s)
 		close_handle((uv_handle_t *)&s->pipe);
 		(void)unlink(s->pipe_path); /* may be another user's folder by now: then it stays */
 	}
-	if (s->sweep.data)
+	if (s->sweep.data) {
 		close_handle((uv_handle_t *)&s->sweep);
+		close_handle((uv_handle_t *)&s->flush);
+	}
 	for (struct server_conn *c = s->first; c; c = c->next)
 		server_conn_close(c);
 }
@@ -474,6 +484,14 @@ void server_redirect(struct server_request *r, const char *location, const char 
 
 /* ---- streams ---- */
 
+/* Never from within a write: a connection that breaks there would pull its stream away under the
+ * caller. */
+static void flush_later(struct server_conn *c)
+{
+	c->unflushed = true;
+	c->server->unflushed = true;
+}
+
 int server_stream_begin(struct server_request *r, const char *content_type)
 {
 	struct server_conn *c = r->conn;
@@ -485,8 +503,8 @@ int server_stream_begin(struct server_request *r, const char *content_type)
 	if (e < 0)
 		return e;
 	r->streaming = true;
-	server_conn_flush(c);
-	return r->conn ? 0 : -EPIPE;
+	flush_later(c);
+	return 0;
 }
 
 int server_stream_write(struct server_request *r, const void *data, size_t len)
@@ -505,6 +523,7 @@ int server_stream_write(struct server_request *r, const void *data, size_t len)
 		e = buffer_append(&c->out, data, len);
 	if (e == 0)
 		e = buffer_append(&c->out, "\r\n", 2);
+	flush_later(c);
 	return e;
 }
 

@@ -364,3 +364,18 @@ void server_conn_sweep(struct server *s)
 			server_conn_close(c);
 	}
 }
+
+void server_conn_flush_all(struct server *s)
+{
+	/* A drained stream may write again at once; what that leaves is taken in the next round. */
+	for (int round = 0; s->unflushed && round < 8; round++) {
+		s->unflushed = false;
+		for (struct server_conn *c = s->first, *next; c; c = next) {
+			next = c->next;
+			if (c->unflushed) {
+				c->unflushed = false;
+				server_conn_flush(c);
+			}
+		}
+	}
+}

@@ -37,7 +37,8 @@ struct server {
 	uv_tcp_t tcp;
 	uv_pipe_t pipe;
 	uv_timer_t sweep;
-	bool has_tcp, has_pipe, stopping;
+	uv_prepare_t flush; /* before the loop sleeps: streams that were written to */
+	bool has_tcp, has_pipe, stopping, unflushed;
 	char pipe_path[108], tcp_name[128];
 	size_t max_body;
 	unsigned max_connections, connections;
@@ -76,7 +77,7 @@ struct server_conn {
 	struct server_http_head head;
 	struct server_request *request;
 	uint64_t deadline_ms;     /* of the loop's clock; 0: none */
-	bool close_after, processing, shut;
+	bool close_after, processing, shut, unflushed;
 };
 
 struct server_request {
@@ -112,6 +113,8 @@ size_t server_conn_queued(const struct server_conn *c);
 /* The request of this connection has its whole answer queued. */
 void server_conn_answered(struct server_conn *c);
 void server_conn_sweep(struct server *s);
+/* Sends what streams have queued since the last call. */
+void server_conn_flush_all(struct server *s);
 
 /* server.c: takes over head; body is moved. */
 void server_dispatch(struct server_conn *c);
