@@ -172,7 +172,7 @@ int issuer_oauth_email(const char *typed, char *out, size_t cap)
 		return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)typed[i];
-		if (c <= ' ' || c == 0x7f || strchr("<>\"'\\,;:()[]", c) != NULL)
+		if (c <= ' ' || c == 0x7f || strchr("<>\"\\,;:()[]", c) != NULL)
 			return -EINVAL;
 		ats += c == '@';
 	}
