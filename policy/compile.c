@@ -178,9 +178,33 @@ static void set_ports(struct port_set *set, const struct model_ports *ports)
 {
 	if (ports->count == 0)
 		memset(set, 0xff, sizeof(*set));
-	for (size_t i = 0; i < ports->count; i++)
-		for (uint32_t p = ports->intervals[i].first; p <= ports->intervals[i].last; p++)
-			set->words[p / 64] |= UINT64_C(1) << p % 64;
+	for (size_t i = 0; i < ports->count; i++) {
+		uint32_t first = ports->intervals[i].first, last = ports->intervals[i].last;
+
+		for (uint32_t word = first / 64; word <= last / 64; word++) {
+			uint64_t bits = ~UINT64_C(0);
+
+			if (word == first / 64)
+				bits &= ~UINT64_C(0) << first % 64;
+			if (word == last / 64)
+				bits &= ~UINT64_C(0) >> (63 - last % 64);
+			set->words[word] |= bits;
+		}
+	}
+}
+
+/* The first port >= from that is in the set (in: true) or not in it; PORTS: none. */
+static uint32_t next_port(const struct port_set *set, uint32_t from, bool in)
+{
+	for (uint32_t word = from / 64; word < PORT_WORDS; word++) {
+		uint64_t bits = in ? set->words[word] : ~set->words[word];
+
+		if (word == from / 64)
+			bits &= ~UINT64_C(0) << from % 64;
+		if (bits)
+			return word * 64 + (uint32_t)__builtin_ctzll(bits);
+	}
+	return PORTS;
 }
 
 static bool has_port(const struct port_set *set, uint32_t port)
@@ -210,7 +234,6 @@ static int compile_ports(struct compile *c, const uint32_t *sig, bool out, uint8
 			 bool ssh_on, uint32_t *ret_words)
 {
 	size_t before = c->interval_count;
-	uint32_t start = PORTS;
 	int rc = 0;
 
 	memset(c->accept, 0, sizeof(*c->accept));
@@ -232,15 +255,11 @@ static int compile_ports(struct compile *c, const uint32_t *sig, bool out, uint8
 		c->accept->words[MODEL_SSH_INNER_PORT / 64] &= ~bit;
 		c->accept->words[MODEL_SSH_INNER_PORT / 64] |= open ? bit : 0;
 	}
-	for (uint32_t p = 0; p <= PORTS && !rc; p++) {
-		bool in = p < PORTS && has_port(c->accept, p);
+	for (uint32_t first = next_port(c->accept, 0, true); first < PORTS && !rc;) {
+		uint32_t end = next_port(c->accept, first, false);
 
-		if (in && start == PORTS) {
-			start = p;
-		} else if (!in && start != PORTS) {
-			rc = add_interval(c, start, p - 1);
-			start = PORTS;
-		}
+		rc = add_interval(c, first, end - 1);
+		first = next_port(c->accept, end, true);
 	}
 	ret_words[0] = (uint32_t)before;
 	ret_words[1] = (uint32_t)(c->interval_count - before);

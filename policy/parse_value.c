@@ -349,6 +349,8 @@ static int64_t days_from_civil(int year, int month, int day)
 	return era * 146097 + doe - 719468;
 }
 
+#define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+
 /* RFC 3339 section 5.6, without leap seconds; years 1970 to 9999. */
 int model_parse_time(const char *text, int64_t *ret_s)
 {
@@ -385,7 +387,8 @@ int model_parse_time(const char *text, int64_t *ret_s)
 	}
 	*ret_s = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
 		 sign * (zone_h * 3600 + zone_m * 60);
-	return 0;
+	/* The offset must not lead out of the years that can be written. */
+	return *ret_s < 0 || *ret_s > LAST_SECOND ? -EINVAL : 0;
 }
 
 static int read_not_after(struct parse *ps, const struct jsonc_node *node, void *out)
