@@ -44,21 +44,7 @@ struct compile {
 
 static bool in_list(struct compile *c, const struct model_list *list, const struct world_peer *peer)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		const struct model_atom *atom = &list->atoms[i];
-
-		if (atom->kind != MODEL_SET) {
-			if (match_atom_peer(atom, c->world, peer))
-				return true;
-			continue;
-		}
-		if (c->memo[atom->set->index] < 0)
-			c->memo[atom->set->index] =
-				(signed char)match_atom_peer(atom, c->world, peer);
-		if (c->memo[atom->set->index])
-			return true;
-	}
-	return false;
+	return match_list_memo(list, c->world, peer, c->memo);
 }
 
 static void forget_sets(struct compile *c)

@@ -65,6 +65,21 @@ bool match_list_peer(const struct model_list *list, const struct policy_world *w
 	return false;
 }
 
+bool match_list_memo(const struct model_list *list, const struct policy_world *w,
+		     const struct world_peer *peer, signed char *memo)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct model_atom *atom = &list->atoms[i];
+		signed char *known = atom->kind == MODEL_SET ? &memo[atom->set->index] : NULL;
+
+		if (known && *known < 0)
+			*known = (signed char)match_atom_peer(atom, w, peer);
+		if (known ? *known > 0 : match_atom_peer(atom, w, peer))
+			return true;
+	}
+	return false;
+}
+
 bool match_in_force(int64_t not_after_s, int64_t now_s)
 {
 	return not_after_s == 0 || now_s < not_after_s;

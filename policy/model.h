@@ -185,6 +185,9 @@ bool match_atom_peer(const struct model_atom *atom, const struct policy_world *w
 		     const struct world_peer *peer);
 bool match_list_peer(const struct model_list *list, const struct policy_world *w,
 		     const struct world_peer *peer);
+/* match_list_peer with a memory for sets: memo[set_count], -1: not asked yet. For one peer. */
+bool match_list_memo(const struct model_list *list, const struct policy_world *w,
+		     const struct world_peer *peer, signed char *memo);
 /* Does an ssh rule's "from" stand for this caller? */
 bool match_list_caller(const struct model_list *list, const struct policy_world *w,
 		       const struct policy_ssh_query *query);

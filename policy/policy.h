@@ -52,6 +52,11 @@ int policy_run_tests(const struct policy *p, const struct policy_world *w, int64
 /* Can any rule or ssh rule connect the two peers, in either direction, at any time? */
 bool policy_concerns(const struct policy *p, const struct policy_world *w, const char *peer_a,
 		     const char *peer_b);
+/* The same for one peer against all: ret_concerned[i] is the answer for the i-th peer added to w (the
+ * array has as many elements as peers were added). Much faster than asking pair by pair. -ENOENT:
+ * there is no such peer. */
+int policy_concerned(const struct policy *p, const struct policy_world *w, const char *peer_id,
+		     bool *ret_concerned) WARREN_MUST_USE;
 /* The part of the policy that concerns one peer, as policy text (no tests) that policy_parse takes
  * and that judges this peer's flows and logins exactly as the whole does. Appends to out. */
 int policy_slice(const struct policy *p, const struct policy_world *w, const char *peer_id,

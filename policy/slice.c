@@ -14,7 +14,8 @@
 
 struct slice {
 	struct buffer *out;
-	bool *used; /* per set */
+	bool *used;	   /* per set */
+	signed char *memo; /* per set: is the peer in it? -1: not asked yet */
 };
 
 static int put_string(struct buffer *out, const char *text)
@@ -161,8 +162,10 @@ static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 
 /* Could this machine be the caller, with whoever sits in front of it? */
 static bool may_call(const struct model_list *from, const struct policy_world *w,
-		     const struct world_peer *self)
+		     const struct world_peer *self, signed char *memo)
 {
+	if (match_list_memo(from, w, self, memo))
+		return true;
 	for (size_t i = 0; i < from->count; i++) {
 		const struct model_atom *atom = &from->atoms[i];
 		const struct model_list one = {.atoms = &from->atoms[i], .count = 1};
@@ -171,8 +174,7 @@ static bool may_call(const struct model_list *from, const struct policy_world *w
 
 		for (size_t j = 0; j < list->count; j++)
 			if (list->atoms[j].kind == MODEL_IDENTITY ||
-			    list->atoms[j].kind == MODEL_PROVIDER_GROUP ||
-			    match_atom_peer(&list->atoms[j], w, self))
+			    list->atoms[j].kind == MODEL_PROVIDER_GROUP)
 				return true;
 	}
 	return false;
@@ -187,7 +189,8 @@ static int put_rules(struct slice *slice, const struct policy *p, const struct p
 	for (size_t i = 0; i < p->rule_count && !rc; i++) {
 		const struct model_rule *rule = &p->rules[i];
 
-		if (!match_list_peer(&rule->from, w, self) && !match_list_peer(&rule->to, w, self))
+		if (!match_list_memo(&rule->from, w, self, slice->memo) &&
+		    !match_list_memo(&rule->to, w, self, slice->memo))
 			continue;
 		rc = buffer_printf(slice->out, first ? "\n" : ",\n");
 		if (!rc)
@@ -200,7 +203,8 @@ static int put_rules(struct slice *slice, const struct policy *p, const struct p
 	for (size_t i = 0; i < p->ssh_count && !rc; i++) {
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
-		if (!match_list_peer(&rule->to, w, self) && !may_call(&rule->from, w, self))
+		if (!match_list_memo(&rule->to, w, self, slice->memo) &&
+		    !may_call(&rule->from, w, self, slice->memo))
 			continue;
 		rc = buffer_printf(slice->out, first ? "\n" : ",\n");
 		if (!rc)
@@ -236,8 +240,13 @@ int policy_slice(const struct policy *p, const struct policy_world *w, const cha
 	if (!self)
 		return -ENOENT;
 	slice.used = calloc(p->set_count + 1, sizeof(*slice.used));
-	if (!slice.used)
+	slice.memo = malloc(p->set_count + 1);
+	if (!slice.used || !slice.memo) {
+		free(slice.used);
+		free(slice.memo);
 		return -ENOMEM;
+	}
+	memset(slice.memo, -1, p->set_count + 1);
 	rc = put_rules(&slice, p, w, self);
 	if (!rc)
 		rc = put_sets(&slice, p, false);
@@ -246,5 +255,6 @@ int policy_slice(const struct policy *p, const struct policy_world *w, const cha
 	if (!rc)
 		rc = buffer_append(out, "}\n", 2);
 	free(slice.used);
+	free(slice.memo);
 	return rc;
 }

@@ -193,7 +193,8 @@ static void refuse(enum fit best, bool other_login, const struct world_peer *tar
 			       "the rule that let %s log in on %s has expired", who, host);
 	else
 		(void)snprintf(decision->reason, sizeof(decision->reason),
-			       "no ssh rule lets %s log in on %s as %s", who, host, login);
+			       "no ssh rule lets %s log in on %s%s%s", who, host,
+			       *login ? " as " : "", login);
 }
 
 void policy_ssh_check(const struct policy *p, const struct policy_world *w,

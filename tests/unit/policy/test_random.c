@@ -354,6 +354,13 @@ static void test_concerns(void **state)
 		struct policy *p = parse(text.data, text.len);
 		struct policy_world *w = build_world(&data, p, NULL, NULL);
 
+		for (size_t i = 0; i < data.count; i++) {
+			bool all[MAX_PEERS];
+
+			assert_int_equal(policy_concerned(p, w, ids[i], all), 0);
+			for (size_t j = 0; j < data.count; j++)
+				assert_int_equal(all[j], policy_concerns(p, w, ids[i], ids[j]));
+		}
 		for (size_t i = 0; i < data.count; i++)
 			for (size_t j = 0; j < data.count; j++) {
 				bool concerns = policy_concerns(p, w, ids[i], ids[j]);
