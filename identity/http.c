@@ -7,6 +7,7 @@
 #include "identity/http.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,10 +267,23 @@ static void settle(struct http *h)
 		shut(h);
 }
 
+/* OpenSSL writes to sockets without MSG_NOSIGNAL: a server that hangs up must not end the program.
+ * (curl could ignore the signal around each call, at four system calls a time.) */
+static void ignore_sigpipe(void)
+{
+	struct sigaction action;
+
+	if (sigaction(SIGPIPE, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
+		return;
+	action.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &action, NULL); /* fails for bad numbers only */
+}
+
 int http_new(uv_loop_t *loop, const char *user_agent, struct http **ret_http)
 {
 	struct http *h;
 
+	ignore_sigpipe();
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return -EIO;
 	h = calloc(1, sizeof(*h));

@@ -15,6 +15,7 @@
 struct http;
 struct http_request;
 
+/* Also ignores SIGPIPE where nobody handles it. */
 int http_new(uv_loop_t *loop, const char *user_agent, struct http **ret_http) WARREN_MUST_USE;
 /* Cancels what runs (their done callbacks are called with -ECANCELED), then frees; the loop must run
  * on until its handles have closed. May be called from any callback. */
