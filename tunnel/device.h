@@ -138,7 +138,6 @@ struct tunnel {
 	struct device_tx tx;
 	struct coalesce *rx;
 	struct peer *rx_peer; /* whose packets are in rx */
-	bool tun_tso, tun_uso; /* of the main TUN; rx coalesces for it */
 
 	int (*bind)(void *ctx, uint16_t port, uint32_t fwmark);
 	void *bind_ctx;
@@ -184,6 +183,8 @@ void tx_forget_peer(struct tunnel *t, const struct peer *p);
 void rx_train(struct tunnel *t, uint8_t *data, size_t len, size_t seg_size,
 	      const struct endpoint *from, const struct udp_source *source, uint64_t now_ns);
 void rx_flush(struct tunnel *t, uint64_t now_ns);
+/* What the main TUN takes as super-packets. */
+void rx_set_offloads(struct tunnel *t, bool tso, bool uso);
 /* An authenticated packet of p came from here. */
 void rx_endpoint(struct peer *p, const struct endpoint *from, const struct udp_source *source,
 		 uint64_t now_ns);

@@ -85,7 +85,7 @@ static void flush_batch(struct tunnel *t, uint64_t now_ns)
 				c->superpackets, kept, now_ns);
 	for (size_t i = 0; i < kept; i++)
 		deliver(t, i);
-	coalesce_reset(c, t->tun_tso, t->tun_uso);
+	coalesce_reset(c, c->tcp, c->udp);
 }
 
 static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len, uint64_t now_ns)
@@ -193,6 +193,11 @@ void rx_train(struct tunnel *t, uint8_t *data, size_t len, size_t seg_size,
 		receive_one(t, data + at, n, from, source, now_ns);
 		at += n;
 	}
+}
+
+void rx_set_offloads(struct tunnel *t, bool tso, bool uso)
+{
+	coalesce_reset(t->rx, tso, uso);
 }
 
 void rx_flush(struct tunnel *t, uint64_t now_ns)

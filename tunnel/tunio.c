@@ -156,10 +156,8 @@ int tunio_attach(struct tunio *io, enum tunnel_port number, int fd, const struct
 	port_close(port);
 	port->fd = fd;
 	port->caps = *caps;
-	if (number == TUNNEL_PORT_MAIN) {
-		io->device->tun_tso = caps->vnet_hdr && caps->tso;
-		io->device->tun_uso = caps->vnet_hdr && caps->uso;
-	}
+	if (number == TUNNEL_PORT_MAIN)
+		rx_set_offloads(io->device, caps->vnet_hdr && caps->tso, caps->vnet_hdr && caps->uso);
 	return 0;
 }
 
