@@ -42,7 +42,7 @@ struct listener {
 	uint16_t asked_port, port;
 	bool agent;
 	uint32_t channel;  /* of an agent's session */
-	char path[128];    /* agent: socket and folder are removed at the end */
+	char path[104];    /* agent: socket and folder are removed at the end */
 };
 
 struct pending_connect {

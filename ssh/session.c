@@ -150,7 +150,7 @@ static const char *forbidden(const struct monitor *m, const struct wish *wish)
 struct child {
 	struct monitor *m;
 	const struct wish *wish;
-	char tty[64], agent_path[128];
+	char tty[64], agent_path[104];
 	int in, out, err; /* already open: PTY slave three times, or pipe ends */
 	char *env[ENV_MAX];
 	size_t env_count;
