@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -480,6 +481,7 @@ void signer_child_main(int fd, const char *key_dir)
 	/* Ctrl-C reaches the whole group: the child ends when the server does, by end of file. */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN);
+	(void)prctl(PR_SET_NAME, "warren-signer");
 	c.keys = secret_alloc(sizeof(*c.keys));
 	buffer_init(&c.answer, SIGNER_MAX_FRAME);
 	if (secret_process_init() < 0 || !c.keys || load_keys(key_dir, c.keys) < 0)

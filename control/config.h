@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration of warren-control: defaults, the JSON file, then flags.
+ */
+#ifndef WARREN_CONTROL_CONFIG_H
+#define WARREN_CONTROL_CONFIG_H
+
+#include "control/control.h"
+#include "platform/log.h"
+
+#define CONFIG_FILE   "/etc/warren/control.json"
+#define CONFIG_SOCKET "/run/warren/control.sock"
+
+struct config_more {
+	char log_level[16];
+	bool log_json;
+	bool login_enrolls_set;
+};
+
+void config_defaults(struct control_config *config, struct config_more *more);
+/* Applies a file; missing_ok: -ENOENT is fine. Errors name file, key, and what to write. */
+int config_load(const char *file, bool missing_ok, struct control_config *config,
+		struct config_more *more, struct error *err) WARREN_MUST_USE;
+/* Fills what depends on the rest (public_url, client_id), and checks it. */
+int config_finish(struct control_config *config, struct config_more *more, struct error *err)
+	WARREN_MUST_USE;
+/* Only "socket" of a file, for the command line; false: not there. */
+bool config_socket(const char *file, char *out, size_t cap);
+
+#endif
