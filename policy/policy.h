@@ -112,6 +112,10 @@ struct policy_ssh_decision {
 /* Always fills ret_decision; false answers carry a reason. */
 void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 		      const struct policy_ssh_query *query, struct policy_ssh_decision *ret_decision);
+/* Could anybody use this login there, coming from that machine, with the right login of their own? For
+ * refusing before a person is asked to log in. Ages of logins are not looked at. */
+bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w, const char *caller_peer,
+		       const char *target_peer, const char *login, int64_t now_s);
 /* Logins a person may use on target (certificate principals): fixed names of matching rules, and the
  * local part for "=". Appends "name\n" lines; `query->login` is ignored. */
 int policy_ssh_logins(const struct policy *p, const struct policy_world *w,

@@ -260,3 +260,59 @@ int policy_ssh_logins(const struct policy *p, const struct policy_world *w,
 	}
 	return rc;
 }
+
+/* Could somebody of this selector, in front of the caller, be given the login? */
+static bool somebody(const struct model_atom *atom, const struct model_ssh_rule *rule,
+		     const struct policy_world *w, const struct policy_ssh_query *query,
+		     const struct world_peer *caller)
+{
+	struct policy_ssh_query as = *query;
+
+	switch (atom->kind) {
+	case MODEL_IDENTITY:
+		as.identity = atom->text;
+		return has_login(rule, &as);
+	case MODEL_ANY:
+	case MODEL_PROVIDER_GROUP:
+		break;
+	case MODEL_SETUP_KEY:
+	case MODEL_PEER:
+	case MODEL_PREFIX:
+	case MODEL_SET:
+		if (!caller || !match_atom_peer(atom, w, caller))
+			return false;
+		break;
+	}
+	/* Anybody: "=" gives every valid login but root to the person of that name. */
+	return has_login(rule, &as) || (rule->same_name && user_name_valid(query->login) &&
+					strcmp(query->login, "root") != 0);
+}
+
+bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w,
+		       const char *caller_peer, const char *target_peer, const char *login,
+		       int64_t now_s)
+{
+	const struct world_peer *target = world_find_peer(w, target_peer);
+	const struct world_peer *caller = world_find_peer(w, caller_peer);
+	const struct policy_ssh_query query = {.login = login};
+
+	for (size_t i = 0; target && login && i < p->ssh_count; i++) {
+		const struct model_ssh_rule *rule = &p->ssh[i];
+
+		if (!match_in_force(rule->not_after_s, now_s) ||
+		    !match_list_peer(&rule->to, w, target))
+			continue;
+		for (size_t j = 0; j < rule->from.count; j++) {
+			const struct model_atom *atom = &rule->from.atoms[j];
+			const struct model_list one = {.atoms = &rule->from.atoms[j], .count = 1};
+			const struct model_list *list = atom->kind == MODEL_SET && !atom->set->host
+								? &atom->set->members
+								: &one;
+
+			for (size_t k = 0; k < list->count; k++)
+				if (somebody(&list->atoms[k], rule, w, &query, caller))
+					return true;
+		}
+	}
+	return false;
+}

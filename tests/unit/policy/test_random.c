@@ -278,6 +278,9 @@ static void same_ssh(const struct policy *p, const struct policy_world *pw, cons
 			policy_ssh_check(q, qw, &query, &d2);
 			assert_memory_equal(&d1, &d2, sizeof(d1));
 			*(d1.allowed ? &ssh_yes : &ssh_no) += 1;
+			if (d1.allowed && who < 4)
+				assert_true(policy_ssh_anyone(p, pw, caller, target, logins[login],
+							      NOW));
 			buffer_init(&l1, 4096);
 			buffer_init(&l2, 4096);
 			assert_int_equal(policy_ssh_logins(p, pw, &query, &l1), 0);

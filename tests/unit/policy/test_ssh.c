@@ -297,6 +297,52 @@ static void test_logins(void **state)
 	policy_world_free(w);
 }
 
+static void test_anyone(void **state)
+{
+	static const struct {
+		const char *from, *logins, *more, *caller, *login;
+		bool want;
+	} rows[] = {
+		{"alice@example.com", "\"deploy\"", "", "p_1", "deploy", true},
+		{"alice@example.com", "\"deploy\"", "", "p_1", "root", false},
+		{"alice@example.com", "\"=\"", "", "p_1", "alice", true},
+		{"alice@example.com", "\"=\"", "", "p_1", "bob", false},
+		{"group:x", "\"=\"", "", "p_1", "bob", true},
+		{"*", "\"=\"", "", "p_1", "bob", true},
+		{"*", "\"=\"", "", "p_1", "root", false},
+		{"*", "\"=\"", "", "p_1", "a b", false},
+		{"peer:ci", "\"=\", \"deploy\"", "", "p_3", "deploy", true},
+		{"peer:ci", "\"=\", \"deploy\"", "", "p_1", "deploy", false},
+		{"team", "\"deploy\"", "", "p_1", "deploy", true},
+		{"laptops", "\"deploy\"", "", "p_1", "deploy", true},
+		{"laptops", "\"deploy\"", "", "p_3", "deploy", false},
+		{"*", "\"deploy\"", ", \"when\": {\"not_after\": \"2023-11-14T22:13:20Z\"}", "p_1",
+		 "deploy", false},
+		{"*", "\"deploy\"", ", \"max_login_age\": 60", "p_1", "deploy", true},
+	};
+	struct policy_world *w = make_world();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[1024];
+
+		(void)snprintf(text, sizeof(text),
+			       "{\"groups\": {\"team\": [\"alice@example.com\"]},"
+			       " \"hosts\": {\"laptops\": [\"alice@example.com\"]},"
+			       " \"ssh\": [{\"from\": \"%s\", \"to\": \"peer:second\", \"logins\": "
+			       "[%s]%s}]}",
+			       rows[i].from, rows[i].logins, rows[i].more);
+		struct policy *p = parse(text);
+
+		if (policy_ssh_anyone(p, w, rows[i].caller, "p_2", rows[i].login, NOW) !=
+		    rows[i].want)
+			fail_msg("row %zu", i);
+		assert_false(policy_ssh_anyone(p, w, rows[i].caller, "p_1", rows[i].login, NOW));
+		policy_free(p);
+	}
+	policy_world_free(w);
+}
+
 /* ---- N4 ---- */
 
 static enum filter_drop arrive(const void *blob, size_t len, uint16_t port)
@@ -547,15 +593,11 @@ static void test_explain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_world),
-		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_union),
-		cmocka_unit_test(test_reasons),
-		cmocka_unit_test(test_logins),
-		cmocka_unit_test(test_n4_truth_table),
-		cmocka_unit_test(test_destinations),
-		cmocka_unit_test(test_failing_tests),
-		cmocka_unit_test(test_tests_in_a_world),
+		cmocka_unit_test(test_world),	       cmocka_unit_test(test_table),
+		cmocka_unit_test(test_union),	       cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_logins),	       cmocka_unit_test(test_anyone),
+		cmocka_unit_test(test_n4_truth_table), cmocka_unit_test(test_destinations),
+		cmocka_unit_test(test_failing_tests),  cmocka_unit_test(test_tests_in_a_world),
 		cmocka_unit_test(test_explain),
 	};
 
