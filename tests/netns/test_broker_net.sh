@@ -1,0 +1,121 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Broker, engine and verifier on two machines (broker_lib.sh), with a main that this script drives:
+# CONFIGURE and TEARDOWN, ping through both engines, the filter, SSH taken out of the mesh into the
+# namespace of the SSH server (with a session program that only says hello), limits of the listener,
+# signed objects, root's socket, restarts of main and engine, and what is left at the end.
+. "${WARREN_SRC:?run by ctest}/tests/netns/broker_lib.sh"
+start a
+start b
+
+check "switches are told" grep -q 'event switches {"allow_server_ssh":false' "$work/a.log"
+check "host key is told" grep -q 'event hostkey ssh-ed25519 AAAA' "$work/a.log"
+check "addresses outside the overlay are refused" \
+	says "not inside 100.64.0.0/10" m a configure 10.0.0.1 fd77::1 1420 0 10.0.0.0/8
+configure_all
+check "configure again changes nothing" says "interface=wrn0" m a configure 100.64.0.1 fd77::1 1420 0
+check "address" says "100.64.0.1/32" ip -n brk-a addr show wrn0
+check "route" says "100.64.0.0/10" ip -n brk-a route
+check "IPv6 route" says "fd77::/48" ip -n brk-a -6 route
+check "no policy: nothing passes" not ping_b
+check "policy a" says ok m a policy "$work/open" p_a
+check "policy b" says ok m b policy "$work/open" p_b
+soon "ping" ping_b
+check "ping IPv6" ping_b fd77::2
+check "b may not ping a" not ip netns exec brk-b ping -c 1 -W 1 100.64.0.1
+check "get" says "last_handshake_time_sec" m a uapi "$work/get.uapi"
+check "stats" says "drop_" m a stats
+
+# SSH.
+check "pin without a chosen server" says "no control server was chosen" m b pin n_test p_b
+check "choose" says '"url":"https://c.example:8443"' root b \
+	'{"id":1,"cmd":"control","url":"https://c.example:8443","fingerprint":"'"$(m b fingerprint)"'"}'
+soon "control is told" grep -q "event control https://c.example:8443 1" "$work/b.log"
+check "pin of another key" says "shows another signing key" m b pin n_test p_b wrong
+check "pin" says ok m b pin n_test p_b
+check "object without SSH switch" says ok m b object 5 1 3600 p_b
+check "forged object" says "signature" m b object 6 1 3600 p_b forged
+check "object of another machine" says "another machine" m b object 6 1 3600 p_a
+check "older object" says "older than ones already seen" m b object 4 1 3600 p_b
+check "ended object" says "ended" m b object 6 1 -3600 p_b
+check "switch off: the host answers" says refused hello
+check "switch on" says '"allow_server_ssh":true' root b '{"id":2,"cmd":"set","switches":{"allow_server_ssh":true}}'
+soon "port 22 is taken" says "SSH-2.0-fake" hello
+check "IPv6 too" says "SSH-2.0-fake" bash -c 'echo hi | ip netns exec brk-a timeout 3 socat -t 1 - "TCP:[fd77::2]:22"'
+check "main gets a socket to the monitor" grep -q "event monitor 1 fd=1" "$work/b.log"
+check "the host's stack knows nothing" says "" bash -c '! ip netns exec brk-b ss -tln | grep 22022'
+check "state is relayed" bash -c 'echo auth | ip netns exec brk-a timeout 2 socat -t 1 - TCP:100.64.0.2:22; sleep 0.3; grep -q "event session .*\"login\":\"deploy\"" '"$work/b.log"
+hold() { # N connections that stay unauthenticated, then print what the last one read
+	ip netns exec brk-a bash -c 'for ((i = 0; i < '"$1"'; i++)); do exec {f}<>/dev/tcp/100.64.0.2/22 || exit 1; done
+		IFS= read -r -t 2 line <&$f; echo "$line"'
+}
+check "ten of one source" says "SSH-2.0-fake" hold 10
+sleep 0.5
+check "not eleven" says "Too many unfinished logins" hold 11
+sleep 0.5
+exec {keep}< <(ip netns exec brk-a socat -t 30 - TCP:100.64.0.2:22 < <(echo auth; sleep 30))
+IFS= read -r -t 3 line <&$keep
+sleep 0.3
+check "the session stands" says "warren-ssh-session" pgrep -af "$work/warren-ssh-session"
+check "object says off: sessions end" says ok m b object 7 0 3600 p_b
+soon "no monitor is left" not pgrep -f "$work/warren-ssh-session"
+check "nothing is taken any more" says refused hello
+check "object on" says ok m b object 8 1 3600 p_b
+soon "taken again" says "SSH-2.0-fake" hello
+
+# Restarts.
+before=$(role_pid a engine)
+m a die
+soon "a new main" says ok m a user-dir 1234
+check "the same engine" test "$before" = "$(role_pid a engine)"
+check "tunnels stayed" ping_b
+check "user folder" says "700 1234" stat -c "%a %u" /run/warren/u/1234
+check "peers stayed" says "last_handshake_time_sec" m a uapi "$work/get.uapi"
+check "the engine keeps the interface over configure" says "port=51820" m a configure 100.64.0.1 fd77::1 1420 0
+check "still pings" ping_b
+check "a message that does not parse" says 0 m a raw 01000000050102
+soon "main is started anew" says ok m a user-dir 1234
+kill -9 "$before"
+engine_new() { local p; p=$(role_pid a engine) && [[ $p != "$before" ]]; }
+soon "a new engine" engine_new
+soon "main behind it" says ok m a user-dir 1234
+check "a new engine lets nothing pass" not ping_b
+check "keys again" says "errno=0" m a uapi "$work/a.uapi"
+m a up 1 > /dev/null
+check "policy again" says ok m a policy "$work/open" p_a
+soon "ping again" ping_b
+ip -n brk-a link set wrn0 down
+soon "link down is told" grep -q "event link 0" "$work/a.log"
+ip -n brk-a link set wrn0 up
+ip -n brk-a link del wrn0
+soon "interface deleted: main starts anew" says ok m a user-dir 1234
+soon "and can configure" says "interface=wrn0" m a configure 100.64.0.1 fd77::1 1420 0
+
+# Root's socket, sweep, end.
+check "unknown key" says "is not known" root a '{"id":3,"cmd":"set","switches":{"x":true}}'
+check "not JSON" says "error" root a 'nonsense'
+check "teardown" says ok m b teardown
+check "interface is gone" not ip -n brk-b link show wrn0
+check "host answers nothing" not ping_b
+for x in a b; do
+	kill "${pids[$x]}"
+	wait "${pids[$x]}"
+	check "exit status of $x" test $? = 0
+	check "no socket of $x" not test -e "$work/$x.sock" -o -e "$work/$x.sock.root"
+	check "no interface of $x" not ip -n brk-$x link show wrn0
+done
+check "no process" not pgrep -f "$fake|--role (engine|main|verifier)"
+start b
+check "the pin survived" says ok m b pin n_test p_b
+check "so did the sequence" says "older than ones already seen" m b object 7 1 3600 p_b
+kill "${pids[b]}"
+wait "${pids[b]}"
+printf '{"v":1,"swi' > "$work/state-b/root/switches.json"
+truncated() {
+	ip netns exec brk-b "$fake" --state-dir "$work/state-b" --socket "$work/b.sock"
+	[[ $? == 1 ]]
+}
+check "truncated state" says "cannot use the state file $work/state-b/root/switches.json" truncated
+check "it was left as it is" says '{"v":1,"swi' cat "$work/state-b/root/switches.json"
+finish
