@@ -221,6 +221,7 @@ static int set_peer(struct set_state *s, const char *key, const char *value)
 		if (r == 0 && s->peer) {
 			peer_remove(s->peer);
 			s->peer = NULL;
+			s->created = false;
 		}
 		return r;
 	}

@@ -29,6 +29,7 @@
 #define RX_ROUNDS      4 /* receive calls per turn and socket, so that TUNs have theirs */
 #define TX_MESSAGES    64
 #define SOCKET_BUFFER  (4 << 20)
+#define SOCKET_DEFAULT 212992 /* Linux's rmem_default */
 #define GSO_RETRY_NS   (10 * NSEC_PER_SEC)
 #define CONTROL_BYTES  (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) + 32)
 
@@ -99,18 +100,29 @@ void udp_free(struct udp *u)
 	free(u);
 }
 
+/* Raises only: whoever opened the socket may have been allowed more than we are, and an unprivileged
+ * request above rmem_max or wmem_max would lower what is there. */
+static void raise_buffer(int fd, int option, int forced)
+{
+	int want = SOCKET_BUFFER;
+	int now = 0;
+	socklen_t len = sizeof(now);
+
+	if (getsockopt(fd, SOL_SOCKET, option, &now, &len) < 0 || now / 2 >= want)
+		return;
+	if (setsockopt(fd, SOL_SOCKET, forced, &want, sizeof(want)) < 0 && now <= SOCKET_DEFAULT)
+		setsockopt(fd, SOL_SOCKET, option, &want, sizeof(want));
+}
+
 /* Everything here is an improvement; a kernel without it only costs time. */
 static void socket_prepare(struct socket *s, int family)
 {
 	int on = 1;
-	int size = SOCKET_BUFFER;
 	int segment = 0;
 	socklen_t len = sizeof(segment);
 
-	if (setsockopt(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (setsockopt(s->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	raise_buffer(s->fd, SO_RCVBUF, SO_RCVBUFFORCE);
+	raise_buffer(s->fd, SO_SNDBUF, SO_SNDBUFFORCE);
 	if (family == AF_INET)
 		setsockopt(s->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
 	else

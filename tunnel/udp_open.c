@@ -11,13 +11,15 @@
 
 #include "tunnel/tunnel.h"
 
-#define PORT_TRIES 20
+#define PORT_TRIES   20
+#define BUFFER_BYTES (4 << 20)
 
 static int open_one(int family, uint16_t port, uint32_t fwmark)
 {
 	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(port)};
 	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	int on = 1;
+	int buffer = BUFFER_BYTES;
 	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int r = 0;
 
@@ -27,6 +29,9 @@ static int open_one(int family, uint16_t port, uint32_t fwmark)
 		r = -errno;
 	if (r == 0 && fwmark && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
 		r = -errno;
+	/* Best by who has the right to; the tunnel does what it can otherwise. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
 	if (r == 0 && bind(fd, family == AF_INET ? (struct sockaddr *)(void *)&any4
 						 : (struct sockaddr *)(void *)&any6,
 			   family == AF_INET ? sizeof(any4) : sizeof(any6)) < 0)

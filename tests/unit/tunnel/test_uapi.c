@@ -94,6 +94,11 @@ static void test_peer_lines(void **state)
 	/* Removing who is not there is no error, and leaves nobody. */
 	assert_int_equal(pair_uapi(t, "set=1\npublic_key=" KEY_B "\nremove=true\n"), 0);
 	assert_int_equal(t->peers.count, 1);
+	/* Made and removed in one section: found by fuzz_tunnel_uapi. */
+	assert_int_equal(pair_uapi(t, "set=1\npublic_key=" KEY_B "\nremove=true\nupdate_only=true\n"
+				      "remove=true\nallowed_ip=10.0.0.0/8\n"),
+			 0);
+	assert_int_equal(t->peers.count, 1);
 	/* Ourselves are ignored. */
 	assert_int_equal(pair_uapi(t, "set=1\nreplace_peers=true\nprivate_key=" KEY_A "\n"), 0);
 	{
