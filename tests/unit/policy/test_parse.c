@@ -300,6 +300,31 @@ static void test_too_long(void **state)
 	free(text);
 }
 
+/* The example of the reference is a policy whose tests pass. */
+static void test_reference(void **state)
+{
+	static char text[65536];
+	struct policy *p;
+	struct error err = {0};
+	FILE *file = fopen(TEST_DATA_DIR "/reference.md", "re");
+
+	(void)state;
+	assert_non_null(file);
+	size_t len = fread(text, 1, sizeof(text) - 1, file);
+	assert_true(len > 0 && len < sizeof(text) - 1);
+	(void)fclose(file);
+	const char *begin = strstr(text, "```jsonc\n");
+	assert_non_null(begin);
+	begin += strlen("```jsonc\n");
+	const char *end = strstr(begin, "```");
+	assert_non_null(end);
+	if (policy_parse("POLICY.md", begin, (size_t)(end - begin), &p, &err))
+		fail_msg("%s", err.text);
+	if (policy_run_tests(p, NULL, 1700000000, &err))
+		fail_msg("%s", err.text);
+	policy_free(p);
+}
+
 static void test_times(void **state)
 {
 	static const struct {
@@ -349,7 +374,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_design_example), cmocka_unit_test(test_bad_input),
 		cmocka_unit_test(test_good_input),     cmocka_unit_test(test_no_prefix_crashes),
-		cmocka_unit_test(test_too_long),       cmocka_unit_test(test_times),
+		cmocka_unit_test(test_too_long),       cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
