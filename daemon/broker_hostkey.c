@@ -170,11 +170,11 @@ static int load_own(int dirfd, const char *folder, struct broker_hostkey *key, s
 		if (rc == 0 && len != sizeof(key->seed))
 			rc = -EINVAL;
 		if (rc < 0)
-			error_set(err, -EBADMSG,
-				  "cannot use the state file %s/%s (it holds no host key); it was "
-				  "left as it is: restore it from a backup, or move it away for a "
-				  "new host key",
-				  folder, OWN);
+			rc = error_set(err, -EBADMSG,
+				       "cannot use the state file %s/%s (it holds no host key); it "
+				       "was left as it is: restore it from a backup, or move it away "
+				       "for a new host key",
+				       folder, OWN);
 	}
 	secret_wipe(text, sizeof(text));
 	buffer_done(&in);

@@ -310,6 +310,7 @@ void broker_net_teardown(struct broker *b)
 	file_close(&n->udp4);
 	file_close(&n->udp6);
 	file_close(&n->tun); /* the last descriptor: the interface goes */
-	log_info("the interface is gone", "interface=%s", n->ifname);
+	if (n->ifname[0])
+		log_info("the interface is gone", "interface=%s", n->ifname);
 	broker_net_init(n);
 }

@@ -9,11 +9,7 @@
 
 #include "daemon/broker.h"
 #include "daemon/engine.h"
-#if __has_include("daemon/main.h")
 #include "daemon/main.h"
-#else
-#define daemon_main_run() pause()
-#endif
 #include "daemon/options.h"
 #include "daemon/verifier.h"
 #include "platform/log.h"

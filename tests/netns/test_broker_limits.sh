@@ -16,7 +16,7 @@ root b '{"id":1,"cmd":"control","url":"https://c.example:8443","fingerprint":nul
 check "the first key is pinned" says ok m b pin n_test p_b
 check "another is not" says "another signing key than before" m b pin n_test p_b wrong
 root b '{"id":2,"cmd":"set","switches":{"allow_server_ssh":true}}' > "$work/out"
-soon "the note says so" grep -q "event warnings .*listens in the host's own network" "$work/b.log"
+soon "the note says so" grep -q "^the SSH server listens in the host's own network" "$work/b.log"
 check "host stack" says "100.64.0.2:22022" ip netns exec brk-b ss -tln
 check "nothing yet" not says "SSH-2.0-fake" hello
 check "object" says ok m b object 1 1 3600 p_b
