@@ -188,7 +188,6 @@ static void open_login(struct login_service *l, struct server_request *r,
 		       const struct state_peer *target, const struct login_form *f)
 {
 	const struct state_peer *caller = state_peer_by_addr(l->c->state, &f->address);
-	struct policy_ssh_decision decision = {0};
 	struct login_pending *entry;
 
 	if (!target->ssh_enabled || !target->ssh_advertised) {
@@ -200,12 +199,8 @@ static void open_login(struct login_service *l, struct server_request *r,
 				   f->caller);
 		return;
 	}
-	struct login_question question = {.caller = caller->id,
-					  .target = target->id,
-					  .login = f->login,
-					  .now_s = clock_realtime_s(l->c->clock)};
-	if (!login_anyone(state_policy(l->c->state), state_world(l->c->state), &question,
-			  &decision)) {
+	if (!policy_ssh_anyone(state_policy(l->c->state), state_world(l->c->state), caller->id,
+			       target->id, f->login, clock_realtime_s(l->c->clock))) {
 		server_reply_error(r, 403, "denied", "nobody may log in as %s on %s from %s",
 				   f->login, target->name, caller->name);
 		return;

@@ -45,10 +45,6 @@ struct login_question {
 };
 void login_judge(const struct state *state, const struct login_question *question,
 		 struct policy_ssh_decision *ret_decision);
-/* Could anybody at all use that login from there? Fills the reason when not. Tries everybody whom
- * the target's slice of the policy names; true when there are too many to try. */
-bool login_anyone(const struct policy *policy, const struct policy_world *world,
-		  const struct login_question *question, struct policy_ssh_decision *ret_decision);
 /* Local account names that may be asked for: user names, without "=" or anything a list could
  * split. */
 bool login_name_ok(const char *login);

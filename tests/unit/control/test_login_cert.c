@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a policy's decision makes of a certificate, who could log in at all, and what a grant says.
+ * What a policy's decision makes of a certificate, and what a grant says.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,76 +131,6 @@ static void test_no_cert(void **state)
 	}
 }
 
-static struct policy *parse(const char *text)
-{
-	struct policy *p;
-	struct error err = {0};
-	if (policy_parse("test", text, strlen(text), &p, &err) != 0)
-		fail_msg("%s", err.text);
-	return p;
-}
-
-static void add_peer(struct policy_world *w, const char *id, const char *name, const char *v4)
-{
-	struct policy_peer peer = {
-		.id = id, .name = name, .ssh_enabled = true, .ssh_advertised = true};
-	assert_int_equal(ip_addr_parse(v4, &peer.v4), 0);
-	assert_int_equal(policy_world_add_peer(w, &peer), 0);
-}
-
-static void test_anyone(void **state)
-{
-	static const struct {
-		const char *policy, *login;
-		bool want;
-	} table[] = {
-		{"{}", "deploy", false},
-		{"{\"ssh\":[{\"from\":[\"alice@example.com\"],\"to\":[\"peer:second\"],"
-		 "\"logins\":[\"deploy\"],\"allow\":[\"shell\"]}]}",
-		 "deploy", true},
-		{"{\"ssh\":[{\"from\":[\"alice@example.com\"],\"to\":[\"peer:second\"],"
-		 "\"logins\":[\"deploy\"],\"allow\":[\"shell\"]}]}",
-		 "root", false},
-		/* A rule for another machine is none for this one. */
-		{"{\"ssh\":[{\"from\":[\"alice@example.com\"],\"to\":[\"peer:first\"],"
-		 "\"logins\":[\"deploy\"],\"allow\":[\"shell\"]}]}",
-		 "deploy", false},
-		{"{\"groups\":{\"ops\":[\"alice@example.com\",\"bob@example.com\"]},"
-		 "\"ssh\":[{\"from\":[\"ops\"],\"to\":[\"peer:second\"],"
-		 "\"logins\":[\"=\"],\"allow\":[\"shell\"]}]}",
-		 "bob", true},
-		{"{\"groups\":{\"ops\":[\"alice@example.com\",\"bob@example.com\"]},"
-		 "\"ssh\":[{\"from\":[\"ops\"],\"to\":[\"peer:second\"],"
-		 "\"logins\":[\"=\"],\"allow\":[\"shell\"]}]}",
-		 "carol", false},
-		/* A group of the provider: anybody might be in it, also a carol. */
-		{"{\"groups\":{\"ops\":[\"group:admins\"]},"
-		 "\"ssh\":[{\"from\":[\"ops\"],\"to\":[\"peer:second\"],"
-		 "\"logins\":[\"=\"],\"allow\":[\"shell\"]}]}",
-		 "carol", true},
-		/* Over: nobody. */
-		{"{\"ssh\":[{\"from\":[\"alice@example.com\"],\"to\":[\"peer:second\"],"
-		 "\"logins\":[\"deploy\"],\"allow\":[\"shell\"],"
-		 "\"when\":{\"not_after\":\"2020-01-01T00:00:00Z\"}}]}",
-		 "deploy", false},
-	};
-	struct policy_world *w;
-	(void)state;
-	assert_int_equal(policy_world_new(&w), 0);
-	add_peer(w, "p_a", "first", "100.64.0.1");
-	add_peer(w, "p_b", "second", "100.64.0.2");
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		struct policy *p = parse(table[i].policy);
-		struct policy_ssh_decision d = {0};
-		struct login_question q = {
-			.caller = "p_a", .target = "p_b", .login = table[i].login, .now_s = NOW};
-		if (login_anyone(p, w, &q, &d) != table[i].want)
-			fail_msg("row %zu", i);
-		policy_free(p);
-	}
-	policy_world_free(w);
-}
-
 static void test_grant(void **state)
 {
 	struct login_pending e = {.id = "id",
@@ -233,7 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cert),	 cmocka_unit_test(test_extensions),
 		cmocka_unit_test(test_lifetime), cmocka_unit_test(test_no_cert),
-		cmocka_unit_test(test_anyone),	 cmocka_unit_test(test_grant),
+		cmocka_unit_test(test_grant),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }
