@@ -49,24 +49,25 @@ static int bind_tcp(struct server *s, const char *listen, struct error *err)
 	return 0;
 }
 
-static int bind_admin(struct server *s, const char *path, struct error *err)
+static int bind_unix(struct server *s, const char *path, uv_pipe_t *pipe, char bound[108], bool *has,
+		     struct error *err)
 {
 	int fd, r;
 
 	r = unixsock_listen(path, 0600, &fd, err);
 	if (r < 0)
 		return r;
-	r = uv_pipe_init(s->loop, &s->pipe, 0);
+	r = uv_pipe_init(s->loop, pipe, 0);
 	if (r == 0) {
-		s->has_pipe = true;
-		s->pipe.data = s;
-		r = uv_pipe_open(&s->pipe, fd);
+		*has = true;
+		pipe->data = s;
+		r = uv_pipe_open(pipe, fd);
 	}
 	if (r < 0) {
 		file_close(&fd);
-		return error_set(err, r, "cannot use the admin socket %s: %s", path, uv_strerror(r));
+		return error_set(err, r, "cannot use the socket %s: %s", path, uv_strerror(r));
 	}
-	snprintf(s->pipe_path, sizeof(s->pipe_path), "%s", path);
+	snprintf(bound, 108, "%s", path);
 	return 0;
 }
 
@@ -86,7 +87,9 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 			r = bind_tcp(s, config->listen, err);
 	}
 	if (r == 0 && config->admin_socket)
-		r = bind_admin(s, config->admin_socket, err);
+		r = bind_unix(s, config->admin_socket, &s->pipe, s->pipe_path, &s->has_pipe, err);
+	if (r == 0 && config->public_socket)
+		r = bind_unix(s, config->public_socket, &s->plain, s->plain_path, &s->has_plain, err);
 	if (r == 0 && ((r = uv_timer_init(s->loop, &s->sweep)) < 0 ||
 		       (r = uv_prepare_init(s->loop, &s->flush)) < 0))
 		error_set(err, r, "no timer: %s", uv_strerror(r));
@@ -101,7 +104,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	return 0;
 }
 
-static void on_tcp(uv_stream_t *listener, int status)
+static void on_public(uv_stream_t *listener, int status)
 {
 	if (status == 0)
 		(void)server_conn_accept(listener->data, listener, SERVER_PUBLIC);
@@ -128,11 +131,13 @@ int server_start(struct server *s, struct error *err)
 	int r = 0;
 
 	if (s->has_tcp)
-		r = uv_listen((uv_stream_t *)&s->tcp, 511, on_tcp);
+		r = uv_listen((uv_stream_t *)&s->tcp, 511, on_public);
 	if (r < 0) /* libuv keeps a taken port to itself until here */
 		return error_set(err, r, "cannot listen on %s: %s", s->tcp_name, uv_strerror(r));
 	if (s->has_pipe)
 		r = uv_listen((uv_stream_t *)&s->pipe, 16, on_pipe);
+	if (r == 0 && s->has_plain)
+		r = uv_listen((uv_stream_t *)&s->plain, 128, on_public);
 	if (r == 0)
 		r = uv_timer_start(&s->sweep, on_sweep, 1000, 1000);
 	if (r == 0)
@@ -162,12 +167,17 @@ void server_stop(struct server *s)
 {
 	if (!s || s->stopping)
 		return;
+	server_conn_flush_all(s); /* last words of streams */
 	s->stopping = true;
 	if (s->has_tcp)
 		close_handle((uv_handle_t *)&s->tcp);
 	if (s->has_pipe) {
 		close_handle((uv_handle_t *)&s->pipe);
 		(void)unlink(s->pipe_path); /* may be another user's folder by now: then it stays */
+	}
+	if (s->has_plain) {
+		close_handle((uv_handle_t *)&s->plain);
+		(void)unlink(s->plain_path);
 	}
 	if (s->sweep.data) {
 		close_handle((uv_handle_t *)&s->sweep);

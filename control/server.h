@@ -18,7 +18,7 @@ struct server;
 struct server_request;
 
 enum server_origin {
-	SERVER_PUBLIC, /* TLS port */
+	SERVER_PUBLIC, /* TLS port (or public_socket) */
 	SERVER_ADMIN,  /* admin Unix socket: root or the server's own uid, checked at accept */
 };
 
@@ -27,6 +27,7 @@ struct server_config {
 	const char *listen;      /* "0.0.0.0:8443", "[::]:8443" */
 	const char *tls_cert_pem, *tls_key_file; /* file paths */
 	const char *admin_socket;
+	const char *public_socket; /* the public routes as plain HTTP on a Unix socket (0600); NULL */
 	size_t max_body;         /* 0: 1 MiB; on the admin socket 8 MiB */
 	unsigned max_connections; /* 0: 10,000 */
 };

@@ -316,6 +316,7 @@ static int start_tls(struct server_conn *c)
 int server_conn_accept(struct server *s, uv_stream_t *listener, enum server_origin origin)
 {
 	struct server_conn *c = calloc(1, sizeof(*c));
+	bool local = listener->type == UV_NAMED_PIPE;
 	int r;
 
 	if (!c)
@@ -324,8 +325,7 @@ int server_conn_accept(struct server *s, uv_stream_t *listener, enum server_orig
 	c->origin = origin;
 	buffer_init(&c->in, 2 * SERVER_HTTP_MAX_HEAD + SERVER_CHUNK);
 	buffer_init(&c->out, SERVER_MAX_ANSWER);
-	r = origin == SERVER_ADMIN ? uv_pipe_init(s->loop, &c->pipe, 0)
-				   : uv_tcp_init(s->loop, &c->tcp);
+	r = local ? uv_pipe_init(s->loop, &c->pipe, 0) : uv_tcp_init(s->loop, &c->tcp);
 	if (r < 0) {
 		free(c);
 		return r;
@@ -343,7 +343,7 @@ int server_conn_accept(struct server *s, uv_stream_t *listener, enum server_orig
 	}
 	if (r == 0 && origin == SERVER_ADMIN && !admin_allowed(&c->pipe))
 		r = -EACCES;
-	if (r == 0 && origin == SERVER_PUBLIC)
+	if (r == 0 && !local)
 		r = start_tls(c);
 	if (r == 0)
 		r = uv_read_start(&c->stream, on_alloc, on_read);

@@ -35,11 +35,11 @@ struct server {
 	size_t route_count;
 	SSL_CTX *tls;
 	uv_tcp_t tcp;
-	uv_pipe_t pipe;
+	uv_pipe_t pipe, plain;
 	uv_timer_t sweep;
 	uv_prepare_t flush; /* before the loop sleeps: streams that were written to */
-	bool has_tcp, has_pipe, stopping, unflushed;
-	char pipe_path[108], tcp_name[128];
+	bool has_tcp, has_pipe, has_plain, stopping, unflushed;
+	char pipe_path[108], plain_path[108], tcp_name[128];
 	size_t max_body;
 	unsigned max_connections, connections;
 	uint64_t refused; /* over the limit */
