@@ -53,7 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint32_t v;
 
 		memcpy(&v, blob + word * 4, 4);
-		v += (uint32_t)(int32_t)(int16_t)(data[i + 2] << 8 | data[i + 3]);
+		/* The step goes both ways. */
+		uint32_t step = (uint32_t)data[i + 2] << 8 | data[i + 3];
+		v = step & 0x8000 ? v - (step & 0x7fff) : v + step;
 		memcpy(blob + word * 4, &v, 4);
 	}
 	if (data[0] < len && data[0] > 0) {
