@@ -27,7 +27,7 @@ static size_t addr_bytes(uint8_t family)
 
 static unsigned bit_at(const uint8_t *bits, unsigned i)
 {
-	return (bits[i / 8] >> (7 - i % 8)) & 1u;
+	return ((unsigned)bits[i / 8] >> (7 - i % 8)) & 1u;
 }
 
 /* Length of the common prefix of a and b, at most limit bits. */

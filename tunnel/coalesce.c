@@ -138,7 +138,7 @@ static void start(struct coalesce *c, uint16_t index, const struct candidate *ca
 	g->summed = summed;
 	g->open = cand->joins && summed;
 	g->header = cand->header;
-	g->l4 = cand->ip.l4;
+	g->l4 = cand->plain ? cand->ip.l4 : 0; /* 0: nothing is compared with its ports */
 	if (cand->plain && cand->ip.proto == IP_PROTO_TCP) {
 		g->next_seq = bytes_get_be32(data + cand->ip.l4 + 4) + cand->payload;
 		if (data[cand->ip.l4 + 13] & TCP_PSH)

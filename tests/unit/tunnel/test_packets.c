@@ -360,6 +360,32 @@ static void test_full_batch(void **state)
 	free(c);
 }
 
+/* Found by fuzz_tunnel_inner: ports of a packet that is too short for them were compared. */
+static void test_headless_first(void **state)
+{
+	struct shape s = {.seg_size = 500, .payload = 1000};
+	struct coalesce *c = calloc(1, sizeof(*c));
+	uint8_t *headless = malloc(20);
+	struct superpacket p;
+	uint32_t lens[64];
+
+	(void)state;
+	assert_non_null(c);
+	assert_non_null(headless);
+	make(&s, whole, &p);
+	cut(&p, lens);
+	memcpy(headless, pieces[0], 20);
+	bytes_put_be16(headless + 2, 20);
+	coalesce_reset(c, true, true);
+	assert_true(coalesce_add(c, headless, 20));
+	assert_true(coalesce_add(c, pieces[0], lens[0]));
+	assert_true(coalesce_add(c, pieces[1], lens[1]));
+	coalesce_finish(c);
+	assert_int_equal(c->group_count, 2);
+	free(headless);
+	free(c);
+}
+
 static void test_vnet_header(void **state)
 {
 	struct shape s = {.seg_size = 700, .payload = 5000};
@@ -526,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_checksum_slow),      cmocka_unit_test(test_checksum_rfc1624),
 		cmocka_unit_test(test_cut_and_join),       cmocka_unit_test(test_not_joined),
 		cmocka_unit_test(test_order_in_a_flow),    cmocka_unit_test(test_full_batch),
+		cmocka_unit_test(test_headless_first),
 		cmocka_unit_test(test_vnet_header),        cmocka_unit_test(test_offloaded_checksum),
 		cmocka_unit_test(test_flags_when_cut),     cmocka_unit_test(test_redirect),
 		cmocka_unit_test(test_ip_lengths),
