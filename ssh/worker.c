@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The worker process: gives up its rights, then runs one SSH connection (ssh/PROTOCOL.md section 4) in one
+ * loop over the connection, the monitor and the descriptors behind the channels.
+ */
+#include "ssh/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "platform/log.h"
+#include "platform/sandbox.h"
+#include "platform/secret.h"
+#include "platform/user.h"
+#include "ssh/worker_internal.h"
+
+#define MAX_FILES    4096
+#define MAX_MEMORY   (UINT64_C(512) << 20)
+#define BYTES_EVERY  NSEC_PER_SEC
+#define ENDING_NS    NSEC_PER_SEC /* for the last bytes to the client */
+#define DISCONNECT_MS 500
+
+/* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what moving bytes
+ * between descriptors needs. */
+static const char *const allowed_calls[] = {
+	"poll",	   "ppoll", "recvfrom", "sendto",     "recvmsg",    "sendmsg", "read", "write",
+	"writev",  "close", "fcntl",	"ioctl",      "shutdown",   "setsockopt", "getsockopt",
+	NULL,
+};
+static const char *const refused_calls[] = {
+	"open",	  "openat", "openat2",	  "stat",     "lstat",	"fstat", "newfstatat", "statx",
+	"access", "faccessat", "faccessat2", "readlink", "readlinkat", "socket", "sysinfo",
+	"getcwd", "uname", "getppid", "prlimit64", NULL,
+};
+
+uint64_t worker_now_ns(void)
+{
+	return clock_monotonic_ns(&clock_system);
+}
+
+void worker_end(struct worker *w, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (w->ending)
+		return;
+	w->ending = true;
+	w->ending_ns = worker_now_ns();
+	if (len >= sizeof(w->ending_text))
+		len = sizeof(w->ending_text) - 1;
+	memcpy(w->ending_text, text, len);
+	w->ending_text[len] = '\0';
+}
+
+/* ---- Start. */
+
+/* A descriptor that comes later must never be 0, 1 or 2. */
+static int fill_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+			return -EBADF;
+	}
+	return 0;
+}
+
+static int drop_rights(struct error *err)
+{
+	bool found;
+	uid_t uid;
+	gid_t gid;
+	int rc;
+
+	if (geteuid() != 0)
+		return 0;
+	user_service_account("warren-ssh", &uid, &gid, &found);
+	rc = sandbox_empty_root();
+	if (rc < 0)
+		return error_set(err, rc, "cannot enter an empty root: %s", strerror(-rc));
+	rc = user_drop_privileges(uid, gid);
+	if (rc < 0)
+		return error_set(err, rc, "cannot give up privileges: %s", strerror(-rc));
+	return 0;
+}
+
+static int limit_memory(void)
+{
+#ifndef WARREN_SANITIZE
+	struct rlimit limit = {.rlim_cur = MAX_MEMORY, .rlim_max = MAX_MEMORY};
+
+	if (setrlimit(RLIMIT_AS, &limit) < 0)
+		return -errno;
+#endif
+	return 0;
+}
+
+static int confine(struct error *err)
+{
+	static const struct sandbox_profile profile = {
+		.name = "ssh worker",
+		.allow = allowed_calls,
+		.eacces = refused_calls,
+	};
+	int rc = fill_standard_fds();
+
+	/* Pipes without reader and RLIMIT_FSIZE are errors of write(2), not the end. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	if (rc == 0 && close_range(WORKER_FD_MONITOR + 1, ~0u, 0) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = drop_rights(err);
+	if (rc == 0)
+		rc = secret_process_init();
+	if (rc == 0)
+		rc = sandbox_limits(MAX_FILES, 1, 1);
+	if (rc == 0)
+		rc = limit_memory();
+	if (rc == 0)
+		rc = sandbox_apply(&profile, err);
+	return rc < 0 && err->code == 0 ? error_set(err, rc, "cannot confine the worker: %s",
+						    strerror(-rc))
+					: rc;
+}
+
+/* Exchange hash → signature of the host key. */
+static int sign(void *ctx, const uint8_t *hash, size_t len, uint8_t *ret_signature)
+{
+	struct worker *w = ctx;
+	struct worker_packet *answer;
+	const uint8_t *signature;
+	size_t signature_len;
+	int rc;
+
+	writer_string(worker_monitor_begin(&w->monitor, MONITOR_SIGN), hash, len);
+	rc = worker_monitor_call(&w->monitor, &answer);
+	if (rc < 0)
+		return rc;
+	signature = reader_string(&answer->fields, 64, &signature_len);
+	if (!signature || signature_len != 64 || !reader_done(&answer->fields))
+		rc = -EBADMSG;
+	else
+		memcpy(ret_signature, signature, 64);
+	worker_packet_free(answer);
+	return rc;
+}
+
+static int hello(struct worker *w, struct error *err)
+{
+	struct worker_packet *answer;
+	uint8_t host_public[128];
+	char versions[128];
+	const uint8_t *blob;
+	size_t len;
+	int rc;
+
+	worker_monitor_begin(&w->monitor, MONITOR_HELLO);
+	rc = worker_monitor_call(&w->monitor, &answer);
+	if (rc < 0)
+		return error_set(err, rc, "the monitor does not answer: %s", strerror(-rc));
+	w->max_auth_tries = reader_u32(&answer->fields);
+	w->grace_s = reader_u32(&answer->fields);
+	w->max_sessions = reader_u32(&answer->fields);
+	blob = reader_string(&answer->fields, sizeof(host_public), &len);
+	reader_cstring(&answer->fields, versions, sizeof(versions));
+	if (reader_done(&answer->fields) && blob)
+		memcpy(host_public, blob, len);
+	else
+		rc = error_set(err, -EBADMSG, "the monitor's HELLO cannot be read");
+	worker_packet_free(answer);
+	if (rc < 0)
+		return rc;
+	if (w->max_sessions > MONITOR_WIRE_SESSIONS)
+		w->max_sessions = MONITOR_WIRE_SESSIONS;
+	return libssh_server_new(WORKER_FD_CONNECTION, host_public, len, versions, sign, w,
+				 &w->server, err);
+}
+
+/* Errors are fine: a connection may be something else than TCP. */
+static void set_tcp(int option)
+{
+	int on = 1;
+
+	(void)setsockopt(WORKER_FD_CONNECTION, IPPROTO_TCP, option, &on, sizeof(on));
+}
+
+/* ---- Loop. */
+
+static int on_packet(struct worker *w, struct worker_packet *p)
+{
+	char text[WORKER_TEXT_MAX];
+
+	if (p->type == MONITOR_END) {
+		reader_cstring(&p->fields, text, sizeof(text));
+		if (p->fields.failed)
+			text[0] = '\0';
+		if (!w->ending && w->authenticated)
+			worker_channels_end(w, text);
+		worker_end(w, text);
+		return 0;
+	}
+	if (p->type == MONITOR_AUTH_INTERACTIVE || p->type == MONITOR_INTERACTIVE_DONE)
+		return w->authenticated || w->ending ? 0 : worker_auth_packet(w, p);
+	if (!w->authenticated)
+		return -EBADMSG;
+	return w->ending ? 0 : worker_channels_event(w, p);
+}
+
+static int read_monitor(struct worker *w)
+{
+	struct worker_packet *p;
+	int rc;
+
+	for (;;) {
+		rc = worker_monitor_next(&w->monitor, &p);
+		if (rc < 0 || !p)
+			return rc;
+		rc = on_packet(w, p);
+		worker_packet_free(p);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int tell_bytes(struct worker *w, uint64_t now_ns)
+{
+	struct writer *out;
+	uint64_t received, sent;
+
+	libssh_server_bytes(w->server, &received, &sent);
+	if ((received == w->received && sent == w->sent) || now_ns - w->told_ns < BYTES_EVERY)
+		return 0;
+	w->received = received;
+	w->sent = sent;
+	w->told_ns = now_ns;
+	out = worker_monitor_begin(&w->monitor, MONITOR_BYTES);
+	writer_u64(out, received);
+	writer_u64(out, sent);
+	return worker_monitor_post(&w->monitor, NULL);
+}
+
+static int timeout_ms(const struct worker *w, uint64_t now_ns)
+{
+	if (w->ending)
+		return 50;
+	if (!w->authenticated)
+		return worker_auth_timeout_ms(w, now_ns);
+	return now_ns - w->told_ns < BYTES_EVERY ? 1000 : -1;
+}
+
+static int wait_for_something(struct worker *w, size_t channels)
+{
+	int ready;
+
+	w->polls[0].fd = WORKER_FD_CONNECTION;
+	w->polls[0].events = POLLIN | (libssh_server_congested(w->server) ? POLLOUT : 0);
+	w->polls[1].fd = w->monitor.fd;
+	w->polls[1].events = POLLIN;
+	worker_channels_poll(w, w->polls + 2);
+	do
+		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS, timeout_ms(w, worker_now_ns()));
+	while (ready < 0 && errno == EINTR);
+	return ready < 0 ? -errno : 0;
+}
+
+/* 1 when the key exchange is done. */
+static int key_exchange(struct worker *w)
+{
+	int rc;
+
+	do {
+		set_tcp(TCP_QUICKACK);
+		rc = libssh_server_key_exchange(w->server);
+		if (rc == 0 && worker_auth_tick(w, worker_now_ns()) < 0)
+			return -ETIMEDOUT;
+		if (rc == 0 && wait_for_something(w, 0) < 0)
+			return -EIO;
+		if (rc == 0 && (w->polls[1].revents & (POLLIN | POLLHUP))) {
+			rc = read_monitor(w);
+			if (rc == 0 && w->ending)
+				rc = -ECANCELED;
+		}
+	} while (rc == 0);
+	return rc;
+}
+
+static int step_connection(struct worker *w)
+{
+	int rc;
+
+	if (!w->authenticated) {
+		/* The other side's delayed ACKs would cost 40 ms a step. */
+		set_tcp(TCP_QUICKACK);
+		rc = worker_auth_step(w);
+		if (rc == 0 && !w->authenticated && !w->ending)
+			rc = worker_auth_tick(w, worker_now_ns());
+		return rc < 0 || !w->authenticated ? rc : libssh_server_pump(w->server);
+	}
+	if (w->polls[0].revents == 0)
+		return libssh_server_alive(w->server) ? 0 : -EPIPE;
+	return libssh_server_pump(w->server);
+}
+
+static bool ended(const struct worker *w, uint64_t now_ns)
+{
+	return w->ending && (w->channel_count == 0 || now_ns - w->ending_ns > ENDING_NS);
+}
+
+static int loop(struct worker *w)
+{
+	bool first = true;
+	int rc = 0;
+
+	while (rc == 0 && !ended(w, worker_now_ns())) {
+		size_t count = w->channel_count;
+
+		/* The first requests may have come with the end of the key exchange. */
+		if (!first)
+			rc = wait_for_something(w, count);
+		first = false;
+		if (rc == 0)
+			rc = read_monitor(w);
+		if (rc == 0)
+			rc = step_connection(w);
+		if (rc == 0)
+			rc = worker_channels_run(w, w->polls + 2, count);
+		if (rc == 0 && w->authenticated && !w->ending)
+			rc = tell_bytes(w, worker_now_ns());
+	}
+	return rc;
+}
+
+static int serve(struct worker *w, struct error *err)
+{
+	int rc = file_set_nonblock(WORKER_FD_CONNECTION, true);
+
+	set_tcp(TCP_NODELAY);
+	if (rc == 0)
+		rc = hello(w, err);
+	if (rc == 0)
+		rc = key_exchange(w);
+	if (rc > 0)
+		rc = loop(w);
+	if (rc == 0 && w->ending)
+		libssh_server_disconnect(w->server, w->ending_text, DISCONNECT_MS);
+	return rc;
+}
+
+int worker_run(void)
+{
+	struct error err = {0};
+	struct worker *w;
+	int rc;
+
+	rc = confine(&err);
+	w = rc == 0 ? calloc(1, sizeof(*w)) : NULL;
+	if (w)
+		w->scratch = malloc(CHANNEL_SCRATCH);
+	if (!w || !w->scratch) {
+		log_error("cannot serve an SSH connection", "error=\"%s\"", error_text(&err));
+		free(w);
+		return WARREN_EXIT_FAILED;
+	}
+	worker_monitor_init(&w->monitor, WORKER_FD_MONITOR);
+	w->started_ns = worker_now_ns();
+	rc = serve(w, &err);
+	if (err.code)
+		log_error("SSH connection failed", "error=\"%s\"", error_text(&err));
+	worker_channels_free(w);
+	libssh_server_free(w->server);
+	worker_auth_done(&w->auth);
+	worker_monitor_done(&w->monitor);
+	free(w->scratch);
+	free(w);
+	return err.code ? WARREN_EXIT_FAILED : WARREN_EXIT_OK;
+}

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Channels of an authenticated connection: what the client asks for goes to the monitor, and the descriptors
+ * that the monitor sends go behind the channels.
+ */
+#include "ssh/worker_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/file.h"
+
+static struct channel *add(struct worker *w, enum channel_kind kind)
+{
+	struct channel *c;
+
+	if (w->channel_count == WORKER_CHANNELS_MAX)
+		return NULL;
+	c = channel_new(kind, ++w->last_channel, w->scratch);
+	if (!c)
+		return NULL;
+	c->owner = w;
+	w->channels[w->channel_count++] = c;
+	if (kind == CHANNEL_SESSION)
+		w->session_count++;
+	return c;
+}
+
+static struct channel *find(struct worker *w, uint32_t id)
+{
+	for (size_t i = 0; i < w->channel_count; i++) {
+		if (w->channels[i]->id == id)
+			return w->channels[i];
+	}
+	return NULL;
+}
+
+static void drop(struct worker *w, size_t i)
+{
+	struct channel *c = w->channels[i];
+
+	if (c->kind == CHANNEL_SESSION)
+		w->session_count--;
+	channel_free(c);
+	/* Order is kept: the descriptors that were polled are matched by it. */
+	memmove(&w->channels[i], &w->channels[i + 1],
+		(w->channel_count - i - 1) * sizeof(w->channels[0]));
+	w->channel_count--;
+}
+
+/* A failure inside libssh's callbacks: the loop ends the connection. */
+static void broken(struct worker *w)
+{
+	worker_end(w, "internal error");
+}
+
+/* Sends the request that was begun: its result, and the answer when ret_answer wants it (free it). */
+static bool ask(struct worker *w, uint8_t *ret_result, struct worker_packet **ret_answer)
+{
+	struct worker_packet *answer;
+
+	if (worker_monitor_call(&w->monitor, &answer) < 0) {
+		broken(w);
+		return false;
+	}
+	*ret_result = reader_u8(&answer->fields);
+	if (ret_answer)
+		*ret_answer = answer;
+	else
+		worker_packet_free(answer);
+	return true;
+}
+
+/* ---- libssh_server_ops. */
+
+static void *open_session(void *ctx, struct libssh_channel *channel)
+{
+	struct worker *w = ctx;
+	struct channel *c;
+
+	if (w->ending || w->session_count >= w->max_sessions)
+		return NULL;
+	c = add(w, CHANNEL_SESSION);
+	if (c)
+		c->ssh = channel;
+	return c;
+}
+
+static void *open_direct(void *ctx, struct libssh_channel *channel, const char *host, uint32_t port,
+			 const char *originator, uint32_t originator_port)
+{
+	struct worker *w = ctx;
+	struct channel *c = w->ending ? NULL : add(w, CHANNEL_DIRECT);
+	struct writer *out;
+	uint8_t result;
+
+	if (!c)
+		return NULL;
+	out = worker_monitor_begin(&w->monitor, MONITOR_CONNECT);
+	writer_u32(out, c->id);
+	writer_cstring(out, host);
+	writer_u32(out, port);
+	writer_cstring(out, originator);
+	writer_u32(out, originator_port);
+	if (!ask(w, &result, NULL) || result != MONITOR_PENDING) {
+		drop(w, w->channel_count - 1);
+		return NULL;
+	}
+	c->ssh = channel;
+	return c;
+}
+
+static bool on_listen(void *ctx, const char *address, uint32_t port, uint32_t *ret_port)
+{
+	struct worker *w = ctx;
+	struct writer *out = worker_monitor_begin(&w->monitor, MONITOR_LISTEN);
+	struct worker_packet *answer;
+	uint8_t result;
+
+	writer_cstring(out, address);
+	writer_u32(out, port);
+	if (!ask(w, &result, &answer))
+		return false;
+	*ret_port = reader_u32(&answer->fields);
+	if (answer->fields.failed)
+		broken(w);
+	worker_packet_free(answer);
+	return result == MONITOR_YES && !w->ending;
+}
+
+static bool on_unlisten(void *ctx, const char *address, uint32_t port)
+{
+	struct worker *w = ctx;
+	struct writer *out = worker_monitor_begin(&w->monitor, MONITOR_UNLISTEN);
+	uint8_t result;
+
+	writer_cstring(out, address);
+	writer_u32(out, port);
+	return ask(w, &result, NULL) && result == MONITOR_YES;
+}
+
+static bool on_pty(void *user, const char *term, const struct libssh_window *window)
+{
+	struct channel *c = user;
+
+	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_WAITING || c->want_pty ||
+	    strlen(term) >= sizeof(c->term))
+		return false;
+	memcpy(c->term, term, strlen(term) + 1);
+	c->window = *window;
+	c->want_pty = true;
+	return true;
+}
+
+static void on_window(void *user, const struct libssh_window *window)
+{
+	channel_resize(user, window);
+}
+
+/* The monitor decides which of them the session gets (AcceptEnv); here only their amount is bounded. */
+static bool on_env(void *user, const char *name, const char *value)
+{
+	struct channel *c = user;
+	uint8_t both[8192];
+	struct writer w = writer_init(both, sizeof(both));
+
+	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_WAITING ||
+	    c->env_count >= MONITOR_WIRE_ENV_MAX || !*name || strchr(name, '='))
+		return false;
+	writer_cstring(&w, name);
+	writer_cstring(&w, value);
+	if (w.failed || buffer_append(&c->env, w.data, w.len) < 0)
+		return false;
+	c->env_count++;
+	return true;
+}
+
+static void on_agent(void *user)
+{
+	struct channel *c = user;
+
+	if (c->state == CHANNEL_WAITING)
+		c->agent = true;
+}
+
+static void write_session(struct writer *out, const struct channel *c, enum libssh_start kind,
+			  const char *command)
+{
+	static const uint8_t kinds[] = {
+		[LIBSSH_SHELL] = MONITOR_SHELL,
+		[LIBSSH_EXEC] = MONITOR_EXEC,
+		[LIBSSH_SUBSYSTEM] = MONITOR_SUBSYSTEM,
+	};
+
+	writer_u32(out, c->id);
+	writer_u8(out, kinds[kind]);
+	writer_cstring(out, command);
+	writer_u8(out, c->want_pty);
+	writer_cstring(out, c->term);
+	writer_u32(out, c->window.cols);
+	writer_u32(out, c->window.rows);
+	writer_u32(out, c->window.xpixel);
+	writer_u32(out, c->window.ypixel);
+	writer_cstring(out, ""); /* libssh hides the terminal modes */
+	writer_u32(out, c->env_count);
+	writer_bytes(out, c->env.data, c->env.len);
+	writer_u8(out, c->agent);
+}
+
+static bool take_descriptors(struct worker *w, struct channel *c, struct worker_packet *answer)
+{
+	int in, out, err;
+
+	if (answer->nfds != (c->want_pty ? 1u : 3u)) {
+		broken(w);
+		return false;
+	}
+	in = worker_packet_take_fd(answer, 0);
+	out = worker_packet_take_fd(answer, 1);
+	err = worker_packet_take_fd(answer, 2);
+	if (channel_start_take(c, in, out, err) < 0) {
+		broken(w);
+		return false;
+	}
+	return true;
+}
+
+static bool on_start(void *user, enum libssh_start kind, const char *command)
+{
+	struct channel *c = user;
+	struct worker *w = c->owner;
+	struct writer *out;
+	struct worker_packet *answer;
+	char message[WORKER_TEXT_MAX];
+	uint8_t result;
+	bool ok;
+
+	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_WAITING || w->ending)
+		return false;
+	out = worker_monitor_begin(&w->monitor, MONITOR_SESSION);
+	write_session(out, c, kind, command);
+	if (out->failed) /* a command longer than a packet: only this session is over */
+		return false;
+	if (!ask(w, &result, &answer))
+		return false;
+	reader_cstring(&answer->fields, message, sizeof(message));
+	if (!reader_done(&answer->fields)) {
+		broken(w);
+		ok = false;
+	} else if (result == MONITOR_YES) {
+		ok = take_descriptors(w, c, answer);
+	} else if (*message) {
+		/* A failure reply would hide the reason: ssh shows none. */
+		channel_refuse(c, message);
+		ok = true;
+	} else {
+		ok = false;
+	}
+	worker_packet_free(answer);
+	buffer_done(&c->env);
+	return ok;
+}
+
+static void on_signal(void *user, const char *name)
+{
+	struct channel *c = user;
+	struct worker *w = c->owner;
+	struct writer *out;
+	uint8_t result;
+
+	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_RUNNING || c->exited ||
+	    strlen(name) > 16)
+		return;
+	out = worker_monitor_begin(&w->monitor, MONITOR_SIGNAL);
+	writer_u32(out, c->id);
+	writer_cstring(out, name);
+	(void)ask(w, &result, NULL);
+}
+
+static size_t on_data(void *user, const uint8_t *data, size_t len)
+{
+	return channel_take(user, data, len);
+}
+
+static void on_eof(void *user)
+{
+	struct channel *c = user;
+
+	c->client_eof = true;
+}
+
+static void on_closed(void *user)
+{
+	struct channel *c = user;
+
+	c->client_eof = c->client_closed = true;
+}
+
+const struct libssh_server_ops worker_channels_ops = {
+	.open_session = open_session,
+	.open_direct = open_direct,
+	.listen = on_listen,
+	.unlisten = on_unlisten,
+	.pty = on_pty,
+	.window = on_window,
+	.env = on_env,
+	.agent = on_agent,
+	.start = on_start,
+	.signal = on_signal,
+	.data = on_data,
+	.eof = on_eof,
+	.closed = on_closed,
+};
+
+/* ---- Events. */
+
+static int on_exit_event(struct worker *w, struct worker_packet *p)
+{
+	struct channel *c = find(w, reader_u32(&p->fields));
+	bool by_signal = reader_u8(&p->fields);
+	uint32_t status = reader_u32(&p->fields);
+	char name[16];
+	bool core;
+
+	reader_cstring(&p->fields, name, sizeof(name));
+	core = reader_u8(&p->fields);
+	if (!reader_done(&p->fields))
+		return -EBADMSG;
+	if (c && c->kind == CHANNEL_SESSION && !c->exited)
+		channel_exit(c, by_signal, status, name, core);
+	return 0;
+}
+
+static int on_connected(struct worker *w, struct worker_packet *p)
+{
+	struct channel *c = find(w, reader_u32(&p->fields));
+	uint8_t result = reader_u8(&p->fields);
+	int fd;
+
+	if (p->fields.failed)
+		return -EBADMSG;
+	if (!c || c->kind != CHANNEL_DIRECT || c->state != CHANNEL_WAITING)
+		return 0; /* the client closed it meanwhile */
+	fd = result == MONITOR_YES ? worker_packet_take_fd(p, 0) : -1;
+	if (fd < 0) {
+		channel_abort(c);
+		return 0;
+	}
+	return channel_connect_take(c, fd);
+}
+
+/* A connection to a listener or to an agent's socket: the client is asked for a channel. */
+static int on_accepted(struct worker *w, struct worker_packet *p)
+{
+	char address[256] = "", originator[256] = "";
+	uint32_t port = 0, originator_port = 0;
+	struct channel *c;
+	int fd, rc;
+
+	if (p->type == MONITOR_ACCEPTED) {
+		reader_cstring(&p->fields, address, sizeof(address));
+		port = reader_u32(&p->fields);
+		reader_cstring(&p->fields, originator, sizeof(originator));
+		originator_port = reader_u32(&p->fields);
+	} else {
+		reader_u32(&p->fields); /* session: the client does not want to know */
+	}
+	fd = worker_packet_take_fd(p, 0);
+	if (!reader_done(&p->fields) || fd < 0) {
+		file_close(&fd);
+		return -EBADMSG;
+	}
+	c = add(w, CHANNEL_OUTGOING);
+	if (!c) {
+		file_close(&fd);
+		return 0;
+	}
+	rc = channel_connect_take(c, fd);
+	if (rc == 0 && p->type == MONITOR_ACCEPTED)
+		rc = libssh_channel_open_forwarded(w->server, c, address, port, originator,
+						   originator_port, &c->ssh);
+	else if (rc == 0)
+		rc = libssh_channel_open_agent(w->server, c, &c->ssh);
+	if (rc < 0)
+		drop(w, w->channel_count - 1);
+	return 0;
+}
+
+int worker_channels_event(struct worker *w, struct worker_packet *p)
+{
+	switch (p->type) {
+	case MONITOR_EXIT:
+		return on_exit_event(w, p);
+	case MONITOR_CONNECTED:
+		return on_connected(w, p);
+	case MONITOR_ACCEPTED:
+	case MONITOR_AGENT:
+		return on_accepted(w, p);
+	default:
+		return -EBADMSG;
+	}
+}
+
+/* ---- The loop's part. */
+
+/* The client is gone from a channel while something runs behind it. */
+static int tell_close(struct worker *w, struct channel *c)
+{
+	struct worker_packet *answer;
+	int rc;
+
+	if (c->told_close || c->exited || !c->started)
+		return 0;
+	c->told_close = true;
+	writer_u32(worker_monitor_begin(&w->monitor, MONITOR_CLOSE), c->id);
+	rc = worker_monitor_call(&w->monitor, &answer);
+	if (rc == 0)
+		worker_packet_free(answer);
+	return rc;
+}
+
+void worker_channels_poll(struct worker *w, struct pollfd *polls)
+{
+	bool congested = libssh_server_congested(w->server);
+
+	for (size_t i = 0; i < w->channel_count; i++)
+		channel_poll(w->channels[i], congested, polls + i * CHANNEL_POLLS);
+}
+
+int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t count)
+{
+	size_t at = 0;
+
+	/* Channels only come at the end while this runs. */
+	for (size_t i = 0; i < w->channel_count; at++) {
+		struct channel *c = w->channels[i];
+		int rc = channel_run(c, polls && at < count ? polls + at * CHANNEL_POLLS : NULL,
+				     libssh_server_congested(w->server));
+
+		if (rc < 0)
+			return rc;
+		if (rc == 1) {
+			rc = tell_close(w, c);
+			drop(w, i);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		i++;
+	}
+	return 0;
+}
+
+void worker_channels_end(struct worker *w, const char *text)
+{
+	char line[WORKER_TEXT_MAX + 16];
+	struct writer out = writer_init(line, sizeof(line) - 1);
+
+	writer_bytes(&out, "\r\nwarren: ", 10);
+	writer_bytes(&out, text, strlen(text));
+	writer_bytes(&out, "\r\n", 2);
+	line[out.len] = '\0';
+	for (size_t i = 0; i < w->channel_count; i++) {
+		if (*text && !out.failed)
+			channel_say(w->channels[i], line);
+		channel_abort(w->channels[i]);
+	}
+}
+
+void worker_channels_free(struct worker *w)
+{
+	while (w->channel_count > 0)
+		drop(w, w->channel_count - 1);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What worker.c, worker_auth.c and worker_channels.c share. Private to the worker.
+ */
+#ifndef WARREN_SSH_WORKER_INTERNAL_H
+#define WARREN_SSH_WORKER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ssh/channel.h"
+#include "ssh/libssh_server.h"
+#include "ssh/worker_monitor.h"
+
+#define WORKER_CHANNELS_MAX 1024 /* sessions and forwards of one connection */
+#define WORKER_BANNERS_MAX  8
+#define WORKER_TEXT_MAX     2048
+
+enum worker_interactive {
+	INTERACTIVE_IDLE,
+	INTERACTIVE_ASKED,   /* the monitor has not answered yet */
+	INTERACTIVE_PENDING, /* the client shows the text; a person logs in */
+};
+
+struct worker_auth {
+	char login[LIBSSH_LOGIN_MAX];
+	bool asked_none;
+	uint32_t tries;
+	enum worker_interactive interactive;
+	uint32_t interactive_id;
+	bool responded, decided; /* by the client, by the monitor */
+	uint8_t result;
+	char methods[256], message[WORKER_TEXT_MAX];
+	char *banners[WORKER_BANNERS_MAX]; /* shown already */
+	size_t banner_count;
+	uint64_t ignored_ns;
+	struct libssh_auth_request request;
+};
+
+struct worker {
+	struct worker_monitor monitor;
+	struct libssh_server *server;
+	uint8_t *scratch; /* [CHANNEL_SCRATCH] */
+	uint32_t max_auth_tries, grace_s, max_sessions;
+	uint64_t started_ns;
+	bool authenticated;
+	bool ending; /* the monitor said END, or the client broke a rule */
+	uint64_t ending_ns;
+	char ending_text[WORKER_TEXT_MAX];
+	struct worker_auth auth;
+
+	struct pollfd polls[2 + WORKER_CHANNELS_MAX * CHANNEL_POLLS];
+	struct channel *channels[WORKER_CHANNELS_MAX];
+	size_t channel_count, session_count;
+	uint32_t last_channel;
+	uint64_t received, sent, told_ns; /* BYTES */
+};
+
+uint64_t worker_now_ns(void);
+/* Begins the end of the connection with a text for SSH_MSG_DISCONNECT; the first one counts. */
+void worker_end(struct worker *w, const char *text);
+
+/* ---- worker_auth.c. 0, or negative: the connection is over. */
+/* Answers what the client asked meanwhile. */
+int worker_auth_step(struct worker *w) WARREN_MUST_USE;
+/* A packet of the monitor that belongs to authentication. */
+int worker_auth_packet(struct worker *w, struct worker_packet *p) WARREN_MUST_USE;
+/* Milliseconds until worker_auth_tick wants to be called; -1: never. */
+int worker_auth_timeout_ms(const struct worker *w, uint64_t now_ns);
+int worker_auth_tick(struct worker *w, uint64_t now_ns) WARREN_MUST_USE;
+void worker_auth_done(struct worker_auth *a);
+
+/* ---- worker_channels.c */
+extern const struct libssh_server_ops worker_channels_ops;
+/* An event of the monitor. */
+int worker_channels_event(struct worker *w, struct worker_packet *p) WARREN_MUST_USE;
+/* Moves bytes of all channels and frees those that are over. polls: CHANNEL_POLLS for each channel in
+ * order (count of them as at worker_channels_poll), or NULL. */
+int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t count) WARREN_MUST_USE;
+void worker_channels_poll(struct worker *w, struct pollfd *polls);
+/* The text to every terminal, then no more channels. */
+void worker_channels_end(struct worker *w, const char *text);
+void worker_channels_free(struct worker *w);
+
+#endif
