@@ -6,7 +6,8 @@
  *
  * device, pkce: a login; prints a line of JSON with the prompt and one with the result.
  * refresh, verify: a token per line of stdin, a line of JSON each (so that one process sees the
- * provider change under its cache). Exits 0 when the last thing went well.
+ * provider change under its cache); a line "+N" lets N seconds pass on the monotonic clock, on which
+ * the cache lives. Exits 0 when the last thing went well.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,6 +18,7 @@
 
 #include "identity/oidc.h"
 #include "platform/buffer.h"
+#include "platform/clock.h"
 #include "platform/secret.h"
 
 enum { LIST_MAX = 8 };
@@ -32,6 +34,22 @@ struct tool {
 	bool refresh, eof;
 	int status;
 };
+
+static uint64_t passed_ns;
+
+static uint64_t monotonic_ns(void *ctx)
+{
+	(void)ctx;
+	return clock_monotonic_ns(&clock_system) + passed_ns;
+}
+
+static uint64_t realtime_ns(void *ctx)
+{
+	(void)ctx;
+	return clock_realtime_ns(&clock_system);
+}
+
+static const struct clock tool_clock = {.monotonic_ns = monotonic_ns, .realtime_ns = realtime_ns};
 
 static void print(json_t *json)
 {
@@ -133,11 +151,12 @@ static const struct oidc_login_ops *login_ops(struct tool *t)
 /* One line at a time; answers come in order. */
 static void next_line(struct tool *t)
 {
-	uint8_t *end = t->lines.len > 0 ? memchr(t->lines.data, '\n', t->lines.len) : NULL;
+	uint8_t *end;
 	struct error err = {0};
 	char *line;
 	int rc;
 
+	end = t->lines.len > 0 ? memchr(t->lines.data, '\n', t->lines.len) : NULL;
 	if (!end) {
 		if (t->eof)
 			finish(t);
@@ -147,6 +166,12 @@ static void next_line(struct tool *t)
 	}
 	line = strndup((const char *)t->lines.data, (size_t)(end - t->lines.data));
 	buffer_consume(&t->lines, (size_t)(end - t->lines.data) + 1);
+	if (line && line[0] == '+') {
+		passed_ns += strtoull(line + 1, NULL, 10) * NSEC_PER_SEC;
+		free(line);
+		next_line(t);
+		return;
+	}
 	if (!t->eof)
 		uv_poll_stop(&t->input);
 	if (t->refresh)
@@ -228,7 +253,7 @@ int main(int argc, char **argv)
 	command = argv[optind + 2];
 	check(uv_loop_init(&t.loop), NULL);
 	check(http_new(&t.loop, "warren-test", &t.http), NULL);
-	check(oidc_new(t.http, &clock_system, &random_system, &config, &t.oidc, &err), &err);
+	check(oidc_new(t.http, &tool_clock, &random_system, &config, &t.oidc, &err), &err);
 	if (strcmp(command, "device") == 0 || strcmp(command, "pkce") == 0) {
 		check(oidc_login_start_nonce(t.oidc,
 					     strcmp(command, "pkce") ? OIDC_FLOW_DEVICE

@@ -29,6 +29,7 @@
 static char folder[] = "/tmp/warren-http-XXXXXX";
 static char plain_path[64], tls_path[64], ca_path[64], pin[64], other_pin[64];
 static int listeners[2];
+static pthread_t listener_threads[2];
 static SSL_CTX *tls;
 static atomic_int connections, asked, alpn_bad;
 static uint8_t spki[32];
@@ -166,10 +167,11 @@ static void *serve_connection(void *arg)
 static void *serve_listener(void *arg)
 {
 	int index = *(int *)arg, fd;
+	pthread_t threads[512];
+	size_t count = 0;
 
-	while ((fd = accept(listeners[index], NULL, NULL)) >= 0) {
+	while (count < 512 && (fd = accept(listeners[index], NULL, NULL)) >= 0) {
 		struct conn *c = calloc(1, sizeof(*c));
-		pthread_t thread;
 
 		atomic_fetch_add(&connections, 1);
 		c->fd = fd;
@@ -177,9 +179,11 @@ static void *serve_listener(void *arg)
 			c->ssl = SSL_new(tls);
 			SSL_set_fd(c->ssl, fd);
 		}
-		if (pthread_create(&thread, NULL, serve_connection, c) == 0)
-			pthread_detach(thread);
+		if (pthread_create(&threads[count], NULL, serve_connection, c) == 0)
+			count++;
 	}
+	while (count > 0)
+		pthread_join(threads[--count], NULL);
 	return NULL;
 }
 
@@ -254,7 +258,6 @@ static int listen_at(const char *path)
 static int start_server(void **state)
 {
 	static int indices[2] = {0, 1};
-	pthread_t thread;
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
@@ -265,8 +268,8 @@ static int start_server(void **state)
 	listeners[0] = listen_at(plain_path);
 	listeners[1] = listen_at(tls_path);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(pthread_create(&thread, NULL, serve_listener, &indices[i]), 0);
-		pthread_detach(thread);
+		assert_int_equal(pthread_create(&listener_threads[i], NULL, serve_listener, &indices[i]),
+				 0);
 	}
 	return 0;
 }
@@ -274,6 +277,12 @@ static int start_server(void **state)
 static int stop_server(void **state)
 {
 	(void)state;
+	for (int i = 0; i < 2; i++) {
+		shutdown(listeners[i], SHUT_RDWR); /* ends accept */
+		pthread_join(listener_threads[i], NULL);
+		close(listeners[i]);
+	}
+	SSL_CTX_free(tls);
 	unlink(plain_path);
 	unlink(tls_path);
 	unlink(ca_path);

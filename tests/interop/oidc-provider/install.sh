@@ -1,0 +1,18 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Puts the provider and its packages into FOLDER (default: build/oidc-provider). Needs the network, so
+# it runs before the tests are put into boxes of their own. 77: no npm, or no registry.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+folder=${1:-$here/../../../build/oidc-provider}
+
+command -v npm >/dev/null || { echo "install.sh: skipped: npm is not installed" >&2; exit 77; }
+mkdir -p "$folder"
+cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$here/provider.mjs" "$folder/"
+cd "$folder"
+if [[ -e node_modules/.warren-lock ]] && cmp -s package-lock.json node_modules/.warren-lock; then
+	exit 0
+fi
+npm ci --no-audit --no-fund --loglevel=error ||
+	{ echo "install.sh: skipped: npm ci failed (no network?)" >&2; exit 77; }
+cp package-lock.json node_modules/.warren-lock
