@@ -128,6 +128,7 @@ struct tunnel {
 	unsigned load_limit;
 	uint64_t load_until_ns;
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES];
+	uint32_t jitter; /* state of timers.c's spread; 0: not seeded */
 
 	struct index_table index;
 	struct allowedips allowed;

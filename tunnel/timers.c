@@ -29,12 +29,18 @@ static void disarm(struct peer *p, enum peer_timer timer)
 	p->timers[timer] = 0;
 }
 
+/* Spreads machines that would otherwise act together; nobody gains from guessing it, so one seed per
+ * device is enough (xorshift32) and the packet path makes no system call for it. */
 static uint64_t jitter(const struct peer *p)
 {
-	uint32_t r;
+	struct tunnel *t = p->device;
 
-	random_bytes(p->device->random, &r, sizeof(r));
-	return r % REKEY_JITTER;
+	while (!t->jitter)
+		random_bytes(t->random, &t->jitter, sizeof(t->jitter));
+	t->jitter ^= t->jitter << 13;
+	t->jitter ^= t->jitter >> 17;
+	t->jitter ^= t->jitter << 5;
+	return t->jitter % REKEY_JITTER;
 }
 
 void timers_data_sent(struct peer *p, uint64_t now_ns)
