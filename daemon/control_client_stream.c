@@ -93,7 +93,8 @@ static int take_reset(struct control_client *c, const json_t *line)
 {
 	char reason[32] = "";
 
-	(void)json_get_string(line, "reason", reason, sizeof(reason), NULL);
+	if (json_get_string(line, "reason", reason, sizeof(reason), NULL) < 0)
+		reason[0] = '\0';
 	if (strcmp(reason, "cursor") == 0)
 		c->resync = true;
 	if (strcmp(reason, "removed") == 0) {
@@ -193,10 +194,10 @@ static void refused(struct control_client *c, const struct http_response *respon
 	char code[32] = "", message[400] = "";
 	json_t *error = NULL;
 
-	if (body != NULL && json_get_object(body, "error", &error, NULL) == 0) {
-		(void)json_get_string(error, "code", code, sizeof(code), NULL);
-		(void)json_get_string(error, "message", message, sizeof(message), NULL);
-	}
+	if (body == NULL || json_get_object(body, "error", &error, NULL) < 0 ||
+	    json_get_string(error, "code", code, sizeof(code), NULL) < 0 ||
+	    json_get_string(error, "message", message, sizeof(message), NULL) < 0)
+		message[0] = '\0';
 	if (strcmp(code, "expired") == 0)
 		c->resync = true;
 	(void)snprintf(out, cap, "%s",

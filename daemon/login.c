@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Logins at the network's OIDC provider (design section 8). Owns the provider's client, the token cache
+ * and the pending logins; one per account, shared by all that wait for it. The token goes to the
+ * control server only.
+ */
+#include "daemon/login.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "identity/oidc.h"
+#include "identity/token_cache.h"
+#include "platform/json.h"
+#include "platform/log.h"
+
+#define MAX_PENDING 64
+
+struct pending;
+
+struct login_wait {
+	struct login_wait *next, **link;
+	struct pending *pending;
+	struct login_ops ops;
+};
+
+/* One login on its way. */
+struct pending {
+	struct pending *next, **link;
+	struct main_core *m;
+	uid_t uid;
+	bool enrols;
+	unsigned flags;
+	struct oidc_login *login;   /* while the person is at the provider */
+	struct control_call *call;  /* while control is told */
+	struct oidc_tokens tokens;
+	bool prompted;
+	char url[2048], code[64], verification_uri[1024];
+	struct login_wait *waits;
+	bool finishing;
+};
+
+struct login_service {
+	struct token_cache *cache;
+	struct oidc *oidc;
+	char issuer[256], client_id[128];
+	struct pending *pending;
+	unsigned count;
+};
+
+int login_service_new(struct main_core *m)
+{
+	struct login_service *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (s == NULL)
+		return -ENOMEM;
+	r = token_cache_new(m->clock, &s->cache);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	m->login = s;
+	return 0;
+}
+
+static void pending_free(struct pending *p)
+{
+	*p->link = p->next;
+	if (p->next != NULL)
+		p->next->link = p->link;
+	p->m->login->count--;
+	oidc_tokens_done(&p->tokens);
+	free(p);
+}
+
+/* Tells all that wait, in the order they came is not promised. */
+static void pending_finish(struct pending *p, const struct login_result *result)
+{
+	p->finishing = true;
+	while (p->waits != NULL) {
+		struct login_wait *wait = p->waits;
+		struct login_ops ops = wait->ops;
+
+		p->waits = wait->next;
+		if (p->waits != NULL)
+			p->waits->link = &p->waits;
+		free(wait);
+		ops.done(ops.ctx, result);
+	}
+	pending_free(p);
+}
+
+static void pending_fail(struct pending *p, int exit_code, const char *message)
+{
+	struct login_result result = {.exit_code = exit_code, .message = message};
+
+	pending_finish(p, &result);
+}
+
+/* ---- the provider */
+
+static int use_provider(struct main_core *m, const struct control_server *server, struct error *err)
+{
+	struct login_service *s = m->login;
+	struct oidc_config config = {.issuer = server->issuer, .client_id = server->client_id};
+
+	if (s->oidc != NULL && strcmp(s->issuer, server->issuer) == 0 &&
+	    strcmp(s->client_id, server->client_id) == 0)
+		return 0;
+	if (s->pending != NULL && s->pending->next != NULL && s->oidc != NULL)
+		return error_set(err, -EBUSY, "the login provider is changing: try again");
+	oidc_free(s->oidc);
+	s->oidc = NULL;
+	/* The embedded issuer stands behind control's own TLS, whose keys are pinned. */
+	if (server->embedded)
+		config.trust.pinned_spki = server->pins;
+	if (oidc_new(m->http, m->clock, m->random, &config, &s->oidc, err) < 0)
+		return err != NULL && err->code != 0 ? err->code : -EIO;
+	(void)snprintf(s->issuer, sizeof(s->issuer), "%s", server->issuer);
+	(void)snprintf(s->client_id, sizeof(s->client_id), "%s", server->client_id);
+	return 0;
+}
+
+/* ---- a login */
+
+static void tell_prompt(const struct pending *p, const struct login_wait *wait)
+{
+	struct login_prompt prompt = {p->url, p->code, p->verification_uri};
+
+	if (wait->ops.prompt != NULL)
+		wait->ops.prompt(wait->ops.ctx, &prompt);
+}
+
+static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
+{
+	struct pending *p = ctx;
+
+	(void)snprintf(p->url, sizeof(p->url), "%s", prompt->url);
+	(void)snprintf(p->code, sizeof(p->code), "%s", prompt->user_code != NULL ? prompt->user_code : "");
+	(void)snprintf(p->verification_uri, sizeof(p->verification_uri), "%s",
+		       prompt->verification_uri != NULL ? prompt->verification_uri : prompt->url);
+	p->prompted = true;
+	for (struct login_wait *w = p->waits; w != NULL; w = w->next)
+		tell_prompt(p, w);
+}
+
+static void succeed(struct pending *p)
+{
+	struct login_result result = {.exit_code = WARREN_EXIT_OK,
+				      .message = "",
+				      .token = p->tokens.id_token,
+				      .identity = p->tokens.identity.user,
+				      .expires_s = p->tokens.expires_s};
+	struct main_core *m = p->m;
+	int64_t ttl_s = json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl"));
+
+	if (!p->enrols && ttl_s > 0) {
+		token_cache_set_ttl(m->login->cache, (uint32_t)ttl_s);
+		if (token_cache_put(m->login->cache, p->uid, p->tokens.identity.user, p->tokens.id_token,
+				    p->tokens.identity.issued_s, p->tokens.expires_s) < 0)
+			log_warn("a login could not be kept", "uid=%u", p->uid);
+	}
+	log_info("logged in", "uid=%u identity=%s", p->uid, p->tokens.identity.user);
+	pending_finish(p, &result);
+}
+
+static void on_told_control(void *ctx, const struct control_reply *reply)
+{
+	struct pending *p = ctx;
+
+	p->call = NULL;
+	if (reply->error == 0 && reply->status >= 200 && reply->status <= 299)
+		succeed(p);
+	else
+		pending_fail(p, reply->error == 0 ? control_reply_exit(reply) : WARREN_EXIT_FAILED,
+			     reply->message);
+}
+
+static void tell_control(struct pending *p)
+{
+	json_t *body = json_pack("{s:s}", "id_token", p->tokens.id_token);
+	int r = body == NULL ? -ENOMEM
+			     : control_client_call(p->m->control, "POST", "/v1/self/login", NULL, body, 0,
+						   on_told_control, p, &p->call);
+
+	json_decref(body);
+	if (r < 0)
+		pending_fail(p, WARREN_EXIT_FAILED,
+			     "this machine is not enrolled: run `warren up` first");
+}
+
+static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct error *err)
+{
+	struct pending *p = ctx;
+
+	p->login = NULL;
+	if (p->finishing) {
+		if (tokens != NULL)
+			oidc_tokens_done(tokens);
+		return;
+	}
+	if (tokens == NULL) {
+		pending_fail(p, WARREN_EXIT_LOGIN_NEEDED, error_text(err));
+		return;
+	}
+	p->tokens = *tokens;
+	memset(tokens, 0, sizeof(*tokens));
+	if (p->enrols)
+		succeed(p);
+	else
+		tell_control(p);
+}
+
+static void on_server(void *ctx, const struct control_server *server, const struct error *server_err)
+{
+	struct pending *p = ctx;
+	struct main_core *m = p->m;
+	struct oidc_login_ops ops = {on_prompt, on_login_done, p};
+	enum oidc_flow flow = (p->flags & LOGIN_BROWSER) != 0 ? OIDC_FLOW_PKCE : OIDC_FLOW_DEVICE;
+	struct error err = {0};
+	char nonce[44];
+	int r;
+
+	p->call = NULL;
+	if (p->waits == NULL) { /* all went away meanwhile */
+		pending_free(p);
+		return;
+	}
+	if (server == NULL) {
+		pending_fail(p, WARREN_EXIT_FAILED, error_text(server_err));
+		return;
+	}
+	r = use_provider(m, server, &err);
+	if (r == 0 && p->enrols) {
+		control_client_nonce(m->control, nonce);
+		r = oidc_login_start_nonce(m->login->oidc, flow, nonce, &ops, &p->login, &err);
+	} else if (r == 0) {
+		r = oidc_login_start(m->login->oidc, flow, &ops, &p->login, &err);
+	}
+	if (r < 0)
+		pending_fail(p, WARREN_EXIT_FAILED, error_text(&err));
+}
+
+static struct pending *pending_new(struct main_core *m, uid_t uid, unsigned flags, bool enrols)
+{
+	struct login_service *s = m->login;
+	struct pending *p;
+
+	if (s->count >= MAX_PENDING)
+		return NULL;
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return NULL;
+	p->m = m;
+	p->uid = uid;
+	p->flags = flags;
+	p->enrols = enrols;
+	p->next = s->pending;
+	p->link = &s->pending;
+	if (s->pending != NULL)
+		s->pending->link = &p->next;
+	s->pending = p;
+	s->count++;
+	return p;
+}
+
+static void refuse(const struct login_ops *ops, int exit_code, const char *message)
+{
+	struct login_result result = {.exit_code = exit_code, .message = message};
+
+	ops->done(ops->ctx, &result);
+}
+
+static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
+		 const struct login_ops *ops, struct login_wait **ret_wait)
+{
+	struct login_wait *wait = calloc(1, sizeof(*wait));
+	struct pending *p;
+	bool fresh = false;
+
+	for (p = m->login->pending; p != NULL; p = p->next)
+		if (p->uid == uid && p->enrols == enrols && !p->finishing && p->waits != NULL)
+			break;
+	if (p == NULL && wait != NULL) {
+		p = pending_new(m, uid, flags, enrols);
+		fresh = true;
+	}
+	if (p == NULL || wait == NULL) {
+		free(wait);
+		refuse(ops, WARREN_EXIT_FAILED, "too many logins are under way: try again later");
+		return;
+	}
+	wait->pending = p;
+	wait->ops = *ops;
+	wait->next = p->waits;
+	wait->link = &p->waits;
+	if (p->waits != NULL)
+		p->waits->link = &wait->next;
+	p->waits = wait;
+	*ret_wait = wait;
+	if (fresh)
+		control_client_server(m->control, on_server, p);
+	else if (p->prompted)
+		tell_prompt(p, wait);
+}
+
+void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct login_ops *ops,
+		struct login_wait **ret_wait)
+{
+	struct login_result result = {.exit_code = WARREN_EXIT_OK, .message = ""};
+
+	*ret_wait = NULL;
+	if (!m->network.enrolled) {
+		refuse(ops, WARREN_EXIT_FAILED, "this machine is not enrolled: run `warren up` first");
+		return;
+	}
+	token_cache_set_ttl(m->login->cache, (uint32_t)json_integer_value(json_object_get(
+						     m->switches, "ssh_jwt_cache_ttl")));
+	if ((flags & LOGIN_FORCE) == 0)
+		result.token = token_cache_get(m->login->cache, uid, &result.identity, &result.expires_s);
+	if (result.token != NULL) {
+		ops->done(ops->ctx, &result);
+		return;
+	}
+	if ((flags & LOGIN_CACHED_ONLY) != 0) {
+		refuse(ops, WARREN_EXIT_LOGIN_NEEDED, "you are not logged in: run `warren login`");
+		return;
+	}
+	join(m, uid, flags, false, ops, ret_wait);
+}
+
+void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops, struct login_wait **ret_wait)
+{
+	*ret_wait = NULL;
+	join(m, uid, 0, true, ops, ret_wait);
+}
+
+void login_cancel(struct login_wait *wait)
+{
+	struct pending *p;
+
+	if (wait == NULL)
+		return;
+	p = wait->pending;
+	*wait->link = wait->next;
+	if (wait->next != NULL)
+		wait->next->link = wait->link;
+	free(wait);
+	if (p->waits != NULL || p->finishing)
+		return;
+	if (p->login != NULL) {
+		struct oidc_login *login = p->login;
+
+		p->finishing = true;
+		p->login = NULL;
+		oidc_login_cancel(login);
+		pending_free(p);
+	} else if (p->call != NULL) {
+		control_call_cancel(p->call);
+		pending_free(p);
+	}
+	/* Else the server object is being fetched: on_server finds nobody waiting. */
+}
+
+/* ---- the cache */
+
+void login_forget(struct main_core *m, uid_t uid, char ret_identity[256])
+{
+	const char *identity = NULL;
+	int64_t expires_s;
+
+	ret_identity[0] = '\0';
+	if (token_cache_get(m->login->cache, uid, &identity, &expires_s) != NULL && identity != NULL)
+		(void)snprintf(ret_identity, 256, "%s", identity);
+	token_cache_forget(m->login->cache, uid);
+}
+
+void login_forget_all(struct main_core *m)
+{
+	token_cache_clear(m->login->cache);
+	oidc_free(m->login->oidc);
+	m->login->oidc = NULL;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Answers for OpenSSH's drop-in. detect answers from the map, without network. prepare makes sure of a
+ * fresh login and fetches a certificate; where policy refuses one, ssh still goes to the target, which
+ * says the reason itself. Refuses hosts that are not ours, and TCP 22 that our own policy drops.
+ */
+#include "daemon/openssh.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/login.h"
+#include "platform/json.h"
+#include "platform/log.h"
+
+#define MAX_REMEMBERED 256
+#define SSH_PORT       22
+#define SSH_MESH_PORT  22022
+
+/* OpenSSH's %C, told by detect and asked for by prepare, which ssh does not give it. */
+struct remembered {
+	uid_t uid;
+	uint16_t port;
+	char host[256], user[64], hash[72];
+};
+
+struct openssh {
+	struct remembered list[MAX_REMEMBERED];
+	size_t next;
+};
+
+int openssh_new(struct main_core *m)
+{
+	m->openssh = calloc(1, sizeof(*m->openssh));
+	return m->openssh == NULL ? -ENOMEM : 0;
+}
+
+static bool hash_valid(const char *hash)
+{
+	size_t len = strspn(hash, "0123456789abcdefABCDEF");
+
+	return len > 0 && len < sizeof(((struct remembered *)0)->hash) && hash[len] == '\0';
+}
+
+static struct remembered *find(struct openssh *o, uid_t uid, const char *host, uint16_t port,
+			       const char *user)
+{
+	for (size_t i = 0; i < MAX_REMEMBERED; i++) {
+		struct remembered *x = &o->list[i];
+
+		if (x->hash[0] != '\0' && x->uid == uid && x->port == port &&
+		    strcmp(x->host, host) == 0 && strcmp(x->user, user) == 0)
+			return x;
+	}
+	return NULL;
+}
+
+/* The newest of host, port and user wins. */
+static void remember(struct openssh *o, uid_t uid, const char *host, uint16_t port, const char *user,
+		     const char *hash)
+{
+	struct remembered *x = find(o, uid, host, port, user);
+
+	if (!hash_valid(hash) || strlen(host) >= sizeof(x->host) || strlen(user) >= sizeof(x->user))
+		return;
+	if (x == NULL)
+		x = &o->list[o->next++ % MAX_REMEMBERED];
+	x->uid = uid;
+	x->port = port;
+	(void)stpcpy(x->host, host);
+	(void)stpcpy(x->user, user);
+	(void)stpcpy(x->hash, hash);
+}
+
+struct target_args {
+	char host[256], user[64], hash[72];
+	uint16_t port;
+};
+
+static int get_optional(const json_t *args, const char *key, char *out, size_t cap)
+{
+	const json_t *value = json_object_get(args, key);
+
+	out[0] = '\0';
+	return value == NULL || json_is_null(value) ? 0 : json_get_string(args, key, out, cap, NULL);
+}
+
+static int read_args(const json_t *args, struct target_args *a)
+{
+	int64_t port = SSH_PORT;
+
+	if (json_get_string(args, "host", a->host, sizeof(a->host), NULL) < 0 ||
+	    get_optional(args, "user", a->user, sizeof(a->user)) < 0 ||
+	    get_optional(args, "hash", a->hash, sizeof(a->hash)) < 0)
+		return -EINVAL;
+	if (json_object_get(args, "port") != NULL &&
+	    json_get_int(args, "port", 0, 65535, &port, NULL) < 0)
+		return -EINVAL;
+	a->port = port == 0 ? SSH_PORT : (uint16_t)port;
+	return 0;
+}
+
+static bool is_up(const struct main_core *m)
+{
+	return m->network.wanted_up && m->interface[0] != '\0' && m->peers != NULL;
+}
+
+/* A peer whose SSH is ours to serve, or NULL and why not. */
+static const struct peer *ssh_peer(const struct main_core *m, const char *host, uint16_t port,
+				   const char **ret_why)
+{
+	bool self;
+	const struct peer *p = is_up(m) ? peers_by_host(m->peers, host, &self) : NULL;
+
+	if (!is_up(m))
+		*ret_why = "the mesh is down on this machine: run `warren up`";
+	else if (p == NULL)
+		*ret_why = "there is no such machine in the mesh, or no rule connects it with this one";
+	else if (self)
+		*ret_why = "this is the machine itself";
+	else if (port != SSH_PORT && port != SSH_MESH_PORT)
+		*ret_why = "Warren serves SSH on port 22 only";
+	else if (!p->ssh_enabled)
+		*ret_why = "SSH is not enabled for it on the control server";
+	else if (!p->ssh_advertised)
+		*ret_why = "its SSH server is off (`warren up --allow-server-ssh` turns it on)";
+	else
+		return p;
+	return NULL;
+}
+
+void openssh_detect(struct main_core *m, struct ipc_request *r)
+{
+	struct target_args a;
+	const struct peer *p;
+	const char *why = "";
+
+	if (read_args(r->args, &a) < 0) {
+		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_detect wants a host");
+		return;
+	}
+	p = ssh_peer(m, a.host, a.port, &why);
+	if (p == NULL) {
+		ipc_request_result(r, json_pack("{s:n,s:s}", "login", "reason", why));
+		return;
+	}
+	remember(m->openssh, r->cred.uid, a.host, a.port, a.user, a.hash);
+	ipc_request_result(r, json_pack("{s:s,s:s,s:s}", "login", "identity", "fqdn", p->fqdn, "peer",
+					p->id));
+}
+
+void openssh_hostkey(struct main_core *m, struct ipc_request *r)
+{
+	char asked[300], host[300];
+	const struct peer *p;
+	json_t *lines = json_array();
+	const json_t *key;
+	bool self = false;
+	size_t i, len;
+
+	if (lines == NULL || json_get_string(r->args, "host", asked, sizeof(asked), NULL) < 0) {
+		json_decref(lines);
+		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_hostkey wants a host");
+		return;
+	}
+	/* "name" or "[name]:port", as in known_hosts */
+	(void)stpcpy(host, asked[0] == '[' ? asked + 1 : asked);
+	len = strcspn(host, "]");
+	host[len] = '\0';
+	p = peers_by_host(m->peers, host, &self);
+	if (p != NULL && !self) {
+		json_array_foreach(json_object_get(json_object_get(p->value, "ssh"), "host_keys"), i, key) {
+			const char *text = json_string_value(key);
+
+			/* One line of two words: nothing of it may become a line of its own. */
+			if (text == NULL || strcspn(text, "\r\n\"@#") != strlen(text))
+				continue;
+			(void)json_array_append_new(lines, json_sprintf("%s %s", asked, text));
+		}
+	}
+	ipc_request_result(r, json_pack("{s:o}", "lines", lines));
+}
+
+/* ---- prepare */
+
+struct prepare {
+	struct main_core *m;
+	struct ipc_request *request;
+	struct target_args args;
+	char public_key[1024];
+	char peer[32];
+	bool interactive, again;
+	struct login_wait *wait;
+	struct control_call *call;
+	bool gone;          /* the client went away while the broker works */
+	bool broker;        /* the broker is asked */
+	json_t *result;
+};
+
+static void prepare_free(struct prepare *p)
+{
+	json_decref(p->result);
+	free(p);
+}
+
+static void fail(struct prepare *p, int exit_code, const char *message)
+{
+	struct ipc_request *r = p->request;
+
+	r->on_gone = NULL;
+	ipc_request_error(r, exit_code, "%s", message);
+	prepare_free(p);
+}
+
+static void on_gone(struct ipc_request *r)
+{
+	struct prepare *p = r->data;
+
+	login_cancel(p->wait);
+	control_call_cancel(p->call);
+	p->wait = NULL;
+	p->call = NULL;
+	if (p->broker)
+		p->gone = true; /* its answer frees it */
+	else
+		prepare_free(p);
+}
+
+static void on_directory(struct main_core *m, void *ctx, bool ok, const char *sentence,
+			 struct reader *reader)
+{
+	struct prepare *p = ctx;
+	struct ipc_request *r = p->request;
+
+	(void)m;
+	(void)reader;
+	if (p->gone) {
+		prepare_free(p);
+		return;
+	}
+	p->broker = false;
+	if (!ok) {
+		fail(p, WARREN_EXIT_FAILED, sentence);
+		return;
+	}
+	r->on_gone = NULL;
+	ipc_request_result(r, json_incref(p->result));
+	prepare_free(p);
+}
+
+/* The folder for key and certificate, then the answer. */
+static void finish(struct prepare *p, json_t *certificate, json_int_t valid_before, const char *note)
+{
+	const struct peer *peer = peers_by_id(p->m->peers, p->peer);
+	char v4[IP_ADDR_STRLEN], v6[IP_ADDR_STRLEN], directory[64];
+	struct remembered *seen;
+	const char *hash = p->args.hash;
+	uint8_t fields[4];
+	struct writer w = writer_init(fields, sizeof(fields));
+
+	if (peer == NULL) {
+		json_decref(certificate);
+		fail(p, WARREN_EXIT_FAILED, "the machine has left the mesh");
+		return;
+	}
+	seen = find(p->m->openssh, p->request->cred.uid, p->args.host, p->args.port, p->args.user);
+	if (hash[0] == '\0' && seen != NULL)
+		hash = seen->hash;
+	(void)snprintf(directory, sizeof(directory), "/run/warren/u/%u", p->request->cred.uid);
+	p->result = json_pack("{s:s,s:[s,s],s:i,s:o,s:I,s:s,s:s,s:s}", "fqdn", peer->fqdn, "addresses",
+			      ip_addr_format(&peer->overlay4, v4), ip_addr_format(&peer->overlay6, v6),
+			      "port", (int)p->args.port, "certificate",
+			      certificate == NULL ? json_null() : certificate, "valid_before",
+			      valid_before, "directory", directory, "hash", hash, "note", note);
+	p->broker = true;
+	writer_u32(&w, (uint32_t)p->request->cred.uid);
+	main_broker_request(p->m, WIRE_USER_DIR, &w, -1, on_directory, p);
+}
+
+static void begin_login(struct prepare *p, unsigned flags);
+
+static void on_certificate(void *ctx, const struct control_reply *reply)
+{
+	struct prepare *p = ctx;
+	int64_t valid_before = 0;
+	const char *text = NULL;
+
+	p->call = NULL;
+	if (reply->error == 0 && reply->status == 200 && reply->body != NULL &&
+	    json_get_text(reply->body, "certificate", 16384, &text, NULL) == 0 &&
+	    json_get_int(reply->body, "valid_before", 0, INT64_MAX, &valid_before, NULL) == 0) {
+		finish(p, json_string(text), valid_before, "");
+		return;
+	}
+	if (strcmp(reply->code, "login_required") == 0) {
+		if (!p->again && p->interactive) {
+			p->again = true;
+			begin_login(p, LOGIN_FORCE);
+		} else {
+			fail(p, WARREN_EXIT_LOGIN_NEEDED, reply->message);
+		}
+		return;
+	}
+	/* The target says the reason itself, in the session's own words. */
+	finish(p, NULL, 0, reply->message[0] != '\0' ? reply->message : "there is no certificate");
+}
+
+static void on_login(void *ctx, const struct login_result *result)
+{
+	struct prepare *p = ctx;
+	json_t *body;
+	int r;
+
+	p->wait = NULL;
+	if (result->exit_code != WARREN_EXIT_OK) {
+		fail(p, result->exit_code, result->message);
+		return;
+	}
+	body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user, "public_key",
+			 p->public_key, "id_token", result->token);
+	r = body == NULL ? -ENOMEM
+			 : control_client_call(p->m->control, "POST", "/v1/ssh/cert", NULL, body, 0,
+					       on_certificate, p, &p->call);
+	json_decref(body);
+	if (r < 0)
+		fail(p, WARREN_EXIT_FAILED, "the control server cannot be asked for a certificate");
+}
+
+static void on_prompt(void *ctx, const struct login_prompt *prompt)
+{
+	struct prepare *p = ctx;
+
+	ipc_request_event(p->request, "prompt",
+			  json_pack("{s:s,s:s,s:s}", "url", prompt->url, "code", prompt->code,
+				    "verification_uri", prompt->verification_uri));
+}
+
+static void begin_login(struct prepare *p, unsigned flags)
+{
+	struct login_ops ops = {p, on_prompt, on_login};
+
+	login_want(p->m, p->request->cred.uid, flags, &ops, &p->wait);
+}
+
+void openssh_prepare(struct main_core *m, struct ipc_request *r)
+{
+	struct prepare *p = calloc(1, sizeof(*p));
+	const struct peer *peer;
+	const char *why = "";
+	struct error reason = {0};
+
+	if (p == NULL || read_args(r->args, &p->args) < 0 || p->args.user[0] == '\0' ||
+	    json_get_string(r->args, "public_key", p->public_key, sizeof(p->public_key), NULL) < 0) {
+		free(p);
+		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_prepare wants host, user and public_key");
+		return;
+	}
+	p->m = m;
+	p->request = r;
+	p->interactive = !json_is_false(json_object_get(r->args, "interactive"));
+	r->data = p;
+	r->on_gone = on_gone;
+	peer = ssh_peer(m, p->args.host, p->args.port, &why);
+	if (peer == NULL) {
+		char text[600];
+
+		(void)snprintf(text, sizeof(text), "%s: %s", p->args.host, why);
+		fail(p, WARREN_EXIT_FAILED, text);
+		return;
+	}
+	(void)stpcpy(p->peer, peer->id);
+	if (!policy_allows(m->policy, m->world, m->peers->self.id, peer->id, POLICY_PROTO_TCP, SSH_PORT,
+			   main_now_s(m), &reason)) {
+		char text[600];
+
+		(void)snprintf(text, sizeof(text), "policy does not allow %s to reach %s on TCP 22",
+			       m->peers->self.name, peer->name);
+		fail(p, WARREN_EXIT_DENIED, text);
+		return;
+	}
+	begin_login(p, p->interactive ? 0 : LOGIN_CACHED_ONLY);
+}
