@@ -744,14 +744,15 @@ static void test_other_browsers(void **state)
 	assert_int_equal(callback(f, &alice, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), 400);
 
 	/* Mallory presses Continue while Alice's code is being exchanged: nobody is known then. */
-	assert_int_equal(callback(f, &alice, alices_state), 0);
+	char target[256];
+	snprintf(target, sizeof(target), "/ssh/callback?code=the-code&state=%s", alices_state);
+	assert_int_equal(run(f, &f->poll, NULL, &alice, "GET", target, ""), 0);
 	struct oidc_login_ops ops = f->oidc.ops;
-	f->last.on_close(f->last.close_ctx); /* her browser need not even wait */
-	f->last.on_close = NULL;
 	assert_int_equal(page(f, &mallory, id), 200);
 	assert_int_equal(submit(f, &mallory, id, "continue"), 303);
 	struct oidc_tokens tokens = {.identity = identity_of("alice@example.com")};
 	ops.on_done(ops.ctx, &tokens, NULL);
+	assert_int_equal(f->poll.status, 410);
 	assert_int_equal(page(f, &mallory, id), 200);
 	assert_null(strstr(f->last.text, "alice"));
 
@@ -766,6 +767,34 @@ static void test_other_browsers(void **state)
 	poll_state(f, id, "pending");
 	/* A state is good for one answer. */
 	assert_int_equal(callback(f, &alice, f->oidc.state), 400);
+}
+
+/* Two people who may both: the one who was asked first cannot use the other's login. */
+static void test_second_person(void **state)
+{
+	struct fixture *f = *state;
+	struct browser alice = {""}, bob = {""};
+	char id[32], body[256], target[64];
+
+	set_policy(f, "{\"ssh\":[{\"from\":[\"alice@example.com\",\"bob@example.com\"],"
+		      "\"to\":[\"peer:second\"],\"logins\":[\"deploy\"],\"allow\":[\"shell\"]}]}");
+	open_login(f, id);
+	assert_int_equal(page(f, &bob, id), 200);
+	assert_int_equal(submit(f, &bob, id, "continue"), 303);
+	assert_int_equal(callback(f, &bob, f->oidc.state), 0);
+	exchanged(&f->oidc, "bob@example.com");
+	assert_int_equal(page(f, &bob, id), 200);
+	const char *at = strstr(f->last.text, "name=\"csrf\" value=\"");
+	snprintf(body, sizeof(body), "csrf=%.43s&decision=allow",
+		 at + strlen("name=\"csrf\" value=\""));
+
+	assert_int_equal(page(f, &alice, id), 200);
+	assert_int_equal(submit(f, &alice, id, "continue"), 303);
+	assert_int_equal(callback(f, &alice, f->oidc.state), 0);
+	exchanged(&f->oidc, "alice@example.com");
+	snprintf(target, sizeof(target), "/ssh/%s", id);
+	assert_int_equal(browse(f, &bob, "POST", target, body), 410);
+	poll_state(f, id, "pending");
 }
 
 static void test_connection_requests(void **state)
@@ -835,6 +864,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_policy_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_browsers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_second_person, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_polls_end, setup, teardown),
 	};
