@@ -64,8 +64,8 @@ start() {
 }
 
 address() { # HOST IFNAME NUMBER
-	ip netns exec "$1" ip addr add "10.9.0.$3/24" dev "$2"
-	ip netns exec "$1" ip addr add "fd09::$3/64" dev "$2" nodad
+	ip netns exec "$1" ip addr replace "10.9.0.$3/24" dev "$2"
+	ip netns exec "$1" ip addr replace "fd09::$3/64" dev "$2" nodad
 	ip netns exec "$1" ip link set "$2" up
 }
 

@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What is missing is done without: a TUN without vnet header (inherited, with the UAPI socket, by
+# WG_TUN_FD and WG_UAPI_FD), a wire without checksum offload, segments larger than the path's MTU,
+# lost packets. Bulk in both directions each time, without a broken stream.
+. "$(dirname "$0")/../interop/lib_wg.sh"
+need iperf3 jq python3
+
+make_hosts
+make_keys
+
+bulk() { # WHAT MINIMUM-MBIT
+	local direction rate
+	for direction in "" -R; do
+		in_b iperf3 -s -1 >/dev/null &
+		PIDS+=($!)
+		sleep 0.3
+		# shellcheck disable=SC2086
+		in_a iperf3 -c 10.9.0.2 -t 2 -J $direction >"$WORK/iperf.json" || fail "$1: $(jq -c .error "$WORK/iperf.json")"
+		rate=$(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/iperf.json")
+		note "$1 $direction $rate Mbit/s"
+		[ "$rate" -ge "$2" ] || fail "$1 $direction is too slow"
+	done
+}
+
+configure() {
+	in_a wg set wa listen-port 1001 private-key "$WORK/a.key" peer "$(cat "$WORK/b.pub")" \
+		allowed-ips 10.9.0.2/32,fd09::2/128 endpoint 192.0.2.2:1002
+	in_b wg set wb listen-port 1002 private-key "$WORK/b.key" peer "$(cat "$WORK/a.pub")" \
+		allowed-ips 10.9.0.1/32,fd09::1/128 endpoint 192.0.2.1:1001
+	address a wa 1
+	address b wb 2
+	in_a ping -c 2 -i 0.2 -W 3 10.9.0.2 >/dev/null || fail "no answer"
+}
+
+# Opens a plain TUN and the socket itself and hands both over.
+cat >"$WORK/handover.py" <<'END'
+import fcntl, os, socket, struct, sys
+name, program = sys.argv[1], sys.argv[2]
+tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x0001 | 0x1000))
+path = "/var/run/wireguard/%s.sock" % name
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen(8)
+os.set_inheritable(tun, True)
+os.set_inheritable(listener.fileno(), True)
+os.environ.update(WG_TUN_FD=str(tun), WG_UAPI_FD=str(listener.fileno()), WG_PROCESS_FOREGROUND="1")
+os.execv(program, [program, name])
+END
+
+note "a plain TUN, handed over"
+mkdir -p /var/run/wireguard
+ip netns exec a python3 "$WORK/handover.py" wa "$WARREN_BIN/warren-wg" &
+a=$!
+PIDS+=("$a")
+wait_for 3 in_a wg show wa || fail "no start with handed-over descriptors"
+start b warren-wg wb
+configure
+bulk "plain TUN" 30
+kill "$a"
+wait "$a" 2>/dev/null || true
+wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "handed-over socket is left"
+
+start a warren-wg wa
+configure
+bulk "all offloads" 100
+
+note "segments above the path's MTU"
+in_a ip link set wa mtu 9000
+in_b ip link set wb mtu 9000
+bulk "MTU 9000 over 1500" 30
+in_a ip link set wa mtu 1420
+in_b ip link set wb mtu 1420
+
+note "a wire without checksum offload"
+cat >"$WORK/txcsum.py" <<'END'
+import array, fcntl, socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+value = array.array("B", struct.pack("II", 0x17, 0))  # ETHTOOL_STXCSUM off
+fcntl.ioctl(s, 0x8946, struct.pack("16sP16x", sys.argv[1].encode(), value.buffer_info()[0]))
+END
+if in_a python3 "$WORK/txcsum.py" wire && in_b python3 "$WORK/txcsum.py" wire; then
+	bulk "no checksum offload" 30
+fi
+
+if command -v nft >/dev/null; then
+	note "one packet in a hundred is lost"
+	in_b ip link set wire gso_max_segs 1
+	in_a ip link set wire gso_max_segs 1
+	in_b nft -f - <<-'END' 2>/dev/null && bulk "1 % loss" 5
+		table netdev lossy {
+			chain in {
+				type filter hook ingress device wire priority 0;
+				ip protocol udp numgen random mod 100 < 1 drop
+			}
+		}
+	END
+fi
+note "all passed"
