@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Start, loop and end of the broker. The order of the start is: sockets (a second daemon stops here,
- * before it has touched anything), state, children. The end undoes everything that was made.
+ * Start, loop and end of the broker. The order of the start is: sockets (a second daemon stops
+ * here, before it has touched anything), state, children. The end undoes everything that was made.
  */
 #include "daemon/broker.h"
 

@@ -2,8 +2,8 @@
  *
  * Engine and main as children: started from the broker's own program with descriptors at fixed
  * numbers, started again with back-off when they end. A new main gets a new pair with the running
- * engine, whose tunnels stay; a new engine gets all descriptors again, and main is started anew behind
- * it, because only main knows keys, peers and policy.
+ * engine, whose tunnels stay; a new engine gets all descriptors again, and main is started anew
+ * behind it, because only main knows keys, peers and policy.
  */
 #include "daemon/broker_internal.h"
 
@@ -96,9 +96,9 @@ int broker_memfd(const char *name, const void *data, size_t len, int *ret_fd)
 	if (fd < 0)
 		return -errno;
 	rc = file_write_all(fd, data, len);
-	if (rc == 0 && (lseek(fd, 0, SEEK_SET) < 0 ||
-			fcntl(fd, F_ADD_SEALS,
-			      F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0))
+	if (rc == 0 &&
+	    (lseek(fd, 0, SEEK_SET) < 0 ||
+	     fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0))
 		rc = -errno;
 	if (rc < 0) {
 		file_close(&fd);
@@ -127,8 +127,8 @@ static int spawn_role(struct broker *b, struct broker_child *c, const int *fds, 
 	char program[] = "/proc/self/exe", name[] = "warrend", role[] = "--role";
 	char level[] = "--log-level", json[] = "--log-json";
 	char role_name[16] = {0}, level_name[8] = {0};
-	char *argv[] = {name, role, role_name, level, level_name, b->options->log_json ? json : NULL,
-			NULL};
+	char *argv[] = {
+		name, role, role_name, level, level_name, b->options->log_json ? json : NULL, NULL};
 	int rc;
 
 	memcpy(role_name, c->role, strnlen(c->role, sizeof(role_name) - 1));

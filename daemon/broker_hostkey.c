@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Host key: the machine's own where there is one, so that known_hosts stays true. The file is root's
- * and local, and still read strictly: one key, no encryption, both halves consistent.
+ * Host key: the machine's own where there is one, so that known_hosts stays true. The file is
+ * root's and local, and still read strictly: one key, no encryption, both halves consistent.
  */
 #include "daemon/broker_hostkey.h"
 
@@ -170,11 +170,12 @@ static int load_own(int dirfd, const char *folder, struct broker_hostkey *key, s
 		if (rc == 0 && len != sizeof(key->seed))
 			rc = -EINVAL;
 		if (rc < 0)
-			rc = error_set(err, -EBADMSG,
-				       "cannot use the state file %s/%s (it holds no host key); it "
-				       "was left as it is: restore it from a backup, or move it away "
-				       "for a new host key",
-				       folder, OWN);
+			rc = error_set(
+				err, -EBADMSG,
+				"cannot use the state file %s/%s (it holds no host key); it "
+				"was left as it is: restore it from a backup, or move it away "
+				"for a new host key",
+				folder, OWN);
 	}
 	secret_wipe(text, sizeof(text));
 	buffer_done(&in);

@@ -23,15 +23,15 @@
 #include "platform/error.h"
 #include "platform/tun.h"
 
-#define BROKER_RUN_DIR      "/run/warren"
+#define BROKER_RUN_DIR	    "/run/warren"
 #define BROKER_MAX_SESSIONS 1000
 #define BROKER_MAX_STATE    (16 * 1024) /* bytes of one session's JSON */
 
 /* engine or main */
 struct broker_child {
 	const char *role;
-	pid_t pid;  /* 0: not running */
-	int sock;   /* -1: closed */
+	pid_t pid; /* 0: not running */
+	int sock;  /* -1: closed */
 	uint64_t started_ns;
 	uint64_t restart_ns; /* when to start it again; 0: not waiting */
 	unsigned backoff_ms;
@@ -73,11 +73,11 @@ struct broker_session {
 	int sock;
 	enum broker_session_state state;
 	struct ip_addr source;
-	bool told;   /* main knows of it */
-	bool unsent; /* main had no room for the last state */
-	bool gone;   /* its end came as JSON */
+	bool told;	  /* main knows of it */
+	bool unsent;	  /* main had no room for the last state */
+	bool gone;	  /* its end came as JSON */
 	uint64_t kill_ns; /* 0: not ending */
-	char *json;  /* last state, or NULL */
+	char *json;	  /* last state, or NULL */
 	size_t json_len;
 };
 
@@ -115,7 +115,7 @@ struct broker {
 	uid_t main_uid;
 	gid_t main_gid;
 	bool main_account, engine_account; /* exist */
-	char *cannot;                      /* why there can be no interface; NULL: it can */
+	char *cannot;			   /* why there can be no interface; NULL: it can */
 	int lock, root_dir, main_dir;
 	int ipc, root_listener;
 	struct broker_root_client *root_clients;
@@ -135,8 +135,8 @@ struct broker {
 uint64_t broker_now(void); /* monotonic ns */
 
 /* broker_children.c: engine and main. */
-/* fds[i] becomes descriptor 3 + i of the new program. argv[0] is shown; program is a path. clean_env:
- * nothing but PATH. */
+/* fds[i] becomes descriptor 3 + i of the new program. argv[0] is shown; program is a path.
+ * clean_env: nothing but PATH. */
 int broker_spawn(const char *program, char *const argv[], const int *fds, size_t nfds,
 		 bool clean_env, pid_t *ret_pid) WARREN_MUST_USE;
 /* A sealed memfd with these bytes. */
@@ -152,8 +152,8 @@ void broker_children_stop(struct broker *b);
 /* Sends and waits for the engine's answer (at most 2 s; then it is killed and comes back anew).
  * w begins with wire_begin(…, broker_engine_begin()). */
 struct writer broker_engine_begin(struct broker *b, uint8_t type);
-int broker_engine_call(struct broker *b, const struct writer *w, const int *fds, size_t nfds)
-	WARREN_MUST_USE;
+int broker_engine_call(struct broker *b, const struct writer *w, const int *fds,
+		       size_t nfds) WARREN_MUST_USE;
 
 /* broker_main_link.c: messages with main. */
 void broker_main_ready(struct broker *b, int fd, void *ctx);
@@ -167,8 +167,8 @@ void broker_main_reply(struct broker *b, uint32_t request, int rc, const char *s
 
 /* broker_net.c: interface, addresses, sockets. */
 void broker_net_init(struct broker_net *n);
-int broker_net_configure(struct broker *b, const struct broker_config *config, struct error *err)
-	WARREN_MUST_USE;
+int broker_net_configure(struct broker *b, const struct broker_config *config,
+			 struct error *err) WARREN_MUST_USE;
 void broker_net_teardown(struct broker *b);
 /* Hands everything that is up to a new engine. */
 int broker_net_attach_all(struct broker *b) WARREN_MUST_USE;
@@ -200,8 +200,8 @@ void broker_object_forget(struct broker *b);
 
 /* broker_state.c: the state directory. */
 int broker_state_open(struct broker *b, struct error *err) WARREN_MUST_USE;
-int broker_state_pin(struct broker *b, const struct switches_pin *pin, struct error *err)
-	WARREN_MUST_USE;
+int broker_state_pin(struct broker *b, const struct switches_pin *pin,
+		     struct error *err) WARREN_MUST_USE;
 int broker_state_forget(struct broker *b, struct error *err) WARREN_MUST_USE;
 
 /* broker_root.c: root's socket. */

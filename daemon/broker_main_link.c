@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The broker's socket to main (daemon/PROTOCOL.md sections 1 and 2). Main is not believed: each
- * request is bounded here, and none can widen what root allowed. A message that does not parse whole
- * ends main, which is started anew.
+ * request is bounded here, and none can widen what root allowed. A message that does not parse
+ * whole ends main, which is started anew.
  */
 #include "daemon/broker_internal.h"
 
@@ -74,7 +74,8 @@ static int warnings(const struct broker *b, struct buffer *out)
 	if (b->cannot)
 		rc = append_warning(out, b->cannot);
 	if (rc == 0 && b->privileged && !b->main_account)
-		rc = append_warning(out, "there is no account \"warren\": the daemon runs as nobody");
+		rc = append_warning(out,
+				    "there is no account \"warren\": the daemon runs as nobody");
 	if (rc == 0 && b->privileged && !b->engine_account)
 		rc = append_warning(
 			out, "there is no account \"warren-engine\": the data path runs as nobody");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CONFIGURE and TEARDOWN: our TUN, its addresses and routes inside the allowed overlay prefixes, the
- * UDP sockets. The broker keeps a descriptor of each, so that a new engine can be handed the same.
+ * CONFIGURE and TEARDOWN: our TUN, its addresses and routes inside the allowed overlay prefixes,
+ * the UDP sockets. The broker keeps a descriptor of each, so that a new engine can be handed the
+ * same.
  */
 #include "daemon/broker_internal.h"
 
@@ -54,17 +55,19 @@ static int check(const struct broker *b, const struct broker_config *c, struct e
 	char text[IP_PREFIX_STRLEN], allowed[IP_PREFIX_STRLEN];
 
 	if (!inside(&c->addr4, &c->route4, &b->options->prefix4))
-		return error_set(err, -EPERM,
-				 "the network uses %s, which is not inside %s: set overlay_prefix4 in "
-				 "/etc/warren/warren.json if that is wanted",
-				 ip_prefix_format(&c->route4, text),
-				 ip_prefix_format(&b->options->prefix4, allowed));
+		return error_set(
+			err, -EPERM,
+			"the network uses %s, which is not inside %s: set overlay_prefix4 in "
+			"/etc/warren/warren.json if that is wanted",
+			ip_prefix_format(&c->route4, text),
+			ip_prefix_format(&b->options->prefix4, allowed));
 	if (!inside(&c->addr6, &c->route6, &b->options->prefix6))
-		return error_set(err, -EPERM,
-				 "the network uses %s, which is not inside %s: set overlay_prefix6 in "
-				 "/etc/warren/warren.json if that is wanted",
-				 ip_prefix_format(&c->route6, text),
-				 ip_prefix_format(&b->options->prefix6, allowed));
+		return error_set(
+			err, -EPERM,
+			"the network uses %s, which is not inside %s: set overlay_prefix6 in "
+			"/etc/warren/warren.json if that is wanted",
+			ip_prefix_format(&c->route6, text),
+			ip_prefix_format(&b->options->prefix6, allowed));
 	if (c->addr4.addr.family == 0 && c->addr6.addr.family == 0)
 		return error_set(err, -EINVAL, "the network gave this machine no address");
 	if (c->mtu < MIN_MTU || c->mtu > MAX_MTU)

@@ -144,7 +144,8 @@ static int put_in_force(struct broker *b, const struct verifier_answer *answer, 
 		if (rc == 0)
 			rc = switches_save_sequences(b->root_dir, &sequences);
 		if (rc < 0)
-			return error_set(err, rc, "cannot save the number of the SSH permissions: %s",
+			return error_set(err, rc,
+					 "cannot save the number of the SSH permissions: %s",
 					 strerror(-rc));
 		b->state.sequences = sequences;
 	}

@@ -70,8 +70,9 @@ static int cmd_set(struct broker *b, const json_t *request, struct error *err)
 		return error_set(err, rc, "cannot save the switches: %s; nothing was changed",
 				 strerror(-rc));
 	b->state.switches = new;
-	log_info("root changed the switches", "allow_server_ssh=%d enable_ssh_root=%d "
-					      "disable_ssh_auth=%d",
+	log_info("root changed the switches",
+		 "allow_server_ssh=%d enable_ssh_root=%d "
+		 "disable_ssh_auth=%d",
 		 new.allow_server_ssh, new.enable_ssh_root, new.disable_ssh_auth);
 	if (narrowed(&old, &new))
 		broker_ssh_end_all(b, "the administrator of this machine narrowed what SSH may do");
@@ -111,8 +112,8 @@ static int cmd_control(struct broker *b, const json_t *request, struct error *er
 		return rc;
 	if (same_control(&new, &b->state.control))
 		return 0;
-	/* The pin goes first: a crash in between leaves a machine that has to enrol again, never one
-	 * that believes the wrong key. */
+	/* The pin goes first: a crash in between leaves a machine that has to enrol again, never
+	 * one that believes the wrong key. */
 	if (!pin_stays(b, &new)) {
 		rc = broker_state_forget(b, err);
 		if (rc < 0)
@@ -178,8 +179,7 @@ static int answer(int fd, json_t *object_take)
 
 	buffer_init(&out, MAX_LINE_BYTES);
 	rc = object_take ? ipc_append(&out, object_take) : -ENOMEM;
-	if (rc == 0 &&
-	    send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.len)
+	if (rc == 0 && send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.len)
 		rc = -EPIPE;
 	buffer_done(&out);
 	json_decref(object_take);
@@ -196,8 +196,9 @@ static int serve_lines(struct broker *b, struct broker_root_client *c)
 		if (rc == -EAGAIN)
 			return 0;
 		if (rc < 0) {
-			json_t *error = json_pack("{s:i, s:{s:s, s:i}}", "id", 0, "error", "message",
-						  error_text(&err), "exit", WARREN_EXIT_FAILED);
+			json_t *error =
+				json_pack("{s:i, s:{s:s, s:i}}", "id", 0, "error", "message",
+					  error_text(&err), "exit", WARREN_EXIT_FAILED);
 
 			return answer(c->fd, error) < 0 ? -EPIPE : rc;
 		}

@@ -28,6 +28,7 @@ enum {
 	STARTUPS_FULL = 100,
 	MAX_PER_SOURCE = 10,
 	MAX_WAITING = 100,
+	MAX_WAITING_PER_SOURCE = 50, /* one peer does not shut the others out */
 	ACCEPTS_PER_TURN = 16,
 	MESSAGES_PER_TURN = 16,
 	END_MS = 3000, /* for a monitor to end its session in good order */
@@ -85,29 +86,27 @@ static void turn_away(int fd, const char *line)
 	close(fd);
 }
 
-static void count(const struct broker *b, const struct ip_addr *source, unsigned *ret_startups,
-		  unsigned *ret_waiting, unsigned *ret_of_source)
+/* Sessions in this state, and those of them from source. */
+static void count(const struct broker *b, enum broker_session_state state,
+		  const struct ip_addr *source, unsigned *ret_all, unsigned *ret_of_source)
 {
-	*ret_startups = *ret_waiting = *ret_of_source = 0;
+	*ret_all = *ret_of_source = 0;
 	for (const struct broker_session *s = b->ssh.sessions; s; s = s->next) {
-		if (s->state == SESSION_AUTHENTICATED)
+		if (s->state != state)
 			continue;
-		if (s->state == SESSION_WAITING)
-			++*ret_waiting;
-		else
-			++*ret_startups;
-		if (source && ip_addr_equal(&s->source, source))
+		++*ret_all;
+		if (ip_addr_equal(&s->source, source))
 			++*ret_of_source;
 	}
 }
 
 static const char *refusal(const struct broker *b, const struct ip_addr *source)
 {
-	unsigned startups, waiting, of_source;
+	unsigned startups, of_source;
 
 	if (!b->net.intercepting || b->ssh.object < 0)
 		return "The SSH server of this machine is off.\r\n";
-	count(b, source, &startups, &waiting, &of_source);
+	count(b, SESSION_UNAUTHENTICATED, source, &startups, &of_source);
 	if (b->ssh.session_count >= BROKER_MAX_SESSIONS)
 		return "Too many SSH sessions on this machine.\r\n";
 	if (of_source >= MAX_PER_SOURCE)
@@ -144,8 +143,7 @@ bool broker_ssh_end(struct broker *b, uint32_t id, const char *reason)
 			continue;
 		if (s->kill_ns == 0)
 			s->kill_ns = broker_now() + END_MS * NSEC_PER_MSEC;
-		if (s->sock < 0 || w.failed ||
-		    unixsock_send(s->sock, w.data, w.len, NULL, 0) < 0)
+		if (s->sock < 0 || w.failed || unixsock_send(s->sock, w.data, w.len, NULL, 0) < 0)
 			kill(s->pid, SIGTERM);
 		return true;
 	}
@@ -182,14 +180,15 @@ static void on_state(struct broker *b, struct broker_session *s, struct reader *
 
 static void on_waiting(struct broker *b, struct broker_session *s)
 {
-	unsigned startups, waiting, of_source;
+	unsigned waiting, of_source;
 
 	if (s->state != SESSION_UNAUTHENTICATED)
 		return;
-	count(b, NULL, &startups, &waiting, &of_source);
+	count(b, SESSION_WAITING, &s->source, &waiting, &of_source);
 	s->state = SESSION_WAITING;
-	if (waiting >= MAX_WAITING)
-		broker_ssh_end(b, s->id, "too many logins are waiting on this machine: try again later");
+	if (waiting >= MAX_WAITING || of_source >= MAX_WAITING_PER_SOURCE)
+		broker_ssh_end(b, s->id,
+			       "too many logins are waiting on this machine: try again later");
 }
 
 static bool on_message(struct broker *b, struct broker_session *s, struct reader *r)
@@ -412,9 +411,10 @@ bool broker_ssh_reaped(struct broker *b, pid_t pid, int status)
 		;
 	log_info("an SSH connection ended", "session=%u status=%d", s->id, status);
 	if (!s->gone && (s->json || s->told)) {
-		int len = snprintf(text, sizeof(text),
-				   "{\"id\":%u,\"ended\":true,\"reason\":\"the session's process ended\"}",
-				   s->id);
+		int len = snprintf(
+			text, sizeof(text),
+			"{\"id\":%u,\"ended\":true,\"reason\":\"the session's process ended\"}",
+			s->id);
 
 		free(s->json);
 		s->json = strdup(text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the SSH server listens (design section 8): in a network namespace of its own, behind a second
- * TUN that carries the same overlay addresses, so that the host's firewall, ports and processes never
- * meet it. Where no namespace can be made, in the host's stack, and status says so.
+ * Where the SSH server listens (design section 8): in a network namespace of its own, behind a
+ * second TUN that carries the same overlay addresses, so that the host's firewall, ports and
+ * processes never meet it. Where no namespace can be made, in the host's stack, and status says so.
  */
 #include "daemon/broker_internal.h"
 

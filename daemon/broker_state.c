@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The state directory: STATE (root, 0700) with root/ for the broker and main/ for main, and the pin of
- * the control server's signing key, which is believed only as far as root chose that server.
+ * The state directory: STATE (root, 0700) with root/ for the broker and main/ for main, and the pin
+ * of the control server's signing key, which is believed only as far as root chose that server.
  */
 #include "daemon/broker_internal.h"
 
@@ -120,26 +120,29 @@ int broker_state_pin(struct broker *b, const struct switches_pin *pin, struct er
 	const struct switches_control *c = &b->state.control;
 	struct switches_pin *old = &b->state.pin;
 	uint8_t fingerprint[SIGNED_FINGERPRINT_BYTES];
-	bool same_key = old->set && memcmp(old->signing_key, pin->signing_key,
-					   sizeof(old->signing_key)) == 0;
+	bool same_key = old->set &&
+			memcmp(old->signing_key, pin->signing_key, sizeof(old->signing_key)) == 0;
 	int rc;
 
 	if (!identifier(pin->network) || !identifier(pin->peer_id))
 		return error_set(err, -EINVAL, "the control server gave a malformed name");
 	if (c->url[0] == '\0')
-		return error_set(err, -EPERM,
-				 "no control server was chosen: run `warren up --control URL` as root");
+		return error_set(
+			err, -EPERM,
+			"no control server was chosen: run `warren up --control URL` as root");
 	signed_fingerprint(pin->signing_key, fingerprint);
 	if (c->has_fingerprint && memcmp(fingerprint, c->fingerprint, sizeof(fingerprint)) != 0)
-		return error_set(err, -EPERM,
-				 "the control server at %s shows another signing key than the setup key "
-				 "or URL promised: do not trust it, and ask its administrator",
-				 c->url);
+		return error_set(
+			err, -EPERM,
+			"the control server at %s shows another signing key than the setup key "
+			"or URL promised: do not trust it, and ask its administrator",
+			c->url);
 	if (!c->has_fingerprint && old->set && !same_key)
-		return error_set(err, -EPERM,
-				 "the control server at %s shows another signing key than before: run "
-				 "`warren up --control URL#FINGERPRINT` as root if that is right",
-				 c->url);
+		return error_set(
+			err, -EPERM,
+			"the control server at %s shows another signing key than before: run "
+			"`warren up --control URL#FINGERPRINT` as root if that is right",
+			c->url);
 	if (same_key && strcmp(old->network, pin->network) == 0 &&
 	    strcmp(old->peer_id, pin->peer_id) == 0)
 		return 0;

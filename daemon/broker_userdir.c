@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * /run/warren/u/UID: where the command line puts keys and certificates of a person for the moment
- * (design section 8). The folder belongs to that person, who may put anything there: nothing in here
- * follows a link or trusts a name.
+ * (design section 8). The folder belongs to that person, who may put anything there: nothing in
+ * here follows a link or trusts a name.
  */
 #include "daemon/broker_internal.h"
 

@@ -195,8 +195,8 @@ static int map_policy(int fd, void **ret_map, size_t *ret_len)
 
 static int load_policy(struct engine *e, int fd)
 {
-	void *map;
-	size_t len;
+	void *map = NULL;
+	size_t len = 0;
 	int rc = map_policy(fd, &map, &len);
 
 	if (rc < 0)

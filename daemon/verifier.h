@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The verifier: a short-lived process without any rights that opens one signed object of type "ssh"
- * (control/PROTOCOL.md section 6) for the broker, which never parses it. It answers with a struct of
- * fixed size.
+ * (control/PROTOCOL.md section 6) for the broker, which never parses it. It answers with a struct
+ * of fixed size.
  */
 #ifndef WARREN_DAEMON_VERIFIER_H
 #define WARREN_DAEMON_VERIFIER_H
@@ -15,9 +15,9 @@
 
 /* Descriptors of the role. */
 enum verifier_fd {
-	VERIFIER_FD_OBJECT = 3,  /* sealed memfd, read from offset 0 */
+	VERIFIER_FD_OBJECT = 3,	 /* sealed memfd, read from offset 0 */
 	VERIFIER_FD_REQUEST = 4, /* struct verifier_request */
-	VERIFIER_FD_ANSWER = 5,  /* pipe: struct verifier_answer */
+	VERIFIER_FD_ANSWER = 5,	 /* pipe: struct verifier_answer */
 };
 
 /* Same program on the same machine: fixed layout, no padding. */
@@ -30,7 +30,7 @@ struct verifier_request {
 
 struct verifier_answer {
 	uint32_t magic; /* VERIFIER_MAGIC */
-	uint8_t ok;     /* 1: believed */
+	uint8_t ok;	/* 1: believed */
 	uint8_t enabled;
 	uint8_t zero[2];
 	uint64_t seq;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Endpoints and the monitor's configuration: what is read is written back byte for byte, so that there
- * is one spelling of each.
+ * Endpoints and the monitor's configuration: what is read is written back byte for byte, so that
+ * there is one spelling of each.
  */
 #include <stdint.h>
 #include <stdlib.h>

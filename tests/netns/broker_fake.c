@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warrend with a main that does what a test says: broker, engine and verifier are the real ones. Main
- * takes one command a connection on the IPC socket and answers with text:
+ * warrend with a main that does what a test says: broker, engine and verifier are the real ones.
+ * Main takes one command a connection on the IPC socket and answers with text:
  *
  *   configure A4 A6 MTU PORT | teardown | user-dir UID | fingerprint | pin NETWORK PEER
  *   object SEQ ENABLED VALID_S PEER | session-end ID | forget | uapi FILE | up 0|1 | stats
@@ -222,7 +222,7 @@ static void cmd_pin(FILE *out, char *const *arg)
 
 	test_key(public, secret);
 	if (arg[3]) /* another key */
-		public[0] ^= 1;
+	public[0] ^= 1;
 	writer_bytes(&w, public, sizeof(public));
 	writer_cstring(&w, arg[1]);
 	writer_cstring(&w, arg[2]);
@@ -308,10 +308,8 @@ static void cmd_stats(FILE *out)
 static void add_peer(struct policy_world *world, const char *id, const char *name, const char *v4,
 		     const char *v6)
 {
-	struct policy_peer peer = {.id = id,
-				   .name = name,
-				   .ssh_enabled = true,
-				   .ssh_advertised = true};
+	struct policy_peer peer = {
+		.id = id, .name = name, .ssh_enabled = true, .ssh_advertised = true};
 
 	if (ip_addr_parse(v4, &peer.v4) < 0 || ip_addr_parse(v6, &peer.v6) < 0 ||
 	    policy_world_add_peer(world, &peer) < 0)
@@ -451,7 +449,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", error_text(&err));
 		return 2;
 	}
-	log_init(options.role[0] ? options.role : "broker", STDERR_FILENO, options.log_level, false);
+	log_init(options.role[0] ? options.role : "broker", STDERR_FILENO, options.log_level,
+		 false);
 	if (strcmp(options.role, "engine") == 0)
 		return engine_run();
 	if (strcmp(options.role, "verifier") == 0)

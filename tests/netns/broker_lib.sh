@@ -77,7 +77,7 @@ start() { # a|b [COMMAND…]: COMMAND runs warrend
 		--log-level debug 2>> "$work/$x.log" &
 	pids[$x]=$!
 	for ((i = 0; i < 100; i++)); do
-		[[ -S $work/$x.sock.root ]] && break
+		socat -u OPEN:/dev/null "UNIX-CONNECT:$work/$x.sock.root" 2> /dev/null && break
 		sleep 0.05
 	done
 }

@@ -79,7 +79,8 @@ static void damaged(void **state)
 		uint8_t was = text.data[i];
 
 		text.data[i] = was == 'A' ? 'B' : 'A';
-		/* Only the comment may differ, and the two unread copies of the public key's frame. */
+		/* Only the comment may differ, and the two unread copies of the public key's frame.
+		 */
 		if (broker_hostkey_parse((const char *)text.data, text.len, &key) == 0) {
 			assert_memory_equal(key.seed, good.seed, sizeof(key.seed));
 			survived++;
@@ -155,8 +156,10 @@ static int start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(openssh_key), cmocka_unit_test(other_keys),
-		cmocka_unit_test(damaged),     cmocka_unit_test(own_key),
+		cmocka_unit_test(openssh_key),
+		cmocka_unit_test(other_keys),
+		cmocka_unit_test(damaged),
+		cmocka_unit_test(own_key),
 		cmocka_unit_test(readable_by_others),
 	};
 

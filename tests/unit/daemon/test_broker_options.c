@@ -26,11 +26,12 @@ static void file_sets(void **state)
 
 	(void)state;
 	options_defaults(&o);
-	assert_int_equal(config("{\"socket\":\"/s\",\"state_dir\":\"/d\",\"interface\":\"mesh0\","
-				"\"wireguard_port\":5000,\"overlay_prefix4\":\"10.77.0.0/16\","
-				"\"overlay_prefix6\":\"fd12::/16\",\"mtu\":1300,\"log_level\":\"debug\"}",
-				&o, &err),
-			 0);
+	assert_int_equal(
+		config("{\"socket\":\"/s\",\"state_dir\":\"/d\",\"interface\":\"mesh0\","
+		       "\"wireguard_port\":5000,\"overlay_prefix4\":\"10.77.0.0/16\","
+		       "\"overlay_prefix6\":\"fd12::/16\",\"mtu\":1300,\"log_level\":\"debug\"}",
+		       &o, &err),
+		0);
 	assert_string_equal(o.socket, "/s");
 	assert_string_equal(o.state_dir, "/d");
 	assert_string_equal(o.interface, "mesh0");
@@ -47,7 +48,8 @@ static void mistakes_have_a_place(void **state)
 	static const struct {
 		const char *text, *expected;
 	} bad[] = {
-		{"{\n  \"socket\": \"/s\",\n  \"sockets\": 1\n}", "w.json:3:3: unknown key \"sockets\""},
+		{"{\n  \"socket\": \"/s\",\n  \"sockets\": 1\n}",
+		 "w.json:3:3: unknown key \"sockets\""},
 		{"{\"mtu\": \"1300\"}", "w.json:1:2: the value of \"mtu\""},
 		{"{\"x\": {\"mtu\": 1}, \"mtu\": 1}", "w.json:1:2: unknown key \"x\""},
 		{"{\n\n \"mtu\": 1}", "w.json:3:2: "},
@@ -94,11 +96,20 @@ static int parse(struct daemon_options *o, struct error *err, int argc, const ch
 
 static void command_line(void **state)
 {
-	static const char *const good[] = {"warrend",	       "--role",   "main",
-					   "--state-dir=/d",   "--socket", "/s",
-					   "--interface-name", "x0",	   "--wireguard-port",
-					   "1",		       "--log-level", "warn",
-					   "--log-json",       "--foreground"};
+	static const char *const good[] = {"warrend",
+					   "--role",
+					   "main",
+					   "--state-dir=/d",
+					   "--socket",
+					   "/s",
+					   "--interface-name",
+					   "x0",
+					   "--wireguard-port",
+					   "1",
+					   "--log-level",
+					   "warn",
+					   "--log-json",
+					   "--foreground"};
 	struct daemon_options o;
 	struct error err = {0};
 

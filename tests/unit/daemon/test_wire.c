@@ -41,7 +41,8 @@ static void endpoint_bytes(void **state)
 
 static void endpoints_return(void **state)
 {
-	static const char *const texts[] = {"192.0.2.1:51820", "[2001:db8::1]:1", "[fe80::1%3]:65535"};
+	static const char *const texts[] = {"192.0.2.1:51820", "[2001:db8::1]:1",
+					    "[fe80::1%3]:65535"};
 
 	(void)state;
 	for (size_t i = 0; i <= sizeof(texts) / sizeof(texts[0]); i++) {
@@ -181,9 +182,12 @@ static void config_is_strict(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(head),		    cmocka_unit_test(endpoint_bytes),
-		cmocka_unit_test(endpoints_return), cmocka_unit_test(bad_endpoints),
-		cmocka_unit_test(config_returns),   cmocka_unit_test(config_is_strict),
+		cmocka_unit_test(head),
+		cmocka_unit_test(endpoint_bytes),
+		cmocka_unit_test(endpoints_return),
+		cmocka_unit_test(bad_endpoints),
+		cmocka_unit_test(config_returns),
+		cmocka_unit_test(config_is_strict),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
