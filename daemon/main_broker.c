@@ -72,6 +72,7 @@ static int on_switches(struct main_core *m, struct reader *r)
 	size_t len;
 	const uint8_t *text = reader_string(r, MAX_TEXT, &len);
 	json_t *switches;
+	bool changed;
 
 	reader_cstring(r, m->host_key, sizeof(m->host_key));
 	reader_cstring(r, m->broker_warnings, sizeof(m->broker_warnings));
@@ -82,10 +83,13 @@ static int on_switches(struct main_core *m, struct reader *r)
 		json_decref(switches);
 		return -EBADMSG;
 	}
+	changed = !json_equal(m->switches, switches);
 	json_decref(m->switches);
 	m->switches = switches;
 	main_control_put_self(m);
-	main_apply(m);
+	/* The broker says them after each CONFIGURE too. */
+	if (changed)
+		main_apply(m);
 	return 0;
 }
 
@@ -150,9 +154,10 @@ static int on_link(struct main_core *m, struct reader *r)
 	if (!reader_done(r) || up > 1)
 		return -EBADMSG;
 	log_warn("our interface was changed from outside", "up=%u", up);
-	if (up == 0)
+	if (up == 0) {
 		m->interface[0] = '\0'; /* CONFIGURE makes it anew */
-	main_apply(m);
+		main_apply(m);
+	}
 	return 0;
 }
 
