@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * OIDC client: configuration, discovery (OpenID Connect Discovery 1.0 section 4), the key set and its
- * cache, and verification on it. The issuer is compared exactly wherever it appears. Key sets are
- * kept as long as the provider says, within a minute and a day, fetched again before they end, and
- * at most every 30 s for a kid that is not among them.
+ * OIDC client: configuration, discovery (OpenID Connect Discovery 1.0 section 4), the key set and
+ * its cache, and verification on it. The issuer is compared exactly wherever it appears. Key sets
+ * are kept as long as the provider says, within a minute and a day, fetched again before they end,
+ * and at most every 30 s for a kid that is not among them.
  */
 #include "identity/oidc.h"
 
@@ -13,9 +13,7 @@
 #include <string.h>
 
 #include "identity/jwks.h"
-#include "identity/jwt_claims.h"
 #include "identity/oidc_internal.h"
-#include "platform/json.h"
 #include "platform/secret.h"
 
 enum {
@@ -26,7 +24,6 @@ enum {
 	RETRY_S = 30,
 	IDLE_S = 24 * 3600, /* keys that nobody used for so long are not refreshed */
 	SKEW_S = 60,
-	METADATA_BYTES = 128 << 10,
 };
 
 struct oidc_verification {
@@ -74,15 +71,6 @@ static int copy_text(const char *text, char **ret_copy)
 {
 	*ret_copy = text ? strdup(text) : NULL;
 	return text && !*ret_copy ? -ENOMEM : 0;
-}
-
-static void free_metadata(struct oidc_metadata *m)
-{
-	free(m->authorization_endpoint);
-	free(m->token_endpoint);
-	free(m->device_endpoint);
-	free(m->jwks_uri);
-	*m = (struct oidc_metadata){0};
 }
 
 static void free_config(struct oidc *o)
@@ -242,12 +230,14 @@ static bool fresh(const struct oidc_cache *c)
 }
 
 static int fetch(struct oidc_cache *c, const char *url,
-		 void (*on_done)(void *ctx, const struct http_response *response), struct error *err)
+		 void (*on_done)(void *ctx, const struct http_response *response),
+		 struct error *err)
 {
 	const struct http_options options = {
 		.method = "GET",
 		.url = url,
-		.max_body = c == &c->oidc->keys_cache ? (size_t)JWKS_MAX_BYTES : (size_t)METADATA_BYTES,
+		.max_body = c == &c->oidc->keys_cache ? (size_t)JWKS_MAX_BYTES
+						      : (size_t)OIDC_METADATA_BYTES,
 		.trust = c->oidc->trust,
 		.follow_redirects = true,
 		.on_done = on_done,
@@ -269,76 +259,16 @@ static int answer_error(const struct http_response *response, const char *what, 
 	return 0;
 }
 
-/* An endpoint of the metadata: printable, https (http_start refuses plain HTTP elsewhere). */
-static int get_endpoint(const json_t *json, const char *name, bool needed, char **ret_url,
-			struct error *err)
-{
-	const char *text;
-	int rc = json_get_text(json, name, 2000, &text, NULL);
-
-	if (rc == -ENOENT && !needed)
-		return 0;
-	if (rc < 0)
-		return error_set(err, -EPROTO, "the provider's discovery document has no usable \"%s\"",
-				 name);
-	for (const char *c = text; *c; c++)
-		if (*c <= 0x20 || *c >= 0x7f || *c == '"')
-			return error_set(err, -EPROTO,
-					 "\"%s\" of the provider's discovery document is not a URL", name);
-	*ret_url = strdup(text);
-	return *ret_url ? 0 : error_set(err, -ENOMEM, "out of memory");
-}
-
-static bool offers_s256(const json_t *json)
-{
-	const json_t *methods = json_object_get(json, "code_challenge_methods_supported"), *item;
-	size_t i;
-
-	if (!methods)
-		return true; /* some do not say */
-	json_array_foreach(methods, i, item)
-		if (json_is_string(item) && strcmp(json_string_value(item), "S256") == 0)
-			return true;
-	return false;
-}
-
 static int load_metadata(struct oidc *o, const struct http_response *response, struct error *err)
 {
 	struct oidc_metadata m = {0};
-	char issuer[1024] = "", shown[160];
-	json_t *json;
-	int rc;
+	int rc = answer_error(response, "the provider's discovery", o->discovery_url, err);
 
-	rc = answer_error(response, "the provider's discovery", o->discovery_url, err);
+	if (rc == 0)
+		rc = oidc_metadata_parse(response->body, response->body_len, o->issuer, &m, err);
 	if (rc < 0)
 		return rc;
-	json = json_load_strict(response->body, response->body_len, METADATA_BYTES, err);
-	if (!json)
-		return error_prefix(err, "the provider's discovery document");
-	if (json_get_string(json, "issuer", issuer, sizeof(issuer), NULL) < 0 ||
-	    strcmp(issuer, o->issuer) != 0)
-		rc = error_set(err, -EPROTO,
-			       "the provider calls itself \"%s\" but \"%s\" is configured; both must be "
-			       "equal to the last character",
-			       jwt_printable(issuer, shown, sizeof(shown)), o->issuer);
-	if (rc == 0)
-		rc = get_endpoint(json, "authorization_endpoint", false, &m.authorization_endpoint, err);
-	if (rc == 0)
-		rc = get_endpoint(json, "token_endpoint", true, &m.token_endpoint, err);
-	if (rc == 0)
-		rc = get_endpoint(json, "device_authorization_endpoint", false, &m.device_endpoint, err);
-	if (rc == 0)
-		rc = get_endpoint(json, "jwks_uri", true, &m.jwks_uri, err);
-	if (rc == 0 && !offers_s256(json)) { /* then no browser flow */
-		free(m.authorization_endpoint);
-		m.authorization_endpoint = NULL;
-	}
-	json_decref(json);
-	if (rc < 0) {
-		free_metadata(&m);
-		return rc;
-	}
-	free_metadata(&o->metadata);
+	oidc_metadata_done(&o->metadata);
 	o->metadata = m;
 	keep(&o->metadata_cache, response->max_age_s);
 	return 0;
@@ -413,7 +343,8 @@ static void on_keys(void *ctx, const struct http_response *response)
 		return;
 	rc = load_keys(o, response, &err);
 	if (rc == 0)
-		arm_refresh(o, (o->keys_cache.expires_ns - o->keys_cache.fetched_ns) / NSEC_PER_SEC * 3 / 4);
+		arm_refresh(o, (o->keys_cache.expires_ns - o->keys_cache.fetched_ns) /
+				       NSEC_PER_SEC * 3 / 4);
 	else
 		arm_refresh(o, RETRY_S);
 	/* The keys we have are good until they end, whether new ones came or not. */
@@ -429,7 +360,9 @@ static void fetch_keys(void *ctx, const struct error *metadata_err)
 	if (metadata_err)
 		rc = error_set(&err, metadata_err->code, "%s", metadata_err->text);
 	else
-		rc = o->keys_cache.request ? 0 : fetch(&o->keys_cache, o->metadata.jwks_uri, on_keys, &err);
+		rc = o->keys_cache.request
+			     ? 0
+			     : fetch(&o->keys_cache, o->metadata.jwks_uri, on_keys, &err);
 	if (rc < 0)
 		wake(&o->keys_cache, fresh(&o->keys_cache) ? NULL : &err);
 }
@@ -624,7 +557,7 @@ void oidc_free(struct oidc *o)
 	http_cancel(o->metadata_cache.request);
 	http_cancel(o->keys_cache.request);
 	jwks_free(o->jwks);
-	free_metadata(&o->metadata);
+	oidc_metadata_done(&o->metadata);
 	free_config(o);
 	uv_close((uv_handle_t *)&o->refresh_timer, on_closed);
 }

@@ -19,6 +19,13 @@ struct oidc_metadata {
 	char *jwks_uri;
 };
 
+enum { OIDC_METADATA_BYTES = 128 << 10 };
+
+/* oidc_metadata.c */
+int oidc_metadata_parse(const char *text, size_t len, const char *expected_issuer,
+			struct oidc_metadata *ret_metadata, struct error *err) WARREN_MUST_USE;
+void oidc_metadata_done(struct oidc_metadata *m);
+
 /* err NULL: ready. */
 typedef void oidc_ready_cb(void *ctx, const struct error *err);
 struct oidc_waiter {
@@ -43,7 +50,8 @@ struct oidc {
 	const struct clock *clock;
 	const struct random_source *random;
 	/* copies of the configuration */
-	char *issuer, *client_id, *client_secret, *scope, *user_claim, *groups_claim, *discovery_url;
+	char *issuer, *client_id, *client_secret, *scope, *user_claim, *groups_claim,
+		*discovery_url;
 	char *ca_file, *pinned_spki;
 	char **audiences, **token_types;
 	struct http_trust trust;
@@ -86,13 +94,13 @@ struct oidc_login {
 	struct oidc_login *next;
 	enum oidc_grant grant;
 	struct oidc_login_ops ops;
-	char *nonce;              /* to be checked; NULL: not */
-	bool nonce_given;         /* by the caller */
-	struct buffer form;       /* secret: the token request */
+	char *nonce;	    /* to be checked; NULL: not */
+	bool nonce_given;   /* by the caller */
+	struct buffer form; /* secret: the token request */
 	uv_timer_t timer;
 	unsigned open_handles;
 	struct http_request *request;
-	uint64_t deadline_ns;     /* monotonic */
+	uint64_t deadline_ns; /* monotonic */
 	struct oidc_tokens tokens;
 	struct oidc_device device;
 	struct oidc_pkce pkce;
@@ -126,11 +134,13 @@ int oidc_login_form(struct oidc_login *l, const char *grant_type) WARREN_MUST_US
 int oidc_form_add(struct buffer *form, const char *name, const char *value) WARREN_MUST_USE;
 /* base64url of len random bytes into out[cap]. */
 void oidc_random_text(struct oidc *o, size_t len, char *out, size_t cap);
-/* The URL to send a browser to; NULL without memory or authorization endpoint (err). Caller frees. */
+/* The URL to send a browser to; NULL without memory or authorization endpoint (err). Caller frees.
+ */
 char *oidc_login_url(struct oidc *o, const char *redirect_uri, const char *state, const char *nonce,
 		     const char *challenge, const char *prompt, struct error *err);
 
-/* oidc_device.c, oidc_pkce.c: begin when metadata is there; stop closes and wipes what they have. */
+/* oidc_device.c, oidc_pkce.c: begin when metadata is there; stop closes and wipes what they have.
+ */
 void oidc_device_begin(struct oidc_login *l);
 void oidc_device_stop(struct oidc_login *l);
 void oidc_pkce_begin(struct oidc_login *l);
