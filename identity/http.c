@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * curl multi on a libuv loop: sockets by uv_poll, curl's timer and the time-outs of streams by two
- * uv_timers. curl forbids most calls from inside its callbacks, while ours may start, cancel or free
- * anything there: such wishes are kept until curl has returned ("settle").
+ * uv_timers. curl forbids most calls from inside its callbacks, while ours may start, cancel or
+ * free anything there: such wishes are kept until curl has returned ("settle").
  */
 #include "identity/http.h"
 
@@ -18,7 +18,7 @@ struct http {
 	CURLM *multi;
 	char *user_agent;
 	struct http_request *requests;
-	uv_timer_t curl_timer;   /* when curl wants to be called */
+	uv_timer_t curl_timer;	 /* when curl wants to be called */
 	uv_timer_t stream_timer; /* earliest deadline of a stream */
 	unsigned open_handles;
 	unsigned in_curl; /* depth of calls into curl */
@@ -138,7 +138,8 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *ctx)
 	(void)multi;
 	if (timeout_ms < 0)
 		return uv_timer_stop(&h->curl_timer) < 0 ? -1 : 0;
-	return uv_timer_start(&h->curl_timer, on_curl_timeout, (uint64_t)timeout_ms, 0) < 0 ? -1 : 0;
+	return uv_timer_start(&h->curl_timer, on_curl_timeout, (uint64_t)timeout_ms, 0) < 0 ? -1
+											    : 0;
 }
 
 /* Tells the caller, once. The request lives until settle() has taken it out of curl. */
@@ -328,8 +329,8 @@ void http_free(struct http *h)
 	settle(h);
 }
 
-int http_start(struct http *h, const struct http_options *options, struct http_request **ret_request,
-	       struct error *err)
+int http_start(struct http *h, const struct http_options *options,
+	       struct http_request **ret_request, struct error *err)
 {
 	struct error ignored = {0};
 	struct http_request *r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One HTTP transfer on a curl handle. TLS 1.2 or newer, verified against CAs or pinned keys; plain
- * HTTP only where the wire is this machine, which is checked again on the connected address, so that
- * no redirect leads out. Bodies are bounded; what was sent and received is wiped.
+ * HTTP only where the wire is this machine, which is checked again on the connected address, so
+ * that no redirect leads out. Bodies are bounded; what was sent and received is wiped.
  */
 #include "identity/http_transfer.h"
 
@@ -67,17 +67,20 @@ static int read_url(const struct http_options *o, struct http_request *r, struct
 	    curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
 	    curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
 	    curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
-		rc = error_set(err, -EINVAL, "\"%.200s\" is not a URL; write https://host/…", o->url);
+		rc = error_set(err, -EINVAL, "\"%.200s\" is not a URL; write https://host/…",
+			       o->url);
 	else if (curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK)
 		rc = error_set(err, -EINVAL, "a URL with a user name in it is not accepted");
 	else if (strcmp(scheme, "https") == 0)
 		r->https = true;
 	else if (strcmp(scheme, "http") != 0)
-		rc = error_set(err, -EINVAL, "\"%s:\" is not accepted; write https://host/…", scheme);
+		rc = error_set(err, -EINVAL, "\"%s:\" is not accepted; write https://host/…",
+			       scheme);
 	else if (!o->unix_socket && !loopback_host(host))
-		rc = error_set(err, -EINVAL,
-			       "http://%s is refused: plain HTTP is for this machine only; write https",
-			       host);
+		rc = error_set(
+			err, -EINVAL,
+			"http://%s is refused: plain HTTP is for this machine only; write https",
+			host);
 	if (rc == 0) {
 		r->loopback_only = !r->https && !o->unix_socket;
 		r->proxy_allowed = r->https && !o->unix_socket && !loopback_host(host);
@@ -438,7 +441,8 @@ static int explain(const struct http_request *r, CURLcode code, const char **ret
 		curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &os_errno);
 		if (os_errno <= 0)
 			return -ECONNREFUSED;
-		*ret_what = os_errno == ECONNREFUSED ? "connection refused" : strerror((int)os_errno);
+		*ret_what =
+			os_errno == ECONNREFUSED ? "connection refused" : strerror((int)os_errno);
 		return -(int)os_errno;
 	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 		*ret_what = "its key is none of the pinned ones";

@@ -17,27 +17,28 @@ struct http_request {
 	CURL *easy;
 	struct curl_slist *headers;
 	bool in_multi;
-	bool ended;         /* on_done was called; freed when curl lets go */
+	bool ended; /* on_done was called; freed when curl lets go */
 
-	char *target;       /* "https://host:port", for sentences */
-	char *pins;         /* trust.pinned_spki */
-	char *body;         /* wiped */
+	char *target; /* "https://host:port", for sentences */
+	char *pins;   /* trust.pinned_spki */
+	char *body;   /* wiped */
 	size_t body_len;
 	bool https, loopback_only, proxy_allowed, streaming;
 	uint64_t first_byte_ms, idle_ms; /* streaming: time-outs */
-	uint64_t deadline_ms;            /* streaming: on uv_now, 0 for none */
+	uint64_t deadline_ms;		 /* streaming: on uv_now, 0 for none */
 	int (*on_data)(void *ctx, const char *data, size_t len);
 	void (*on_done)(void *ctx, const struct http_response *response);
 	void (*on_spki)(void *ctx, const uint8_t sha256[32]);
 	void *ctx;
 
 	struct buffer answer;
-	int stop_error;     /* why a callback of ours ended the transfer */
+	int stop_error; /* why a callback of ours ended the transfer */
 	char detail[CURL_ERROR_SIZE];
 	struct http_response response;
 };
 
-/* Builds the request with its curl handle; -EINVAL for what is not allowed (plain http elsewhere…). */
+/* Builds the request with its curl handle; -EINVAL for what is not allowed (plain http elsewhere…).
+ */
 int http_transfer_new(const struct http_options *options, const char *user_agent,
 		      struct http_request **ret_request, struct error *err) WARREN_MUST_USE;
 void http_transfer_free(struct http_request *r);

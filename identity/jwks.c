@@ -154,9 +154,8 @@ static bool for_signatures(const json_t *jwk)
 		return false;
 	if (!ops)
 		return true;
-	json_array_foreach(ops, i, op)
-		if (json_is_string(op) && strcmp(json_string_value(op), "verify") == 0)
-			return true;
+	json_array_foreach(ops, i, op) if (json_is_string(op) && strcmp(json_string_value(op),
+									"verify") == 0) return true;
 	return false;
 }
 
@@ -220,7 +219,8 @@ int jwks_parse(const char *text, size_t len, struct jwks **ret_jwks, struct erro
 		json_decref(set);
 		return error_set(err, -ENOMEM, "out of memory");
 	}
-	json_array_foreach(list, i, jwk) {
+	json_array_foreach(list, i, jwk)
+	{
 		struct key key = {0};
 
 		if (read_key(jwk, &key))
@@ -280,9 +280,7 @@ static int ecdsa_to_der(const uint8_t *sig, size_t sig_len, size_t size, unsigne
 
 static bool set_up(EVP_MD_CTX *ctx, EVP_PKEY *pkey, enum jws_alg alg)
 {
-	const EVP_MD *md = alg == JWS_EDDSA   ? NULL
-			   : alg == JWS_ES384 ? EVP_sha384()
-					      : EVP_sha256();
+	const EVP_MD *md = alg == JWS_EDDSA ? NULL : alg == JWS_ES384 ? EVP_sha384() : EVP_sha256();
 	EVP_PKEY_CTX *pctx = NULL;
 
 	if (EVP_DigestVerifyInit(ctx, &pctx, md, NULL, pkey) <= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * JSON Web Tokens (RFC 7515 compact form, RFC 7519, RFC 8725's advice). The signature is checked by
- * jwks.c before any claim is looked at; jwt_claims.c judges the claims. Refuses "crit", unsigned and
- * symmetric tokens, duplicate members, and every "typ" that was not asked for.
+ * jwks.c before any claim is looked at; jwt_claims.c judges the claims. Refuses "crit", unsigned
+ * and symmetric tokens, duplicate members, and every "typ" that was not asked for.
  */
 #include "identity/jwt.h"
 
@@ -114,7 +114,8 @@ static enum jwt_fault read_header(const json_t *json, const char *const *types,
 	known = jwks_alg(alg);
 	if (known < 0) {
 		error_set(err, -EACCES,
-			  "the token's algorithm is \"%s\"; only RS256, PS256, ES256, ES384 and EdDSA "
+			  "the token's algorithm is \"%s\"; only RS256, PS256, ES256, ES384 and "
+			  "EdDSA "
 			  "are accepted",
 			  jwt_printable(alg, shown, sizeof(shown)));
 		return JWT_ALGORITHM;
@@ -171,7 +172,8 @@ enum jwt_fault jwt_verify(const char *token, size_t len, const struct jwks *jwks
 	json_t *json;
 
 	if (!split(token, len, &parts))
-		return fail(err, JWT_MALFORMED, "this is not a signed token (three parts with dots)");
+		return fail(err, JWT_MALFORMED,
+			    "this is not a signed token (three parts with dots)");
 	json = load_part(parts.header, parts.header_len, HEADER_BYTES_MAX, NULL);
 	if (!json)
 		return fail(err, JWT_MALFORMED, "the token's header is not a JSON object");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a token says, judged (RFC 7519 section 4.1, OpenID Connect Core section 3.1.3.7): issuer
- * exact, audience, times, authorized party, nonce, then who it is. iss, aud, exp and sub are required.
+ * exact, audience, times, authorized party, nonce, then who it is. iss, aud, exp and sub are
+ * required.
  */
 #include "identity/jwt_claims.h"
 
@@ -16,7 +17,7 @@
 enum { AUDIENCES_MAX = 64 };
 
 #define TIME_MAX INT64_C(253402300799) /* end of the year 9999 */
-#define SHOWN    160
+#define SHOWN	 160
 
 const char *jwt_printable(const char *text, char *out, size_t cap)
 {
@@ -71,7 +72,8 @@ static enum jwt_fault check_issuer(const json_t *claims, const struct jwt_expect
 	if (strcmp(issuer, x->issuer) == 0)
 		return JWT_OK;
 	error_set(err, -EACCES,
-		  "the token's issuer is \"%s\", expected exactly \"%s\"; both must be equal to the last "
+		  "the token's issuer is \"%s\", expected exactly \"%s\"; both must be equal to "
+		  "the last "
 		  "character",
 		  jwt_printable(issuer, shown, sizeof(shown)), x->issuer);
 	return JWT_ISSUER;
@@ -95,7 +97,8 @@ static enum jwt_fault check_audience(const json_t *claims, const struct jwt_expe
 		   json_array_size(aud) <= AUDIENCES_MAX) {
 		bool found = false;
 
-		json_array_foreach(aud, i, item) {
+		json_array_foreach(aud, i, item)
+		{
 			if (!json_is_string(item)) {
 				claim_fault(err, "aud", "holds something that is not a string");
 				return JWT_AUDIENCE;
@@ -161,10 +164,11 @@ static enum jwt_fault check_times(const json_t *claims, const struct jwt_expect 
 	if (rc == -EINVAL)
 		return claim_fault(err, "iat", "is not a time");
 	if (rc == 0 && id->issued_s > x->now_s + x->skew_s) {
-		error_set(err, -EACCES,
-			  "the token was issued %lld s in the future (\"iat\"); check this machine's "
-			  "clock",
-			  (long long)(id->issued_s - x->now_s));
+		error_set(
+			err, -EACCES,
+			"the token was issued %lld s in the future (\"iat\"); check this machine's "
+			"clock",
+			(long long)(id->issued_s - x->now_s));
 		return JWT_NOT_YET;
 	}
 	id->auth_time_s = id->issued_s;
@@ -243,9 +247,10 @@ static enum jwt_fault read_user(const json_t *claims, const struct jwt_expect *x
 		return claim_fault(err, "sub", "is missing, too long or not plain text");
 	if (json_get_string(claims, claim, id->user, sizeof(id->user), NULL) < 0 ||
 	    !plain_text(id->user) || reserved_name(id->user))
-		return claim_fault(err, claim,
-				   "is missing, too long or no name; the provider must put the user into "
-				   "it (scope \"email\"?)");
+		return claim_fault(
+			err, claim,
+			"is missing, too long or no name; the provider must put the user into "
+			"it (scope \"email\"?)");
 	if (strchr(id->user, '@')) {
 		for (char *c = id->user; *c; c++)
 			if (*c >= 'A' && *c <= 'Z')

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * OIDC client: discovery, device code (RFC 8628), authorization code with PKCE on a loopback redirect
- * (RFC 7636, 8252), refresh, and a JWKS cache that is refreshed ahead of use. On a libuv loop over
- * http.h; any number of logins at once.
+ * OIDC client: discovery, device code (RFC 8628), authorization code with PKCE on a loopback
+ * redirect (RFC 7636, 8252), refresh, and a JWKS cache that is refreshed ahead of use. On a libuv
+ * loop over http.h; any number of logins at once.
  */
 #ifndef WARREN_IDENTITY_OIDC_H
 #define WARREN_IDENTITY_OIDC_H
@@ -16,30 +16,31 @@
 #include "platform/error.h"
 
 struct oidc_config {
-	const char *issuer;      /* compared exactly with discovery and tokens */
+	const char *issuer; /* compared exactly with discovery and tokens */
 	const char *client_id;
-	const char *client_secret; /* NULL: public client */
-	const char *scope;       /* NULL: "openid email profile groups offline_access" */
+	const char *client_secret;    /* NULL: public client */
+	const char *scope;	      /* NULL: "openid email profile groups offline_access" */
 	const char *const *audiences; /* accepted aud, NULL-terminated; NULL: client_id */
 	const char *user_claim, *groups_claim; /* NULL: email, groups */
-	int64_t skew_s;          /* 0: 60 */
-	struct http_trust trust; /* strings copied */
-	const char *discovery_url; /* NULL: issuer + /.well-known/openid-configuration */
+	int64_t skew_s;			       /* 0: 60 */
+	struct http_trust trust;	       /* strings copied */
+	const char *discovery_url;	/* NULL: issuer + /.well-known/openid-configuration */
 	const char *const *token_types; /* "typ" values that oidc_verify takes; NULL: as jwt.h */
 	bool require_email_verified;
 };
 
 struct oidc;
 int oidc_new(struct http *http, const struct clock *clock, const struct random_source *random,
-	     const struct oidc_config *config, struct oidc **ret_oidc, struct error *err)
-	WARREN_MUST_USE;
-/* Ends what runs with -ECANCELED; the loop must run on until its handles have closed. Free it before
- * its http. */
+	     const struct oidc_config *config, struct oidc **ret_oidc,
+	     struct error *err) WARREN_MUST_USE;
+/* Ends what runs with -ECANCELED; the loop must run on until its handles have closed. Free it
+ * before its http. */
 void oidc_free(struct oidc *o);
 
 struct oidc_tokens {
-	char *id_token, *access_token, *refresh_token; /* secret_alloc memory; refresh may be NULL */
-	int64_t expires_s;   /* of the id token */
+	char *id_token, *access_token,
+		*refresh_token;	      /* secret_alloc memory; refresh may be NULL */
+	int64_t expires_s;	      /* of the id token */
 	struct jwt_identity identity; /* verified from the id token */
 };
 void oidc_tokens_done(struct oidc_tokens *t); /* wipes */
@@ -48,9 +49,9 @@ enum oidc_flow { OIDC_FLOW_DEVICE, OIDC_FLOW_PKCE };
 
 /* What the person must be shown. Strings valid during the callback. */
 struct oidc_prompt {
-	const char *url;            /* to open; includes the code where the provider offers it */
+	const char *url;	      /* to open; includes the code where the provider offers it */
 	const char *verification_uri; /* device: the bare page */
-	const char *user_code;      /* device: NULL with PKCE */
+	const char *user_code;	      /* device: NULL with PKCE */
 	int64_t expires_s;
 };
 
@@ -64,9 +65,9 @@ struct oidc_login_ops {
 /* No callback before it returns. ret_login is dead after on_done. */
 int oidc_login_start(struct oidc *o, enum oidc_flow flow, const struct oidc_login_ops *ops,
 		     struct oidc_login **ret_login, struct error *err) WARREN_MUST_USE;
-/* The same with a nonce that the id token must carry (enrolment by login: PROTOCOL.md section 4). The
- * device flow sends it as a parameter too, which providers other than our own ignore: the login then
- * fails. */
+/* The same with a nonce that the id token must carry (enrolment by login: PROTOCOL.md section 4).
+ * The device flow sends it as a parameter too, which providers other than our own ignore: the login
+ * then fails. */
 int oidc_login_start_nonce(struct oidc *o, enum oidc_flow flow, const char *nonce,
 			   const struct oidc_login_ops *ops, struct oidc_login **ret_login,
 			   struct error *err) WARREN_MUST_USE;
@@ -90,9 +91,9 @@ int oidc_verify(struct oidc *o, const char *token, const char *const *audiences,
  * of the code that comes back. redirect_uri, state and nonce are the caller's; verifier is PKCE's.
  * on_done possibly before return. prompt may be NULL. */
 typedef void oidc_url_cb(void *ctx, const char *url, const struct error *err);
-int oidc_authorize_url(struct oidc *o, const char *redirect_uri, const char *state, const char *nonce,
-		       const char *code_challenge, const char *prompt, oidc_url_cb *on_done, void *ctx)
-	WARREN_MUST_USE;
+int oidc_authorize_url(struct oidc *o, const char *redirect_uri, const char *state,
+		       const char *nonce, const char *code_challenge, const char *prompt,
+		       oidc_url_cb *on_done, void *ctx) WARREN_MUST_USE;
 int oidc_exchange_code(struct oidc *o, const char *code, const char *redirect_uri,
 		       const char *code_verifier, const char *nonce,
 		       const struct oidc_login_ops *ops, struct oidc_login **ret_login,

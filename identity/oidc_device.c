@@ -31,7 +31,8 @@ static void wait_for_poll(struct oidc_login *l)
 	uint64_t now = clock_monotonic_ns(l->oidc->clock), left_ms;
 	uint64_t wait_ms = (uint64_t)(l->device.interval_s + l->device.backoff_s) * 1000;
 
-	left_ms = l->deadline_ns > now ? (l->deadline_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
+	left_ms = l->deadline_ns > now ? (l->deadline_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC
+				       : 0;
 	oidc_login_after(l, wait_ms < left_ms ? wait_ms : left_ms, on_poll_time);
 }
 
@@ -167,7 +168,8 @@ static void on_code(void *ctx, const struct http_response *response)
 	l->request = NULL;
 	if (response->error < 0 || response->status != 200) {
 		if (response->error == 0 && response->status / 100 == 2) {
-			error_set(&err, -EPROTO, "%s answered the request for a code with status %ld",
+			error_set(&err, -EPROTO,
+				  "%s answered the request for a code with status %ld",
 				  l->oidc->issuer, response->status);
 			oidc_login_fail(l, &err);
 		} else {
@@ -209,7 +211,8 @@ void oidc_device_begin(struct oidc_login *l)
 		return;
 	}
 	rc = oidc_login_form(l, NULL);
-	/* RFC 8628 section 3.1: not needed when the client authenticates, but some providers insist. */
+	/* RFC 8628 section 3.1: not needed when the client authenticates, but some providers
+	 * insist. */
 	if (rc == 0 && o->client_secret)
 		rc = oidc_form_add(&l->form, "client_id", o->client_id);
 	if (rc == 0)

@@ -2,8 +2,8 @@
  *
  * The life of a login: its grant (device, browser, code of a relying party, refresh token) ends in
  * one request to the token endpoint (RFC 6749 section 4.1.3, 6; OpenID Connect Core section 3.1.3),
- * and the id token that comes back is verified before anybody is told. Tokens live in secret memory,
- * forms and answers are wiped.
+ * and the id token that comes back is verified before anybody is told. Tokens live in secret
+ * memory, forms and answers are wiped.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -268,7 +268,7 @@ static int basic_header(const struct oidc *o, struct buffer *out)
 	rc = oidc_form_add(&id, "", o->client_id);
 	if (rc == 0)
 		rc = oidc_form_add(&secret, "", o->client_secret);
-	buffer_consume(&id, id.len > 0);         /* the = of an empty name */
+	buffer_consume(&id, id.len > 0); /* the = of an empty name */
 	buffer_consume(&secret, secret.len > 0);
 	if (rc == 0)
 		rc = buffer_append(&id, ":", 1);
@@ -485,10 +485,14 @@ char *oidc_login_url(struct oidc *o, const char *redirect_uri, const char *state
 {
 	const char *endpoint = o->metadata.authorization_endpoint;
 	const char *const pairs[][2] = {
-		{"response_type", "code"},  {"client_id", o->client_id},
-		{"redirect_uri", redirect_uri}, {"scope", o->scope},
-		{"state", state},	    {"nonce", nonce},
-		{"code_challenge", challenge},  {"code_challenge_method", challenge ? "S256" : NULL},
+		{"response_type", "code"},
+		{"client_id", o->client_id},
+		{"redirect_uri", redirect_uri},
+		{"scope", o->scope},
+		{"state", state},
+		{"nonce", nonce},
+		{"code_challenge", challenge},
+		{"code_challenge_method", challenge ? "S256" : NULL},
 		{"prompt", prompt},
 	};
 	struct buffer query;
@@ -546,8 +550,9 @@ static void on_ready_for_url(void *ctx, const struct error *not_ready)
 	free_wish(w);
 }
 
-int oidc_authorize_url(struct oidc *o, const char *redirect_uri, const char *state, const char *nonce,
-		       const char *code_challenge, const char *prompt, oidc_url_cb *on_done, void *ctx)
+int oidc_authorize_url(struct oidc *o, const char *redirect_uri, const char *state,
+		       const char *nonce, const char *code_challenge, const char *prompt,
+		       oidc_url_cb *on_done, void *ctx)
 {
 	struct url_wish *w;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Authorization code with PKCE S256 (RFC 7636) on a loopback redirect (RFC 8252 section 7.3): a
- * listener on 127.0.0.1 with a port of the kernel's choice, for as long as the login lasts. A request
- * with another state is answered and forgotten, so that no local page can end or hijack the login.
+ * listener on 127.0.0.1 with a port of the kernel's choice, for as long as the login lasts. A
+ * request with another state is answered and forgotten, so that no local page can end or hijack the
+ * login.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -30,8 +31,9 @@ struct oidc_connection {
 };
 
 #define HEADERS                                                                                    \
-	"Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nConnection: close\r\n"   \
-	"Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"                          \
+	"Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nConnection: "        \
+	"close\r\n"                                                                                \
+	"Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n"                      \
 	"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n"
 
 static void on_connection_closed(uv_handle_t *handle)
@@ -65,7 +67,8 @@ static void on_written(uv_write_t *write, int status)
 	close_connection(c);
 }
 
-static void answer(struct oidc_connection *c, const char *status, const char *title, const char *text)
+static void answer(struct oidc_connection *c, const char *status, const char *title,
+		   const char *text)
 {
 	char page[512];
 	uv_buf_t buf;
@@ -73,12 +76,14 @@ static void answer(struct oidc_connection *c, const char *status, const char *ti
 
 	c->answered = true;
 	uv_read_stop((uv_stream_t *)&c->tcp);
-	page_len = snprintf(page, sizeof(page),
-			    "<!doctype html><html lang=\"en\"><title>Warren</title>"
-			    "<body style=\"font-family:sans-serif;margin:4em\"><h1>%s</h1><p>%s</p></html>\n",
-			    title, text);
+	page_len = snprintf(
+		page, sizeof(page),
+		"<!doctype html><html lang=\"en\"><title>Warren</title>"
+		"<body style=\"font-family:sans-serif;margin:4em\"><h1>%s</h1><p>%s</p></html>\n",
+		title, text);
 	len = snprintf(c->answer, sizeof(c->answer),
-		       "HTTP/1.1 %s\r\n" HEADERS "Content-Length: %d\r\n\r\n%s", status, page_len, page);
+		       "HTTP/1.1 %s\r\n" HEADERS "Content-Length: %d\r\n\r\n%s", status, page_len,
+		       page);
 	if (page_len < 0 || len < 0 || (size_t)page_len >= sizeof(page) ||
 	    (size_t)len >= sizeof(c->answer)) {
 		close_connection(c);
@@ -163,7 +168,8 @@ static void handle_redirect(struct oidc_connection *c, const struct oidc_redirec
 	/* RFC 9207: a provider that names itself must be the one that was asked. */
 	if (r->issuer[0] && strcmp(r->issuer, l->oidc->issuer) != 0) {
 		answer(c, "400 Bad Request", "Login failed", "Another provider answered.");
-		error_set(&err, -EACCES, "the answer to the login came from \"%s\", expected \"%s\"",
+		error_set(&err, -EACCES,
+			  "the answer to the login came from \"%s\", expected \"%s\"",
 			  jwt_printable(r->issuer, shown, sizeof(shown)), l->oidc->issuer);
 		oidc_login_fail(l, &err);
 		return;
@@ -320,8 +326,9 @@ void oidc_pkce_begin(struct oidc_login *l)
 	make_challenge(l->pkce.verifier, challenge);
 	/* Core section 11: without consent no refresh token. */
 	if (l->nonce)
-		url = oidc_login_url(l->oidc, l->pkce.redirect_uri, l->pkce.state, l->nonce, challenge,
-				     strstr(l->oidc->scope, "offline_access") ? "consent" : NULL, &err);
+		url = oidc_login_url(
+			l->oidc, l->pkce.redirect_uri, l->pkce.state, l->nonce, challenge,
+			strstr(l->oidc->scope, "offline_access") ? "consent" : NULL, &err);
 	else
 		error_set(&err, -ENOMEM, "out of memory");
 	if (!url) {

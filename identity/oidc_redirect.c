@@ -102,8 +102,8 @@ static int read_request_line(const char *line, size_t len, struct oidc_redirect 
 	target_len = (size_t)(version - target);
 	query = memchr(target, '?', target_len);
 	path_len = query ? (size_t)(query - target) : target_len;
-	*ret_ours = target - line == 4 && memcmp(line, "GET", 3) == 0 &&
-		    path_len == strlen(PATH) && memcmp(target, PATH, path_len) == 0;
+	*ret_ours = target - line == 4 && memcmp(line, "GET", 3) == 0 && path_len == strlen(PATH) &&
+		    memcmp(target, PATH, path_len) == 0;
 	if (!*ret_ours || !query)
 		return 0;
 	return read_query(query + 1, target_len - path_len - 1, r);
@@ -158,7 +158,8 @@ int oidc_redirect_parse(const char *data, size_t len, uint16_t port, struct oidc
 	}
 	rc = read_request_line(data, (size_t)(line_end - data), r, &ours);
 	if (rc == 0) {
-		r->for_us = ours && host_is_ours(line_end + 2, (size_t)(end + 2 - (line_end + 2)), port);
+		r->for_us = ours &&
+			    host_is_ours(line_end + 2, (size_t)(end + 2 - (line_end + 2)), port);
 		*ret = *r;
 	}
 	secret_wipe(r, sizeof(*r));

@@ -19,7 +19,7 @@ struct oidc_redirect {
 
 /* 0 when the head is complete, -EAGAIN when more must come, -EBADMSG for what is no request.
  * port: ours, which Host must name. *ret is filled for 0 only. */
-int oidc_redirect_parse(const char *data, size_t len, uint16_t port, struct oidc_redirect *ret)
-	WARREN_MUST_USE;
+int oidc_redirect_parse(const char *data, size_t len, uint16_t port,
+			struct oidc_redirect *ret) WARREN_MUST_USE;
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Objects signed by the control server's signing key (form in signed.h, types in
- * control/PROTOCOL.md). The signature is verified over the bytes as they came; only then is the text
- * taken apart. One spelling per object: strict base64url, no white space, nothing behind.
+ * control/PROTOCOL.md). The signature is verified over the bytes as they came; only then is the
+ * text taken apart. One spelling per object: strict base64url, no white space, nothing behind.
  */
 #include "identity/signed.h"
 
@@ -49,8 +49,8 @@ static int append_base64url(struct buffer *out, const void *data, size_t len)
 }
 
 int signed_make(const char *type, const json_t *payload,
-		int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]), void *ctx,
-		char **ret_text)
+		int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]),
+		void *ctx, char **ret_text)
 {
 	uint8_t sig[SIGNATURE_BYTES];
 	struct buffer out;
@@ -168,7 +168,8 @@ json_t *signed_open(const char *text, size_t len, const char *type, const uint8_
 	/* Not "until + skew": the sum could overflow. */
 	if (now_s > 0 && json_integer_value(until) < now_s - skew_s) {
 		error_set(err, -ETIME,
-			  "the signed object of type \"%s\" ended %lld s ago; check this machine's clock "
+			  "the signed object of type \"%s\" ended %lld s ago; check this machine's "
+			  "clock "
 			  "and the connection to the control server",
 			  type, (long long)(now_s - json_integer_value(until)));
 		json_decref(payload);

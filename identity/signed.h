@@ -17,14 +17,15 @@
 
 #include "platform/error.h"
 
-#define SIGNED_KEY_BYTES  32
-#define SIGNED_MAX_BYTES  (8u << 20)
+#define SIGNED_KEY_BYTES	 32
+#define SIGNED_MAX_BYTES	 (8u << 20)
 #define SIGNED_FINGERPRINT_BYTES 16
 
-/* Makes the text; sign is called with the bytes to sign (the signer child does it). The caller frees. */
+/* Makes the text; sign is called with the bytes to sign (the signer child does it). The caller
+ * frees. */
 int signed_make(const char *type, const json_t *payload,
-		int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]), void *ctx,
-		char **ret_text) WARREN_MUST_USE;
+		int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]),
+		void *ctx, char **ret_text) WARREN_MUST_USE;
 /* Verifies signature and type, then parses: the payload (caller decrefs), or NULL with -EBADMSG
  * (bad signature or form) / -EPROTOTYPE (another type) in err->code. When the payload has
  * valid_until, and now_s is > 0, an object that ended more than skew_s ago is -ETIME. */

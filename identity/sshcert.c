@@ -64,7 +64,8 @@ static const struct key_kind *kind_of(const char *name, bool cert)
 	return NULL;
 }
 
-/* A positive mpint in its shortest form (RFC 4251 section 5); its number of bits, 0 if it is not. */
+/* A positive mpint in its shortest form (RFC 4251 section 5); its number of bits, 0 if it is not.
+ */
 static size_t read_mpint_bits(struct reader *r)
 {
 	size_t len = 0;
@@ -149,7 +150,8 @@ static int read_sources(char *list, struct sshcert *c, struct error *err)
 	char *save = NULL;
 
 	/* strtok_r would swallow empty members, which are refused. */
-	if (list[0] == '\0' || list[0] == ',' || list[strlen(list) - 1] == ',' || strstr(list, ",,"))
+	if (list[0] == '\0' || list[0] == ',' || list[strlen(list) - 1] == ',' ||
+	    strstr(list, ",,"))
 		return bad(err, "an empty address in source-address");
 	for (char *item = strtok_r(list, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
 		if (c->source_count == SSHCERT_MAX_SOURCES)
@@ -279,7 +281,8 @@ static int read_subject(struct reader *r, struct sshcert *c, struct error *err)
 	reader_cstring(r, type, sizeof(type));
 	kind = kind_of(type, true);
 	if (r->failed || !kind)
-		return error_set(err, -EINVAL, "this is not an SSH certificate of a known key type");
+		return error_set(err, -EINVAL,
+				 "this is not an SSH certificate of a known key type");
 	if (!reader_string(r, NONCE_MAX, &len) || len < NONCE_MIN)
 		return bad(err, "its nonce has the wrong length");
 	begin = r->at;
@@ -440,8 +443,8 @@ static bool makeable(const struct sshcert *c)
 }
 
 int sshcert_make(const struct sshcert *cert, const uint8_t nonce[32],
-		 int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]), void *ctx,
-		 struct buffer *ret_blob)
+		 int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]),
+		 void *ctx, struct buffer *ret_blob)
 {
 	uint8_t blob[SSHCERT_MAX_BLOB], sig_blob[128], sig[64];
 	struct writer w = writer_init(blob, sizeof(blob));
@@ -500,7 +503,8 @@ int sshcert_text_decode(const char *text, uint8_t *out, size_t cap, size_t *ret_
 	base64 = text + type_len + 1;
 	base64_len = strcspn(base64, " \t\r\n");
 	/* One line: a line end may only be the end. */
-	if (strcspn(base64, "\r\n") + strspn(base64 + strcspn(base64, "\r\n"), "\r\n") != strlen(base64))
+	if (strcspn(base64, "\r\n") + strspn(base64 + strcspn(base64, "\r\n"), "\r\n") !=
+	    strlen(base64))
 		return -EINVAL;
 	rc = encode_base64_decode(out, cap, base64, base64_len, &len);
 	if (rc < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Judges a parsed user certificate: everything OpenSSH's server checks (auth2-pubkey.c's order does
- * not matter; each failure names its property), and that an empty principal list is never "anybody".
+ * not matter; each failure names its property), and that an empty principal list is never
+ * "anybody".
  */
 #include "identity/sshcert.h"
 
@@ -45,17 +46,19 @@ static int compare_serials(const void *a, const void *b)
 static int check_time(const struct sshcert *c, int64_t now_s, struct error *err)
 {
 	if (now_s < c->valid_after_s)
-		return error_set(err, -EACCES,
-				 "certificate is not valid yet (for another %lld s); check the clocks of "
-				 "both machines",
-				 (long long)(c->valid_after_s - now_s));
+		return error_set(
+			err, -EACCES,
+			"certificate is not valid yet (for another %lld s); check the clocks of "
+			"both machines",
+			(long long)(c->valid_after_s - now_s));
 	if (now_s >= c->valid_before_s)
 		return error_set(err, -EACCES, "certificate has expired %lld s ago; log in again",
 				 (long long)(now_s - c->valid_before_s));
 	return 0;
 }
 
-int sshcert_check(const struct sshcert *cert, const struct sshcert_expect *expect, struct error *err)
+int sshcert_check(const struct sshcert *cert, const struct sshcert_expect *expect,
+		  struct error *err)
 {
 	char source[IP_ADDR_STRLEN];
 	int rc;
@@ -67,9 +70,10 @@ int sshcert_check(const struct sshcert *cert, const struct sshcert_expect *expec
 				 "certificate was made for another machine's CA, or by nobody this "
 				 "machine trusts");
 	if (cert->unknown_critical)
-		return error_set(err, -EACCES,
-				 "certificate has the critical option \"%s\", which is not known here",
-				 cert->unknown_critical_name);
+		return error_set(
+			err, -EACCES,
+			"certificate has the critical option \"%s\", which is not known here",
+			cert->unknown_critical_name);
 	rc = check_time(cert, expect->now_s, err);
 	if (rc < 0)
 		return rc;

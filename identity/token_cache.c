@@ -12,13 +12,14 @@
 
 #include "platform/secret.h"
 
-/* A daemon's callers are the accounts of one machine; more than this is no machine but an attack. */
+/* A daemon's callers are the accounts of one machine; more than this is no machine but an attack.
+ */
 enum { ENTRIES_MAX = 1024 };
 
 struct entry {
 	struct entry *next;
 	uid_t uid;
-	char *token;    /* secret memory */
+	char *token; /* secret memory */
 	char *identity;
 	int64_t issued_s, expires_s;
 	uint64_t put_ns; /* monotonic */

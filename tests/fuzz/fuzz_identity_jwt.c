@@ -17,8 +17,11 @@ static const char keys[] = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"ki
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const audiences[] = {"a", NULL};
-	const struct jwt_expect expect = {
-		.issuer = "i", .audiences = audiences, .now_s = 1000, .skew_s = 60, .max_age_s = 100};
+	const struct jwt_expect expect = {.issuer = "i",
+					  .audiences = audiences,
+					  .now_s = 1000,
+					  .skew_s = 60,
+					  .max_age_s = 100};
 	static struct jwks *jwks;
 	struct jwt_identity id = {0};
 	char issuer[32], kid[32];

@@ -33,8 +33,8 @@ static void parse_signed(const uint8_t *data, size_t size)
 	writer_string(&w, part, inner.len);
 	if (w.failed || sshcert_parse(blob, w.len, &cert, NULL) < 0)
 		return;
-	if (cert.principal_count > SSHCERT_MAX_PRINCIPALS || cert.source_count > SSHCERT_MAX_SOURCES ||
-	    memcmp(cert.ca, ca, 32) != 0)
+	if (cert.principal_count > SSHCERT_MAX_PRINCIPALS ||
+	    cert.source_count > SSHCERT_MAX_SOURCES || memcmp(cert.ca, ca, 32) != 0)
 		__builtin_trap();
 	for (size_t i = 0; i < cert.principal_count; i++)
 		if (strnlen(cert.principals[i], 64) == 64)

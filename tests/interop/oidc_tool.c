@@ -2,12 +2,13 @@
  *
  * The OIDC client of identity/ as a program, for tests against real providers:
  *
- *     oidc_tool ISSUER CLIENT_ID [--audience A]… [--type T]… [--nonce N] [--ca FILE] [--pin PINS] COMMAND
+ *     oidc_tool ISSUER CLIENT_ID [--audience A]… [--type T]… [--nonce N] [--ca FILE] [--pin PINS]
+ * COMMAND
  *
  * device, pkce: a login; prints a line of JSON with the prompt and one with the result.
  * refresh, verify: a token per line of stdin, a line of JSON each (so that one process sees the
- * provider change under its cache); a line "+N" lets N seconds pass on the monotonic clock, on which
- * the cache lives. Exits 0 when the last thing went well.
+ * provider change under its cache); a line "+N" lets N seconds pass on the monotonic clock, on
+ * which the cache lives. Exits 0 when the last thing went well.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -96,8 +97,8 @@ static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
 {
 	(void)ctx;
 	print(json_pack("{s:s, s:s, s:s*, s:s*, s:I}", "event", "prompt", "url", prompt->url,
-			"user_code", prompt->user_code, "verification_uri", prompt->verification_uri,
-			"expires", (json_int_t)prompt->expires_s));
+			"user_code", prompt->user_code, "verification_uri",
+			prompt->verification_uri, "expires", (json_int_t)prompt->expires_s));
 }
 
 static void on_login(void *ctx, struct oidc_tokens *tokens, const struct error *err)
@@ -177,7 +178,8 @@ static void next_line(struct tool *t)
 	if (t->refresh)
 		rc = oidc_refresh(t->oidc, line, login_ops(t), &t->login, &err);
 	else
-		rc = oidc_verify(t->oidc, line, t->audiences[0] ? t->audiences : NULL, 0, on_verified, t);
+		rc = oidc_verify(t->oidc, line, t->audiences[0] ? t->audiences : NULL, 0,
+				 on_verified, t);
 	free(line);
 	if (rc < 0) {
 		fprintf(stderr, "oidc_tool: %s\n", error_text(&err));
@@ -217,9 +219,12 @@ static int add(const char *list[LIST_MAX + 1], const char *text)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"audience", required_argument, NULL, 'a'}, {"type", required_argument, NULL, 't'},
-		{"nonce", required_argument, NULL, 'n'},    {"ca", required_argument, NULL, 'c'},
-		{"pin", required_argument, NULL, 'p'},	    {"scope", required_argument, NULL, 's'},
+		{"audience", required_argument, NULL, 'a'},
+		{"type", required_argument, NULL, 't'},
+		{"nonce", required_argument, NULL, 'n'},
+		{"ca", required_argument, NULL, 'c'},
+		{"pin", required_argument, NULL, 'p'},
+		{"scope", required_argument, NULL, 's'},
 		{NULL, 0, NULL, 0},
 	};
 	struct oidc_config config = {0};
@@ -255,10 +260,9 @@ int main(int argc, char **argv)
 	check(http_new(&t.loop, "warren-test", &t.http), NULL);
 	check(oidc_new(t.http, &tool_clock, &random_system, &config, &t.oidc, &err), &err);
 	if (strcmp(command, "device") == 0 || strcmp(command, "pkce") == 0) {
-		check(oidc_login_start_nonce(t.oidc,
-					     strcmp(command, "pkce") ? OIDC_FLOW_DEVICE
-								     : OIDC_FLOW_PKCE,
-					     nonce, login_ops(&t), &t.login, &err),
+		check(oidc_login_start_nonce(
+			      t.oidc, strcmp(command, "pkce") ? OIDC_FLOW_DEVICE : OIDC_FLOW_PKCE,
+			      nonce, login_ops(&t), &t.login, &err),
 		      &err);
 	} else {
 		t.refresh = strcmp(command, "refresh") == 0;

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "platform/encode.h"
@@ -90,7 +91,8 @@ static bool serve(struct conn *c, const char *request)
 	atomic_fetch_add(&asked, 1);
 #define IS(p) (strncmp(path, p " ", sizeof(p)) == 0)
 	if (IS("/hello")) {
-		answer(c, "200 OK", "Content-Type: text/x; charset=y\r\nCache-Control: private, max-age=77\r\n",
+		answer(c, "200 OK",
+		       "Content-Type: text/x; charset=y\r\nCache-Control: private, max-age=77\r\n",
 		       "hello");
 	} else if (IS("/echo")) {
 		answer(c, "200 OK", "Cache-Control: no-store, max-age=5\r\n", request);
@@ -268,8 +270,8 @@ static int start_server(void **state)
 	listeners[0] = listen_at(plain_path);
 	listeners[1] = listen_at(tls_path);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(pthread_create(&listener_threads[i], NULL, serve_listener, &indices[i]),
-				 0);
+		assert_int_equal(
+			pthread_create(&listener_threads[i], NULL, serve_listener, &indices[i]), 0);
 	}
 	return 0;
 }
@@ -365,8 +367,11 @@ static void on_spki(void *ctx, const uint8_t sha256[32])
 
 static struct http_options plain(struct result *r, const char *url)
 {
-	return (struct http_options){
-		.method = "GET", .url = url, .unix_socket = plain_path, .on_done = on_done, .ctx = r};
+	return (struct http_options){.method = "GET",
+				     .url = url,
+				     .unix_socket = plain_path,
+				     .on_done = on_done,
+				     .ctx = r};
 }
 
 static struct http_options with_tls(struct result *r, const char *url)
@@ -442,11 +447,16 @@ static void test_refused(void **state)
 	static const struct {
 		const char *url, *word;
 	} cases[] = {
-		{"http://192.0.2.1/", "https"},     {"http://example.com/", "https"},
-		{"http://127.0.0.1.example.com/", "https"}, {"http://localhost.example.com/", "https"},
-		{"ftp://localhost/", "https"},	    {"file:///etc/passwd", ""},
-		{"https://u:p@localhost/", "user"}, {"", "URL"},
-		{"localhost", "URL"},		    {"https://", "URL"},
+		{"http://192.0.2.1/", "https"},
+		{"http://example.com/", "https"},
+		{"http://127.0.0.1.example.com/", "https"},
+		{"http://localhost.example.com/", "https"},
+		{"ftp://localhost/", "https"},
+		{"file:///etc/passwd", ""},
+		{"https://u:p@localhost/", "user"},
+		{"", "URL"},
+		{"localhost", "URL"},
+		{"https://", "URL"},
 	};
 	static const char *const bad_header[] = {"X: a\r\nY: b", NULL};
 	struct result r = {0};
@@ -730,7 +740,8 @@ static void test_start_from_callbacks(void **state)
 static void test_free_from_done(void **state)
 {
 	struct result r = {.then = free_client}, other = {0};
-	struct http_options o = plain(&r, "http://control/hello"), slow = plain(&other, "http://control/slow");
+	struct http_options o = plain(&r, "http://control/hello"),
+			    slow = plain(&other, "http://control/slow");
 
 	(void)state;
 	assert_int_equal(http_start(http, &slow, &other.request, NULL), 0);
@@ -799,10 +810,20 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_get),	T(test_post),	T(test_refused), T(test_errors),
-		T(test_redirects), T(test_trust), T(test_pins),	 T(test_insecure_once),
-		T(test_stream), T(test_cancel), T(test_start_from_callbacks),
-		T(test_free_from_done), T(test_free_from_data), T(test_free_while_running),
+		T(test_get),
+		T(test_post),
+		T(test_refused),
+		T(test_errors),
+		T(test_redirects),
+		T(test_trust),
+		T(test_pins),
+		T(test_insecure_once),
+		T(test_stream),
+		T(test_cancel),
+		T(test_start_from_callbacks),
+		T(test_free_from_done),
+		T(test_free_from_data),
+		T(test_free_while_running),
 		T(test_many),
 	};
 

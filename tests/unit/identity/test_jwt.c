@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "identity/jwks.h"
@@ -42,8 +43,8 @@ static struct jwt_expect good_expect(void)
 static json_t *good_claims(void)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:[s,s]}", "iss", ISSUER, "aud", "warren",
-			 "sub", "user-1", "email", "Alice@Example.com", "iat",
-			 (json_int_t)NOW - 10, "exp", (json_int_t)NOW + 300, "groups", "ops", "dev");
+			 "sub", "user-1", "email", "Alice@Example.com", "iat", (json_int_t)NOW - 10,
+			 "exp", (json_int_t)NOW + 300, "groups", "ops", "dev");
 }
 
 static void bn_member(json_t *jwk, const char *name, EVP_PKEY *key, const char *param, int size)
@@ -129,12 +130,13 @@ static size_t raw_ecdsa(uint8_t *sig, size_t len, int size)
 	return (size_t)size * 2;
 }
 
-static size_t sign_as(const char *alg, EVP_PKEY *key, const char *data, size_t len, uint8_t sig[512])
+static size_t sign_as(const char *alg, EVP_PKEY *key, const char *data, size_t len,
+		      uint8_t sig[512])
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *pctx = NULL;
 	size_t sig_len = 512;
-	const EVP_MD *md = strcmp(alg, "ES384") == 0  ? EVP_sha384()
+	const EVP_MD *md = strcmp(alg, "ES384") == 0	? EVP_sha384()
 			   : strncmp(alg, "Ed", 2) == 0 ? NULL
 							: EVP_sha256();
 
@@ -229,17 +231,21 @@ static enum jwt_fault verify_with(const char *name, json_t *value, const char *w
 
 /* RFC 7515 appendices A.1, A.2, A.3; RFC 8037 appendix A. */
 #define RFC7515_PAYLOAD                                                                            \
-	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cn" \
+	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0" \
+	"cn"                                                                                       \
 	"VlfQ"
 static const char rfc_keys[] =
-	"{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"a2\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmf"
+	"{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"a2\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_"
+	"wWJcyQoTbji9k0l8W26mPddxHmf"
 	"HQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9"
 	"wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY"
 	"4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDT"
 	"W9gb54h4FRWyuXpoQ\",\"e\":\"AQAB\"},"
-	"{\"kty\":\"EC\",\"kid\":\"a3\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+	"{\"kty\":\"EC\",\"kid\":\"a3\",\"crv\":\"P-256\",\"x\":"
+	"\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
 	"\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"},"
-	"{\"kty\":\"OKP\",\"kid\":\"8037\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+	"{\"kty\":\"OKP\",\"kid\":\"8037\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+	"7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
 
 static void test_rfc_vectors(void **state)
 {
@@ -248,18 +254,24 @@ static void test_rfc_vectors(void **state)
 		enum jws_alg alg;
 	} vectors[] = {
 		{"a2", "eyJhbGciOiJSUzI1NiJ9." RFC7515_PAYLOAD,
-		 "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt"
-		 "_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArL"
-		 "IARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7no"
-		 "OPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQ"
+		 "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_"
+		 "lF5YKt"
+		 "_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_"
+		 "nZLgrnbyTyWzO75vRK5h6xBArL"
+		 "IARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-"
+		 "eOkHWEsqtFZESc6BfI7no"
+		 "OPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_"
+		 "IoypGlUPQ"
 		 "Ge77Rw",
 		 JWS_RS256},
 		{"a3", "eyJhbGciOiJFUzI1NiJ9." RFC7515_PAYLOAD,
-		 "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU"
+		 "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-"
+		 "Kg6NU"
 		 "1Q",
 		 JWS_ES256},
 		{"8037", "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
-		 "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0K"
+		 "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_"
+		 "MuM0K"
 		 "Ag",
 		 JWS_EDDSA},
 	};
@@ -316,7 +328,7 @@ static void test_every_algorithm(void **state)
 	static const struct {
 		const char *alg, *kid;
 		enum kind kind;
-	} cases[] = {{"RS256", "rs", RSA1},  {"PS256", "ps", RSA1}, {"ES256", "es", P256},
+	} cases[] = {{"RS256", "rs", RSA1},    {"PS256", "ps", RSA1}, {"ES256", "es", P256},
 		     {"ES384", "es384", P384}, {"EdDSA", "ed", ED},   {"Ed25519", "ed", ED}};
 	struct jwt_expect x = good_expect();
 	char header[128];
@@ -325,10 +337,10 @@ static void test_every_algorithm(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		snprintf(header, sizeof(header), "{\"alg\":\"%s\",\"kid\":\"%s\",\"typ\":\"JWT\"}",
 			 cases[i].alg, cases[i].kid);
-		assert_int_equal(verify_take(token_of(header, good_claims(), cases[i].alg,
-						      cases[i].kind),
-					     &x, NULL),
-				 JWT_OK);
+		assert_int_equal(
+			verify_take(token_of(header, good_claims(), cases[i].alg, cases[i].kind),
+				    &x, NULL),
+			JWT_OK);
 		/* The same algorithm under the kid of each other key. */
 		for (size_t j = 0; j < sizeof(cases) / sizeof(cases[0]); j++) {
 			if (strcmp(cases[j].kid, cases[i].kid) == 0)
@@ -375,8 +387,8 @@ static void test_identity(void **state)
 
 static void test_unsigned(void **state)
 {
-	static const char *const algs[] = {"none", "None", "NONE", "HS256", "HS384", "HS512",
-					   "ES512", "RS512", "RS384", "es256", "", "A"};
+	static const char *const algs[] = {"none",  "None",  "NONE",  "HS256", "HS384", "HS512",
+					   "ES512", "RS512", "RS384", "es256", "",	"A"};
 	struct jwt_expect x = good_expect();
 	json_t *json = good_claims();
 	char *claims = json_dumps(json, 0), header[128];
@@ -389,10 +401,10 @@ static void test_unsigned(void **state)
 				 JWT_ALGORITHM);
 	}
 	/* A good header without a signature. */
-	assert_int_equal(verify_take(token_text("{\"alg\":\"ES256\",\"kid\":\"es\"}", claims, NULL,
-						NULL),
-				     &x, NULL),
-			 JWT_SIGNATURE);
+	assert_int_equal(
+		verify_take(token_text("{\"alg\":\"ES256\",\"kid\":\"es\"}", claims, NULL, NULL),
+			    &x, NULL),
+		JWT_SIGNATURE);
 	free(claims);
 }
 
@@ -412,7 +424,8 @@ static void test_hs256_with_public_key(void **state)
 	json_decref(json);
 	assert_true(PEM_write_bio_PUBKEY(bio, keys[RSA1]));
 	pem_len = BIO_get_mem_data(bio, &pem);
-	token = token_text("{\"alg\":\"HS256\",\"kid\":\"rs\",\"typ\":\"JWT\"}", claims, NULL, NULL);
+	token = token_text("{\"alg\":\"HS256\",\"kid\":\"rs\",\"typ\":\"JWT\"}", claims, NULL,
+			   NULL);
 	HMAC(EVP_sha256(), pem, (int)pem_len, (uint8_t *)token, strlen(token) - 1, mac, &mac_len);
 	encode_base64url(sig_text, mac, 32);
 	assert_true(asprintf(&both, "%s%s", token, sig_text) > 0);
@@ -431,8 +444,8 @@ static void test_wrong_keys(void **state)
 					      "RS256", RSA2),
 				     &x, "signature is wrong"),
 			 JWT_SIGNATURE);
-	assert_int_equal(verify_take(token_of("{\"alg\":\"RS256\",\"kid\":\"other\"}", good_claims(),
-					      "RS256", RSA2),
+	assert_int_equal(verify_take(token_of("{\"alg\":\"RS256\",\"kid\":\"other\"}",
+					      good_claims(), "RS256", RSA2),
 				     &x, "no key \"other\""),
 			 JWT_UNKNOWN_KEY);
 	assert_int_equal(verify_take(token_of("{\"alg\":\"PS256\",\"kid\":\"rs\"}", good_claims(),
@@ -440,11 +453,11 @@ static void test_wrong_keys(void **state)
 				     &x, "not the one of the key"),
 			 JWT_ALGORITHM);
 	/* A key inside the token is not a key. */
-	assert_int_equal(
-		verify_take(token_of("{\"alg\":\"ES256\",\"kid\":\"x\",\"jwk\":{\"kty\":\"EC\"},\"jku\":\"https://x\"}",
-				     good_claims(), "ES256", P256),
-			    &x, "no key"),
-		JWT_UNKNOWN_KEY);
+	assert_int_equal(verify_take(token_of("{\"alg\":\"ES256\",\"kid\":\"x\",\"jwk\":{\"kty\":"
+					      "\"EC\"},\"jku\":\"https://x\"}",
+					      good_claims(), "ES256", P256),
+				     &x, "no key"),
+			 JWT_UNKNOWN_KEY);
 }
 
 static void test_header(void **state)
@@ -453,7 +466,8 @@ static void test_header(void **state)
 		const char *header;
 		enum jwt_fault fault;
 	} cases[] = {
-		{"{\"alg\":\"ES256\",\"kid\":\"es\",\"crit\":[\"b64\"],\"b64\":false}", JWT_CRITICAL},
+		{"{\"alg\":\"ES256\",\"kid\":\"es\",\"crit\":[\"b64\"],\"b64\":false}",
+		 JWT_CRITICAL},
 		{"{\"alg\":\"ES256\",\"kid\":\"es\",\"crit\":[]}", JWT_CRITICAL},
 		{"{\"alg\":\"ES256\",\"kid\":\"es\",\"crit\":null}", JWT_CRITICAL},
 		{"{\"alg\":\"ES256\",\"kid\":\"es\",\"typ\":\"at+jwt\"}", JWT_TYPE},
@@ -473,14 +487,15 @@ static void test_header(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		if (verify_take(token_of(cases[i].header, good_claims(), "ES256", P256), &x, NULL) !=
-		    cases[i].fault)
+		if (verify_take(token_of(cases[i].header, good_claims(), "ES256", P256), &x,
+				NULL) != cases[i].fault)
 			fail_msg("case %zu", i);
 	x.types = access;
-	assert_int_equal(verify_take(token_of("{\"alg\":\"ES256\",\"kid\":\"es\",\"typ\":\"at+jwt\"}",
-					      good_claims(), "ES256", P256),
-				     &x, NULL),
-			 JWT_OK);
+	assert_int_equal(
+		verify_take(token_of("{\"alg\":\"ES256\",\"kid\":\"es\",\"typ\":\"at+jwt\"}",
+				     good_claims(), "ES256", P256),
+			    &x, NULL),
+		JWT_OK);
 	assert_int_equal(verify_claims(good_claims(), &x, "expected \"at+jwt\""), JWT_TYPE);
 }
 
@@ -489,7 +504,8 @@ static void test_times(void **state)
 	struct jwt_expect x = good_expect();
 
 	(void)state;
-	assert_int_equal(verify_with("exp", json_integer(NOW - 60), "expired 60 s ago"), JWT_EXPIRED);
+	assert_int_equal(verify_with("exp", json_integer(NOW - 60), "expired 60 s ago"),
+			 JWT_EXPIRED);
 	assert_int_equal(verify_with("exp", json_integer(NOW - 59), NULL), JWT_OK);
 	assert_int_equal(verify_with("exp", json_real((double)NOW + 0.5), NULL), JWT_OK);
 	assert_int_equal(verify_with("exp", NULL, "\"exp\""), JWT_CLAIM);
@@ -516,11 +532,13 @@ static void test_issuer(void **state)
 {
 	(void)state;
 	/* The trailing slash: both values are shown. */
-	assert_int_equal(verify_with("iss", json_string(ISSUER "/"), "\"" ISSUER "/\""), JWT_ISSUER);
+	assert_int_equal(verify_with("iss", json_string(ISSUER "/"), "\"" ISSUER "/\""),
+			 JWT_ISSUER);
 	assert_int_equal(verify_with("iss", json_string(ISSUER "/"), "\"" ISSUER "\""), JWT_ISSUER);
 	assert_int_equal(verify_with("iss", json_string("https://evil.example.com"), "evil"),
 			 JWT_ISSUER);
-	assert_int_equal(verify_with("iss", json_string("https://ID.example.com"), NULL), JWT_ISSUER);
+	assert_int_equal(verify_with("iss", json_string("https://ID.example.com"), NULL),
+			 JWT_ISSUER);
 	assert_int_equal(verify_with("iss", NULL, "iss"), JWT_ISSUER);
 	assert_int_equal(verify_with("iss", json_pack("[s]", ISSUER), "iss"), JWT_ISSUER);
 }
@@ -616,8 +634,10 @@ static void test_nonce(void **state)
 
 static void test_form(void **state)
 {
-	static const char *const texts[] = {"", ".", "..", "...", "a.b", "a.b.c", "e30.e30", "e30.e30.e30.e30",
-					    "e30..e30", ".e30.e30", "e30=.e30.e30", " e30.e30.e30"};
+	static const char *const texts[] = {
+		"",	    ".",	"..",		"...",
+		"a.b",	    "a.b.c",	"e30.e30",	"e30.e30.e30.e30",
+		"e30..e30", ".e30.e30", "e30=.e30.e30", " e30.e30.e30"};
 	struct jwt_expect x = good_expect();
 	char *huge, *token, *claims;
 	json_t *json;
@@ -631,8 +651,8 @@ static void test_form(void **state)
 	huge[10] = huge[20] = '.';
 	assert_int_equal(verify_take(huge, &x, NULL), JWT_MALFORMED);
 	/* Good signatures over claims that are no object, or have a member twice. */
-	assert_int_equal(verify_take(token_text("{\"alg\":\"ES256\",\"kid\":\"es\"}", "[1]", "ES256",
-						keys[P256]),
+	assert_int_equal(verify_take(token_text("{\"alg\":\"ES256\",\"kid\":\"es\"}", "[1]",
+						"ES256", keys[P256]),
 				     &x, NULL),
 			 JWT_MALFORMED);
 	json = good_claims();
@@ -696,12 +716,14 @@ static void test_keys_not_taken(void **state)
 	assert_int_equal(loaded(jwk_of(ED, "k", "Ed25519")), 1);
 	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "use", json_string("enc"))), 0);
 	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "use", json_string("sig"))), 1);
-	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "key_ops", json_pack("[s]", "verify"))),
-			 1);
-	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "key_ops", json_pack("[s]", "sign"))),
-			 0);
-	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "e", json_string("AQ"))), 0); /* 1 */
-	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "e", json_string("Ag"))), 0); /* 2 */
+	assert_int_equal(
+		loaded(changed(jwk_of(RSA1, "k", NULL), "key_ops", json_pack("[s]", "verify"))), 1);
+	assert_int_equal(
+		loaded(changed(jwk_of(RSA1, "k", NULL), "key_ops", json_pack("[s]", "sign"))), 0);
+	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "e", json_string("AQ"))),
+			 0); /* 1 */
+	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "e", json_string("Ag"))),
+			 0); /* 2 */
 	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "n", NULL)), 0);
 	assert_int_equal(loaded(changed(jwk_of(RSA1, "k", NULL), "kid", json_integer(1))), 0);
 	assert_int_equal(loaded(changed(jwk_of(P256, "k", NULL), "crv", json_string("P-521"))), 0);
@@ -716,7 +738,8 @@ static void test_keys_not_taken(void **state)
 	assert_int_equal(loaded(changed(jwk, "y", json_string(x))), 0);
 	free(x);
 	/* The bad ones do not take the good ones with them. */
-	jwks = load_set(json_pack("[o,o]", jwk_of(RSA_SMALL, "small", NULL), jwk_of(ED, "good", NULL)));
+	jwks = load_set(
+		json_pack("[o,o]", jwk_of(RSA_SMALL, "small", NULL), jwk_of(ED, "good", NULL)));
 	assert_int_equal(jwks_count(jwks), 1);
 	assert_true(jwks_has_kid(jwks, "good"));
 	assert_false(jwks_has_kid(jwks, "small"));
@@ -725,8 +748,8 @@ static void test_keys_not_taken(void **state)
 
 static void test_sets_refused(void **state)
 {
-	static const char *const texts[] = {"", "{}", "[]", "{\"keys\":1}", "{\"keys\":[]} x",
-					    "{\"keys\":[],\"keys\":[]}"};
+	static const char *const texts[] = {
+		"", "{}", "[]", "{\"keys\":1}", "{\"keys\":[]} x", "{\"keys\":[],\"keys\":[]}"};
 	struct jwks *jwks = NULL;
 	struct error err = {0};
 
@@ -754,7 +777,8 @@ static void test_make_and_peek(void **state)
 	(void)state;
 	assert_int_equal(jwt_make(claims, "JWT", "ed", make_sign, keys[ED], &token), 0);
 	json_decref(claims);
-	assert_int_equal(jwt_peek(token, strlen(token), issuer, sizeof(issuer), kid, sizeof(kid)), 0);
+	assert_int_equal(jwt_peek(token, strlen(token), issuer, sizeof(issuer), kid, sizeof(kid)),
+			 0);
 	assert_string_equal(issuer, ISSUER);
 	assert_string_equal(kid, "ed");
 	assert_true(jwt_peek(token, strlen(token), small, sizeof(small), kid, sizeof(kid)) < 0);

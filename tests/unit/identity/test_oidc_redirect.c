@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #define PORT 40001
@@ -26,14 +27,16 @@ static int parse(const char *text)
 static void test_good(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("GET /callback?code=a%2Fb+c&state=S_1-&iss=http%3A%2F%2Fx&other=1 HTTP/1.1" HEAD),
+	assert_int_equal(parse("GET /callback?code=a%2Fb+c&state=S_1-&iss=http%3A%2F%2Fx&other=1 "
+			       "HTTP/1.1" HEAD),
 			 0);
 	assert_true(r.for_us);
 	assert_string_equal(r.code, "a/b c");
 	assert_string_equal(r.state, "S_1-");
 	assert_string_equal(r.issuer, "http://x");
 	assert_string_equal(r.error, "");
-	assert_int_equal(parse("GET /callback?error=access_denied&error_description=No.&state=x HTTP/1.0" HEAD),
+	assert_int_equal(parse("GET /callback?error=access_denied&error_description=No.&state=x "
+			       "HTTP/1.0" HEAD),
 			 0);
 	assert_true(r.for_us);
 	assert_string_equal(r.error, "access_denied");
@@ -42,7 +45,8 @@ static void test_good(void **state)
 	assert_true(r.for_us);
 	assert_int_equal(parse("GET /callback?&& HTTP/1.1" HEAD), 0);
 	assert_true(r.for_us);
-	assert_int_equal(parse("GET /callback?code=x HTTP/1.1\r\nhost:127.0.0.1:40001\r\n\r\nbody"), 0);
+	assert_int_equal(parse("GET /callback?code=x HTTP/1.1\r\nhost:127.0.0.1:40001\r\n\r\nbody"),
+			 0);
 	assert_true(r.for_us);
 }
 
@@ -63,7 +67,8 @@ static void test_not_for_us(void **state)
 		"GET /callback?code=x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
 		"GET /callback?code=x HTTP/1.1\r\nHost: localhost:40001\r\n\r\n",
 		"GET /callback?code=x HTTP/1.1\r\nHost: evil.example.com\r\n\r\n",
-		"GET /callback?code=x HTTP/1.1\r\nHost: 127.0.0.1:40001\r\nHost: 127.0.0.1:40001\r\n\r\n",
+		"GET /callback?code=x HTTP/1.1\r\nHost: 127.0.0.1:40001\r\nHost: "
+		"127.0.0.1:40001\r\n\r\n",
 		"GET /callback?code=x HTTP/1.1\r\nHost: 127.0.0.1:40001\r\nHost: evil\r\n\r\n",
 		"GET /callback?code=x HTTP/1.1\r\nX-Host: 127.0.0.1:40001\r\n\r\n",
 	};
@@ -109,7 +114,8 @@ static void test_bad(void **state)
 		snprintf(text + 20 + len, sizeof(text) - 20 - (size_t)len, " HTTP/1.1" HEAD);
 		assert_int_equal(parse(text), len == 255 ? 0 : -EBADMSG);
 	}
-	assert_int_equal(oidc_redirect_parse("GET /callback\0 HTTP/1.1\r\n\r\n", 27, PORT, &r), -EBADMSG);
+	assert_int_equal(oidc_redirect_parse("GET /callback\0 HTTP/1.1\r\n\r\n", 27, PORT, &r),
+			 -EBADMSG);
 }
 
 static void test_pieces(void **state)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "platform/encode.h"
@@ -75,8 +76,9 @@ static void test_known_text(void **state)
 	json_t *payload = json_pack("{s:i}", "v", 1);
 
 	(void)state;
-	assert_int_equal(encode_hex_exact(seed, 32, "4ccd089b28ff96da9db6c346ec114e0f"
-						    "5b8a319f35aba624da8cf6ed4fb8a6fb"),
+	assert_int_equal(encode_hex_exact(seed, 32,
+					  "4ccd089b28ff96da9db6c346ec114e0f"
+					  "5b8a319f35aba624da8cf6ed4fb8a6fb"),
 			 0);
 	crypto_sign_seed_keypair(pk, sk, seed);
 	assert_int_equal(signed_make("t", payload, sign, sk, &text), 0);
@@ -177,9 +179,9 @@ static void test_age(void **state)
 static void test_signed_nonsense(void **state)
 {
 	static const char *const bodies[] = {
-		"wso1.t.bm90IGpzb24",     /* not json */
-		"wso1.t.W10",             /* [] */
-		"wso1.t.eyJ2IjoxfQ==",    /* padded */
+		"wso1.t.bm90IGpzb24",	     /* not json */
+		"wso1.t.W10",		     /* [] */
+		"wso1.t.eyJ2IjoxfQ==",	     /* padded */
 		"wso1.t.eyJhIjoxLCJhIjoyfQ", /* {"a":1,"a":2} */
 		"wso1.t.",
 		"wso1.t",

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "platform/encode.h"
@@ -37,7 +38,8 @@ static void load(const char *name, struct blob *ret_blob)
 	buffer_init(&text, 16384);
 	assert_int_equal(file_read(path, &text), 0);
 	assert_int_equal(sshcert_text_decode(buffer_cstring(&text), ret_blob->data,
-					     sizeof(ret_blob->data), &ret_blob->len, ret_blob->type),
+					     sizeof(ret_blob->data), &ret_blob->len,
+					     ret_blob->type),
 			 0);
 	buffer_done(&text);
 }
@@ -145,9 +147,9 @@ static void test_reads_other_forms(void **state)
 static void test_makes_what_ssh_keygen_makes(void **state)
 {
 	static const char *const names[] = {
-		"ed25519-cert.pub",  "ecdsa256-cert.pub",   "ecdsa384-cert.pub",
-		"ecdsa521-cert.pub", "rsa-cert.pub",	    "sk_ed25519-cert.pub",
-		"sk_ecdsa256-cert.pub", "bare-cert.pub",    "force-cert.pub",
+		"ed25519-cert.pub",	"ecdsa256-cert.pub", "ecdsa384-cert.pub",
+		"ecdsa521-cert.pub",	"rsa-cert.pub",	     "sk_ed25519-cert.pub",
+		"sk_ecdsa256-cert.pub", "bare-cert.pub",     "force-cert.pub",
 	};
 
 	(void)state;
@@ -327,10 +329,14 @@ static void test_form(void **state)
 		int rc;
 		struct raw raw;
 	} cases[] = {
-		{0, {32, 1, LITERAL(principals, "\0\0\0\1a"), LITERAL(extensions, FLAG_PTY FLAG_RC)}},
+		{0,
+		 {32, 1, LITERAL(principals, "\0\0\0\1a"), LITERAL(extensions, FLAG_PTY FLAG_RC)}},
 		{0, {16, 1, LITERAL(principals, "\0\0\0\1a")}},
 		{0, {32, 1, LITERAL(critical, "\0\0\0\1x\0\0\0\1y")}},
-		{0, {32, 1, LITERAL(critical, "\0\0\0\16source-address\0\0\0\13\0\0\0\07""1.2.3.4")}},
+		{0,
+		 {32, 1,
+		  LITERAL(critical, "\0\0\0\16source-address\0\0\0\13\0\0\0\07"
+				    "1.2.3.4")}},
 		{-EINVAL, {15, 1, LITERAL(principals, "\0\0\0\1a")}},
 		{-EINVAL, {0, 1, LITERAL(principals, "\0\0\0\1a")}},
 		{-EINVAL, {65, 1, LITERAL(principals, "\0\0\0\1a")}},
@@ -349,10 +355,17 @@ static void test_form(void **state)
 		{-EINVAL, {32, 1, LITERAL(extensions, "\0\0\0\0\0\0\0\0")}},
 		/* critical options: twice, not a packed string, no address, an empty command */
 		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\1x\0\0\0\0\0\0\0\1x\0\0\0\0")}},
-		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\16source-address\0\0\0\07""1.2.3.4")}},
-		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\16source-address\0\0\0\10\0\0\0\4host")}},
+		{-EINVAL,
+		 {32, 1,
+		  LITERAL(critical, "\0\0\0\16source-address\0\0\0\07"
+				    "1.2.3.4")}},
+		{-EINVAL,
+		 {32, 1, LITERAL(critical, "\0\0\0\16source-address\0\0\0\10\0\0\0\4host")}},
 		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\16source-address\0\0\0\4\0\0\0\0")}},
-		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\16source-address\0\0\0\14\0\0\0\10""1.2.3.4,")}},
+		{-EINVAL,
+		 {32, 1,
+		  LITERAL(critical, "\0\0\0\16source-address\0\0\0\14\0\0\0\10"
+				    "1.2.3.4,")}},
 		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\15force-command\0\0\0\4\0\0\0\0")}},
 		{-EINVAL, {32, 1, LITERAL(critical, "\0\0\0\15force-command\0\0\0\6\0\0\0\1ax")}},
 	};
@@ -416,18 +429,19 @@ static void test_text(void **state)
 	assert_string_equal(b.type, "ssh-ed25519-cert-v01@openssh.com");
 	buffer_init(&text, 16384);
 	assert_int_equal(sshcert_text(b.data, b.len, "me", &text), 0);
-	assert_int_equal(sshcert_text_decode(buffer_cstring(&text), out, sizeof(out), &len, type), 0);
+	assert_int_equal(sshcert_text_decode(buffer_cstring(&text), out, sizeof(out), &len, type),
+			 0);
 	assert_int_equal(len, b.len);
 	assert_memory_equal(out, b.data, len);
 	assert_int_equal(sshcert_text(b.data, b.len, "two\nlines", &text), -EINVAL);
 	buffer_done(&text);
 	assert_int_equal(sshcert_text_decode("", out, sizeof(out), &len, type), -EINVAL);
 	assert_int_equal(sshcert_text_decode("ssh-ed25519", out, sizeof(out), &len, type), -EINVAL);
-	assert_int_equal(sshcert_text_decode("ssh-rsa AAAAC3NzaC1lZDI1NTE5", out, sizeof(out), &len,
-					     type),
-			 -EINVAL);
-	assert_int_equal(sshcert_text_decode("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5NQ==\nssh-rsa AAAA", out,
-					     sizeof(out), &len, type),
+	assert_int_equal(
+		sshcert_text_decode("ssh-rsa AAAAC3NzaC1lZDI1NTE5", out, sizeof(out), &len, type),
+		-EINVAL);
+	assert_int_equal(sshcert_text_decode("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5NQ==\nssh-rsa AAAA",
+					     out, sizeof(out), &len, type),
 			 -EINVAL);
 	assert_int_equal(sshcert_text_decode("x AAAAAXg=", out, 4, &len, type), -EMSGSIZE);
 	assert_int_equal(sshcert_text_decode("x AAAAAXg= c\n", out, 5, &len, type), 0);

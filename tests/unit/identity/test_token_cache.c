@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 static struct clock_fake fake;
@@ -156,7 +157,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_clock_set_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_newest_wins, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ttl_zero, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_shorter_ttl_applies_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_shorter_ttl_applies_at_once, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
 	};
 
