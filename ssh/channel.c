@@ -18,7 +18,7 @@
 #include "platform/file.h"
 
 #define READ_BYTES  131072u /* at once from a pipe or socket */
-#define DRAIN_BYTES 65536u  /* at once out of libssh's buffer */
+#define KEEP_BYTES  (256u << 10) /* of an empty remainder; more goes back to the allocator */
 #define GROW_EVERY  (1u << 20)
 #define GROW_AFTER  (256u << 10) /* idle channels keep libssh's small window */
 
@@ -202,6 +202,21 @@ static int feed(struct channel *c, ssize_t len)
 	return n < (size_t)len ? buffer_append(&c->in_carry, c->scratch + n, (size_t)len - n) : 0;
 }
 
+static void write_carry(struct channel *c)
+{
+	if (c->in_carry.len == 0)
+		return;
+	c->in_at += write_in(c, c->in_carry.data + c->in_at, c->in_carry.len - c->in_at);
+	if (c->in_at < c->in_carry.len)
+		return;
+	c->in_at = 0;
+	buffer_reset(&c->in_carry);
+	if (c->in_carry.cap > KEEP_BYTES) {
+		buffer_done(&c->in_carry);
+		buffer_init(&c->in_carry, CHANNEL_SCRATCH);
+	}
+}
+
 static bool input_waits(const struct channel *c)
 {
 	return c->in_carry.len > 0 || libssh_channel_backlog(c->ssh) > 0;
@@ -213,12 +228,12 @@ static int run_in(struct channel *c)
 
 	if (c->in_fd < 0 && !c->in_closed)
 		return 0;
-	if (c->in_carry.len > 0)
-		buffer_consume(&c->in_carry,
-			       write_in(c, c->in_carry.data, c->in_carry.len));
+	write_carry(c);
+	/* All of it at once: libssh opens the window at each read, however much it still holds. So at most
+	 * one window waits here and one there. */
 	while (rc == 0 && c->in_carry.len == 0 && !c->in_blocked &&
 	       libssh_channel_backlog(c->ssh) > 0)
-		rc = feed(c, libssh_channel_read(c->ssh, c->scratch, DRAIN_BYTES));
+		rc = feed(c, libssh_channel_read(c->ssh, c->scratch, CHANNEL_SCRATCH));
 	/* libssh's own limit of 1.25 MiB is too little for long paths. */
 	if (rc == 0 && !c->client_eof && !input_waits(c) && c->in_fd >= 0 &&
 	    c->taken > GROW_AFTER && c->taken - c->grown_at >= GROW_EVERY) {

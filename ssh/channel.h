@@ -55,7 +55,8 @@ struct channel {
 	int in_fd;        /* towards the process; -1: not yet, or closed */
 	bool in_closed;   /* nobody reads any more: discard */
 	bool in_blocked;
-	struct buffer in_carry;
+	struct buffer in_carry; /* from in_at on */
+	size_t in_at;
 	uint64_t taken, grown_at; /* bytes from the client, and when the window was last opened */
 	struct channel_out out, err;
 	bool client_eof, client_closed;

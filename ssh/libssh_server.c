@@ -252,6 +252,11 @@ bool libssh_server_alive(struct libssh_server *s)
 	       !(ssh_get_status(s->session) & (SSH_CLOSED | SSH_CLOSED_ERROR));
 }
 
+const char *libssh_server_error(struct libssh_server *s)
+{
+	return ssh_get_error(s->session);
+}
+
 bool libssh_server_congested(struct libssh_server *s)
 {
 	return ssh_get_status(s->session) & SSH_WRITE_PENDING;

@@ -81,6 +81,8 @@ void libssh_server_free(struct libssh_server *s);
 int libssh_server_key_exchange(struct libssh_server *s) WARREN_MUST_USE;
 /* Does the other side still talk to us? */
 bool libssh_server_alive(struct libssh_server *s);
+/* libssh's words about why it is over, for a debug line. */
+const char *libssh_server_error(struct libssh_server *s);
 /* Bytes wait for the socket: poll it for POLLOUT, and give libssh no more. */
 bool libssh_server_congested(struct libssh_server *s);
 /* Bytes on the connection since its start. */

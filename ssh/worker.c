@@ -379,6 +379,9 @@ int worker_run(void)
 	rc = serve(w, &err);
 	if (err.code)
 		log_error("SSH connection failed", "error=\"%s\"", error_text(&err));
+	else
+		log_debug("SSH connection is over", "code=%d channels=%zu libssh=\"%s\"", rc,
+			  w->channel_count, w->server ? libssh_server_error(w->server) : "");
 	worker_channels_free(w);
 	libssh_server_free(w->server);
 	worker_auth_done(&w->auth);
