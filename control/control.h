@@ -104,6 +104,8 @@ void state_login(struct state *s, const char *peer, const char *identity,
 		 void (*done)(void *ctx, int result), void *ctx);
 void state_logout(struct state *s, const char *peer, const char *identity,
 		  void (*done)(void *ctx, int result), void *ctx);
+/* Ends all logins of a person who is no longer to be known (a user removed or disabled). */
+void state_forget(struct state *s, const char *identity);
 /* Appends to the audit events (kept in the store). detail: borrowed object or NULL. */
 void state_event(struct state *s, const char *kind, const char *actor, const char *subject,
 		 const json_t *detail);

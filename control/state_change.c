@@ -309,6 +309,16 @@ void state_logout(struct state *s, const char *peer, const char *identity,
 		done(ctx, r);
 }
 
+void state_forget(struct state *s, const char *identity)
+{
+	for (size_t i = 0; i < s->peer_count; i++) {
+		struct entry *e = s->peers[i];
+
+		if (*find_login(e, identity))
+			state_logout(s, e->row.id, identity, NULL, NULL);
+	}
+}
+
 /* ---- policy ---- */
 
 static int check_policy(const struct state *s, const char *file, const char *text, size_t len,

@@ -642,6 +642,14 @@ static void test_login_moves_maps(void **state)
 	json_decref(line);
 	read_delta(l);
 	assert_false(sees(l, &one));
+	/* And so does forgetting the person. */
+	state_login(f->c.state, one.id, "alice@example.com", groups, 2, NOW + 1000, NULL, NULL);
+	read_delta(l);
+	assert_true(sees(l, &one));
+	state_forget(f->c.state, "bob@example.com");
+	state_forget(f->c.state, "alice@example.com");
+	read_delta(l);
+	assert_false(sees(l, &one));
 	listen_close(l);
 }
 
