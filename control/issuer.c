@@ -77,25 +77,40 @@ bool issuer_may_ask(struct issuer *i, struct server_request *r)
 	return false;
 }
 
+static void pace_of(const struct server_request *r, const char *kind, unsigned per_minute,
+		    char key[static 96], struct issuer_rate *ret_rate)
+{
+	struct endpoint source;
+	ret_rate->burst = per_minute;
+	ret_rate->interval_ns = 60 * NSEC_PER_SEC / per_minute;
+	server_request_source(r, &source);
+	issuer_throttle_source(kind, &source, key, 96);
+}
+
 bool issuer_pace(struct issuer *i, struct server_request *r, const char *kind, unsigned per_minute)
 {
-	struct issuer_rate rate = {.burst = per_minute,
-				   .interval_ns = 60 * NSEC_PER_SEC / per_minute};
-	struct endpoint source;
-	char key[96];
-	unsigned wait = 0;
-
-	server_request_source(r, &source);
-	issuer_throttle_source(kind, &source, key, sizeof(key));
-	if (issuer_throttle_take(i->throttle, key, &rate, clock_monotonic_ns(i->c->clock), &wait))
-		return true;
-	char line[64];
-	const char *headers[] = {line, NULL};
 	static const char text[] = "{\"error\":\"slow_down\",\"error_description\":\"too many "
 				   "requests from this address; try again in a minute\"}";
+	char key[96], line[64];
+	const char *headers[] = {line, NULL};
+	struct issuer_rate rate;
+	unsigned wait = 0;
+
+	pace_of(r, kind, per_minute, key, &rate);
+	if (issuer_throttle_take(i->throttle, key, &rate, clock_monotonic_ns(i->c->clock), &wait))
+		return true;
 	snprintf(line, sizeof(line), "Retry-After: %u", wait);
 	server_reply(r, 429, "application/json", headers, text, sizeof(text) - 1);
 	return false;
+}
+
+void issuer_unpace(struct issuer *i, const struct server_request *r, const char *kind,
+		   unsigned per_minute)
+{
+	char key[96];
+	struct issuer_rate rate;
+	pace_of(r, kind, per_minute, key, &rate);
+	issuer_throttle_give(i->throttle, key, &rate);
 }
 
 /* ---- documents for clients */

@@ -84,6 +84,7 @@ static void handle_code(void *ctx, struct server_request *r)
 			  "again in your terminal.");
 		return;
 	}
+	issuer_unpace(i, r, "user-code", CODES_PER_MINUTE); /* only guesses count */
 	server_request_source(r, &source);
 	issuer_flow_interaction_open(i->flow, &what, &browser, &source, id);
 	issuer_web_continue(i, r, &browser, id);

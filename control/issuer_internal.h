@@ -45,6 +45,9 @@ struct server_request *issuer_resume(struct server_request **slot);
 bool issuer_may_ask(struct issuer *i, struct server_request *r);
 /* Per source and minute; answers 429 itself when it is too often. */
 bool issuer_pace(struct issuer *i, struct server_request *r, const char *kind, unsigned per_minute);
+/* Gives the try back: it was none that counts. */
+void issuer_unpace(struct issuer *i, const struct server_request *r, const char *kind,
+		   unsigned per_minute);
 
 int issuer_web_routes(struct issuer *i) WARREN_MUST_USE;
 int issuer_login_routes(struct issuer *i) WARREN_MUST_USE;

@@ -52,7 +52,7 @@ static void handle_device_authorization(void *ctx, struct server_request *r)
 	struct issuer_device_request request = {0};
 	int e;
 
-	if (!issuer_pace(i, r, "device", 60))
+	if (!issuer_pace(i, r, "device", 300))
 		return;
 	request.client = client_of(r, form);
 	if (request.client == NULL)

@@ -183,7 +183,7 @@ static void handle_authorize(void *ctx, struct server_request *r)
 	struct pages_browser browser;
 	struct endpoint source;
 
-	if (!issuer_pace(i, r, "authorize", 60))
+	if (!issuer_pace(i, r, "authorize", 300))
 		return;
 	if (server_form_value(query, "client_id", client_id, sizeof(client_id)) == 0)
 		q->client = issuer_oauth_client(client_id);
