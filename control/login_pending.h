@@ -45,6 +45,7 @@ struct login_pending {
 
 	/* Who came back. */
 	bool known;
+	bool renewed; /* the provider was asked for a fresh login already */
 	struct jwt_identity identity;
 };
 

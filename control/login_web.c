@@ -242,6 +242,25 @@ static void deny(struct login_service *l, struct server_request *r, struct login
 	login_changed(l, e);
 }
 
+/* Would a login of this moment do, where the one that came is too old (max_login_age)? */
+static bool wants_renewal(struct login_service *l, struct login_pending *e)
+{
+	struct policy_ssh_decision decision;
+	int64_t auth_time_s = e->identity.auth_time_s;
+	e->identity.auth_time_s = clock_realtime_s(l->c->clock);
+	bool allowed = !e->renewed && judged(l, e, &decision);
+	e->identity.auth_time_s = auth_time_s;
+	return allowed;
+}
+
+static void renew(struct login_service *l, struct server_request *r, struct login_pending *e)
+{
+	struct pages_browser browser = {0};
+	memcpy(browser.hash, e->browser, sizeof(browser.hash));
+	e->renewed = true;
+	ask_provider(l, r, e, &browser, true);
+}
+
 static void code_exchanged(void *ctx, struct oidc_tokens *tokens, const struct error *err)
 {
 	struct web_job *job = ctx;
@@ -263,6 +282,8 @@ static void code_exchanged(void *ctx, struct oidc_tokens *tokens, const struct e
 		if (judged(l, e, &decision)) {
 			snprintf(location, sizeof(location), PREFIX "%s", e->id);
 			server_redirect(r, location, NULL);
+		} else if (wants_renewal(l, e)) {
+			renew(l, r, e);
 		} else {
 			deny(l, r, e, decision.reason);
 		}

@@ -800,6 +800,32 @@ static void test_second_person(void **state)
 	poll_state(f, id, "pending");
 }
 
+/* A rule that wants a younger login than the provider remembers: it is asked for a fresh one, once.
+ */
+static void test_old_login(void **state)
+{
+	struct fixture *f = *state;
+	struct browser alice = {""};
+	char id[32];
+
+	set_policy(f, "{\"ssh\":[{\"from\":[\"alice@example.com\"],\"to\":[\"peer:second\"],"
+		      "\"logins\":[\"deploy\"],\"allow\":[\"shell\"],\"max_login_age\":100}]}");
+	open_login(f, id);
+	assert_int_equal(page(f, &alice, id), 200);
+	assert_int_equal(submit(f, &alice, id, "continue"), 303);
+	assert_string_equal(f->oidc.prompt, "-");
+	assert_int_equal(callback(f, &alice, f->oidc.state), 0);
+	exchanged(&f->oidc, "alice@example.com"); /* logged in 200 s ago */
+	assert_int_equal(f->last.status, 303);
+	assert_string_equal(f->last.location, "https://provider.example/authorize?x");
+	assert_string_equal(f->oidc.prompt, "login");
+	poll_state(f, id, "pending");
+	assert_int_equal(callback(f, &alice, f->oidc.state), 0);
+	exchanged(&f->oidc, "alice@example.com"); /* still: it does not do as asked */
+	assert_int_equal(f->last.status, 403);
+	poll_state(f, id, "denied");
+}
+
 static void test_connection_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -868,6 +894,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_browsers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_person, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_login, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_polls_end, setup, teardown),
 	};
