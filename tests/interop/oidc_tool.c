@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct tool {
 	struct oidc *oidc;
 	struct oidc_login *login;
 	uv_poll_t input;
+	uv_signal_t signals[2];
 	struct buffer lines;
 	const char *audiences[LIST_MAX + 1], *types[LIST_MAX + 1];
 	bool refresh, eof;
@@ -64,10 +66,15 @@ static void print(json_t *json)
 
 static void finish(struct tool *t)
 {
-	oidc_free(t->oidc);
+	struct oidc *oidc = t->oidc;
+
+	if (!oidc)
+		return;
+	t->oidc = NULL; /* ending a login comes back here */
+	oidc_free(oidc);
 	http_free(t->http);
-	t->oidc = NULL;
-	t->http = NULL;
+	uv_close((uv_handle_t *)&t->signals[0], NULL);
+	uv_close((uv_handle_t *)&t->signals[1], NULL);
 }
 
 static void print_identity(json_t *json, const struct jwt_identity *id)
@@ -139,6 +146,16 @@ static void on_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *id
 	}
 	print(json);
 	next_line(t);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+	struct tool *t = signal->data;
+
+	if (number == SIGINT)
+		oidc_login_cancel(t->login);
+	else
+		finish(t);
 }
 
 static const struct oidc_login_ops *login_ops(struct tool *t)
@@ -270,6 +287,11 @@ int main(int argc, char **argv)
 		check(uv_poll_init(&t.loop, &t.input, 0), NULL);
 		t.input.data = &t;
 		check(uv_poll_start(&t.input, UV_READABLE, on_input), NULL);
+	}
+	for (int i = 0; i < 2; i++) {
+		check(uv_signal_init(&t.loop, &t.signals[i]), NULL);
+		t.signals[i].data = &t;
+		check(uv_signal_start(&t.signals[i], on_signal, i ? SIGTERM : SIGINT), NULL);
 	}
 	uv_run(&t.loop, UV_RUN_DEFAULT);
 	buffer_done(&t.lines);

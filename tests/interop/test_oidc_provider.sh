@@ -361,4 +361,22 @@ sign_in "$jar" "$(follow "$jar" "$(jq -r .url <<<"$prompt")")" dave >/dev/null
 wait "$pid" || fail "$(cat "$work/pkce")"
 is "strangers at the loopback listener" '.user == "dave@example.com"' "$(tail -1 "$work/pkce")"
 
+# --- Ctrl-C, and a client that is freed, in the middle of a login; the tool checks that nothing is left open
+for flow in device pkce; do
+	for signal in INT TERM; do
+		"$tool" "$issuer" warren-cli "$flow" >"$work/cancel" & pid=$!
+		prompt=$(wait_line "$work/cancel" '"prompt"')
+		if [[ $flow == pkce ]]; then # with a browser that says nothing
+			port=$(jq -r .url <<<"$prompt" | sed 's/.*127.0.0.1%3A\([0-9]*\)%2Fcallback.*/\1/')
+			exec {browser}<>"/dev/tcp/127.0.0.1/$port"
+		fi
+		kill "-$signal" "$pid"
+		status=0
+		wait "$pid" || status=$?
+		[[ $status == 1 ]] || fail "$flow, SIG$signal: status $status"
+		is "$flow: cancelled by SIG$signal" '.event == "failed" and .code == -125' "$(tail -1 "$work/cancel")"
+		[[ $flow == device ]] || exec {browser}>&-
+	done
+done
+
 echo "$checks checks passed"
