@@ -25,10 +25,9 @@ static void usage(FILE *out)
 	fputs("       every command but serve takes --socket PATH and --json\n", out);
 }
 
-static int usage_error(const char *fmt, const char *what)
+static int usage_error(const char *sentence, const char *what)
 {
-	fprintf(stderr, "warren-control: %s%s\n", fmt, what);
-	usage(stderr);
+	fprintf(stderr, "warren-control: %s%s (see warren-control --help)\n", sentence, what);
 	return WARREN_EXIT_USAGE;
 }
 
@@ -227,8 +226,12 @@ int cli_run(int argc, char **argv)
 	}
 	int count = argc - optind;
 	const struct cli_command *command = find_command(count, argv + optind);
+	if (!count) {
+		usage(stderr);
+		return WARREN_EXIT_USAGE;
+	}
 	if (!command)
-		return usage_error(count ? "unknown command " : "no command", count ? argv[optind] : "");
+		return usage_error("unknown command ", argv[optind]);
 	int words = command->words[1] ? 2 : 1;
 	cli.args = argv + optind + words;
 	cli.arg_count = count - words;

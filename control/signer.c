@@ -374,8 +374,7 @@ int signer_new(const char *key_dir, struct signer **ret_signer, struct error *er
 	if (r < 0) {
 		signer_free(s);
 		return error_set(err, r,
-				 "the signer did not start: see its line above, and whether %s is "
-				 "a folder of this user with mode 0700",
+				 "the signer did not start; its line above says why (keys in %s)",
 				 key_dir);
 	}
 	*ret_signer = s;
