@@ -354,6 +354,9 @@ static int serve(struct worker *w, struct error *err)
 		rc = key_exchange(w);
 	if (rc > 0)
 		rc = loop(w);
+	/* The client gave up while a person was to log in. */
+	if (!w->authenticated && worker_auth_abandon(w) < 0)
+		return rc;
 	if (rc == 0 && w->ending)
 		libssh_server_disconnect(w->server, w->ending_text, DISCONNECT_MS);
 	return rc;

@@ -210,7 +210,7 @@ static int on_response(struct worker *w)
 }
 
 /* A new request abandons keyboard-interactive without an answer (RFC 4256 section 3.1). */
-static int abandon_interactive(struct worker *w)
+int worker_auth_abandon(struct worker *w)
 {
 	struct worker_packet *answer;
 	int rc;
@@ -233,7 +233,7 @@ static int on_request(struct worker *w)
 
 	if (r->kind == LIBSSH_AUTH_RESPONSE)
 		return on_response(w);
-	rc = abandon_interactive(w);
+	rc = worker_auth_abandon(w);
 	if (rc < 0)
 		return rc;
 	if (r->kind == LIBSSH_AUTH_OTHER || !*r->login)

@@ -69,6 +69,8 @@ int worker_auth_packet(struct worker *w, struct worker_packet *p) WARREN_MUST_US
 /* Milliseconds until worker_auth_tick wants to be called; -1: never. */
 int worker_auth_timeout_ms(const struct worker *w, uint64_t now_ns);
 int worker_auth_tick(struct worker *w, uint64_t now_ns) WARREN_MUST_USE;
+/* Tells the monitor that nobody waits for a pending keyboard-interactive login any more. */
+int worker_auth_abandon(struct worker *w) WARREN_MUST_USE;
 void worker_auth_done(struct worker_auth *a);
 
 /* ---- worker_channels.c */

@@ -233,7 +233,7 @@ static void interactive_done(void)
 struct session_request {
 	uint32_t channel;
 	uint8_t kind, pty, agent;
-	char command[32768], term[64];
+	char command[65536], term[64];
 	uint32_t cols, rows, env_count;
 	char env[64][2][512];
 };
