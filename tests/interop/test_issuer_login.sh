@@ -161,6 +161,23 @@ if WARREN_SIGNIN_PASSWORD_FILE=$dir/wrong "$signin" "$(jq -r .verification_uri_c
 fi
 has "wrong password" "$(cat complaint)" "is wrong"
 
+# ---- the same by PKCE on a loopback address, with the client that peers use
+
+if [ -x "$BIN/oidc_tool" ]; then
+	pin="sha256//$(curl -sk "$URL/v1/server" | jq -r .signed | cut -d. -f3 | unb64url | jq -r '.spki[0]')"
+	: >pkce
+	"$BIN/oidc_tool" "$URL" warren --pin "$pin" --nonce abc pkce >pkce 2>&1 &
+	tool_pid=$!
+	for _ in $(seq 100); do
+		pkce_url=$(head -n 1 pkce | jq -r '.url // empty' 2>/dev/null || true)
+		[ -z "$pkce_url" ] || break
+		sleep 0.1
+	done
+	"$signin" "$pkce_url" || fail "signing in by PKCE: $(cat pkce)"
+	wait "$tool_pid" || fail "PKCE: $(cat pkce)"
+	equal "nonce" "$(tail -n 1 pkce | jq -r .id_token | cut -d. -f2 | unb64url | jq -r .nonce)" abc
+fi
+
 # ---- a login on the peer, and a certificate that OpenSSH reads
 
 equal "self/login" "$(as first POST /v1/self/login "{\"id_token\":\"$id_token\"}")" 200
