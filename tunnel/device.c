@@ -38,7 +38,6 @@ static const char *const drop_names[DROP_REASONS] = {
 	[DROP_RX_NOT_ALLOWED] = "drop_rx_not_allowed",
 	[DROP_RX_FILTER] = "drop_rx_filter",
 	[DROP_RX_REDIRECT] = "drop_rx_redirect",
-	[DROP_RX_NO_TUN] = "drop_rx_no_tun",
 	[DROP_RX_TUN_WRITE] = "drop_rx_tun_write",
 	[DROP_TX_BAD_INNER] = "drop_tx_bad_inner",
 	[DROP_TX_NO_PEER] = "drop_tx_no_peer",
@@ -198,10 +197,12 @@ int tunnel_attach_udp(struct tunnel *t, int fd4, int fd6)
 {
 	int r = udp_attach(t->udp, fd4, fd6);
 
-	/* Sources belonged to the former sockets. */
-	if (r == 0)
-		tunnel_forget_sources(t);
-	return r;
+	if (r < 0)
+		return r;
+	/* Sources belonged to the former sockets, and what waited for them goes through the new. */
+	tunnel_forget_sources(t);
+	tx_flush(t);
+	return 0;
 }
 
 void tunnel_forget_sources(struct tunnel *t)

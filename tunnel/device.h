@@ -38,8 +38,7 @@ enum drop_reason {
 	DROP_RX_NOT_ALLOWED,     /* source is not the peer's */
 	DROP_RX_FILTER,
 	DROP_RX_REDIRECT,        /* hook asked for what cannot be done */
-	DROP_RX_NO_TUN,
-	DROP_RX_TUN_WRITE,
+	DROP_RX_TUN_WRITE,       /* no TUN there, or it is down */
 	DROP_TX_BAD_INNER,
 	DROP_TX_NO_PEER,
 	DROP_TX_FILTER,
