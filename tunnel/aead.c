@@ -65,7 +65,8 @@ bool aead_open(struct aead *a, uint64_t counter, uint8_t *data, size_t len)
 	assert(len >= AEAD_TAG_BYTES && len <= INT32_MAX);
 	len -= AEAD_TAG_BYTES;
 	set_nonce(a->evp, counter);
-	return EVP_CIPHER_CTX_ctrl(a->evp, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_BYTES, data + len) == 1 &&
+	return EVP_CIPHER_CTX_ctrl(a->evp, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_BYTES, data + len) ==
+		       1 &&
 	       (!len || EVP_DecryptUpdate(a->evp, data, &out, data, (int)len) == 1) &&
 	       EVP_DecryptFinal_ex(a->evp, data + len, &out) == 1;
 }

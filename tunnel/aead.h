@@ -23,7 +23,8 @@ int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES], bool sea
 void aead_done(struct aead *a);
 /* In place, no associated data: data[len + AEAD_TAG_BYTES]. Cannot fail for any input. */
 void aead_seal(struct aead *a, uint64_t counter, uint8_t *data, size_t len);
-/* In place: data[len] holds ciphertext and tag (len >= AEAD_TAG_BYTES). On failure data is garbage. */
+/* In place: data[len] holds ciphertext and tag (len >= AEAD_TAG_BYTES). On failure data is garbage.
+ */
 bool aead_open(struct aead *a, uint64_t counter, uint8_t *data, size_t len) WARREN_MUST_USE;
 
 /* One message under a key that is used once: counter 0, associated data ad. */

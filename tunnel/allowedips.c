@@ -89,7 +89,7 @@ static struct allowedips_node *make_node(const struct ip_prefix *prefix, uint8_t
 	node->cidr = cidr;
 	memcpy(node->bits, prefix->addr.bytes, addr_bytes(node->family));
 	for (unsigned i = cidr; i < addr_bytes(node->family) * 8; i++)
-		node->bits[i / 8] &= (uint8_t)~(1u << (7 - i % 8));
+		node->bits[i / 8] &= (uint8_t) ~(1u << (7 - i % 8));
 	return node;
 }
 

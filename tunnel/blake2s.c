@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BLAKE2s (RFC 7693) through OpenSSL's EVP: Hash, Mac, Hmac (RFC 2104) and Kdf of the WireGuard paper
- * section 5.4. Algorithms are fetched once; a failure of a kept context cannot be caused by input and
- * ends the process.
+ * BLAKE2s (RFC 7693) through OpenSSL's EVP: Hash, Mac, Hmac (RFC 2104) and Kdf of the WireGuard
+ * paper section 5.4. Algorithms are fetched once; a failure of a kept context cannot be caused by
+ * input and ends the process.
  */
 #include "tunnel/blake2s.h"
 
@@ -43,7 +43,8 @@ int blake2s_new(struct blake2s **ret_blake)
 	b->md_ctx = EVP_MD_CTX_new();
 	b->mac = EVP_MAC_fetch(NULL, "BLAKE2SMAC", NULL);
 	b->mac_ctx = b->mac ? EVP_MAC_CTX_new(b->mac) : NULL;
-	if (!b->md || !b->md_ctx || !b->mac_ctx || EVP_MAC_CTX_set_params(b->mac_ctx, params) != 1) {
+	if (!b->md || !b->md_ctx || !b->mac_ctx ||
+	    EVP_MAC_CTX_set_params(b->mac_ctx, params) != 1) {
 		blake2s_free(b);
 		return -ENOTSUP;
 	}
@@ -85,7 +86,8 @@ void blake2s_mac(struct blake2s *b, uint8_t out[static BLAKE2S_MAC_BYTES], const
 }
 
 void blake2s_hmac(struct blake2s *b, uint8_t out[static BLAKE2S_BYTES],
-		  const uint8_t key[static BLAKE2S_BYTES], const void *data, size_t len, uint8_t last)
+		  const uint8_t key[static BLAKE2S_BYTES], const void *data, size_t len,
+		  uint8_t last)
 {
 	uint8_t pad[BLOCK_BYTES];
 	uint8_t inner[BLAKE2S_BYTES];
@@ -111,8 +113,9 @@ void blake2s_hmac(struct blake2s *b, uint8_t out[static BLAKE2S_BYTES],
 	secret_wipe(inner, sizeof(inner));
 }
 
-void blake2s_kdf(struct blake2s *b, uint8_t out1[static BLAKE2S_BYTES], uint8_t *out2, uint8_t *out3,
-		 const uint8_t key[static BLAKE2S_BYTES], const void *input, size_t len)
+void blake2s_kdf(struct blake2s *b, uint8_t out1[static BLAKE2S_BYTES], uint8_t *out2,
+		 uint8_t *out3, const uint8_t key[static BLAKE2S_BYTES], const void *input,
+		 size_t len)
 {
 	uint8_t t0[BLAKE2S_BYTES];
 	uint8_t t[BLAKE2S_BYTES];

@@ -11,7 +11,7 @@
 
 #include "platform/error.h"
 
-#define BLAKE2S_BYTES     32
+#define BLAKE2S_BYTES	  32
 #define BLAKE2S_MAC_BYTES 16
 
 struct blake2s;
@@ -28,9 +28,10 @@ void blake2s_mac(struct blake2s *b, uint8_t out[static BLAKE2S_MAC_BYTES], const
 void blake2s_hmac(struct blake2s *b, uint8_t out[static BLAKE2S_BYTES],
 		  const uint8_t key[static BLAKE2S_BYTES], const void *data, size_t len,
 		  uint8_t last /* a byte after data; 0: none */);
-/* Kdf_n(key, input) of the paper; out2 and out3 may be NULL (out3 only with out2 given). out1 may be
- * the key itself. */
-void blake2s_kdf(struct blake2s *b, uint8_t out1[static BLAKE2S_BYTES], uint8_t *out2, uint8_t *out3,
-		 const uint8_t key[static BLAKE2S_BYTES], const void *input, size_t len);
+/* Kdf_n(key, input) of the paper; out2 and out3 may be NULL (out3 only with out2 given). out1 may
+ * be the key itself. */
+void blake2s_kdf(struct blake2s *b, uint8_t out1[static BLAKE2S_BYTES], uint8_t *out2,
+		 uint8_t *out3, const uint8_t key[static BLAKE2S_BYTES], const void *input,
+		 size_t len);
 
 #endif

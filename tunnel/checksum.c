@@ -20,8 +20,8 @@ typedef uint64_t lanes __attribute__((vector_size(32)));
 
 #define LANE_BYTES sizeof(lanes)
 
-/* Halves of 64-bit words go to separate sums, so that no carry is lost: a packet of 64 KiB adds 2^13
- * times less than 2^32 to each. blocks: of LANE_BYTES. */
+/* Halves of 64-bit words go to separate sums, so that no carry is lost: a packet of 64 KiB adds
+ * 2^13 times less than 2^32 to each. blocks: of LANE_BYTES. */
 WIDE static uint64_t add_blocks(const uint8_t *p, size_t blocks)
 {
 	lanes low = {0};
@@ -83,7 +83,8 @@ uint16_t checksum_fold(uint64_t sum)
 	return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
-uint64_t checksum_pseudo(const uint8_t *data, const struct ip_view *ip, uint8_t proto, uint32_t l4_len)
+uint64_t checksum_pseudo(const uint8_t *data, const struct ip_view *ip, uint8_t proto,
+			 uint32_t l4_len)
 {
 	uint8_t tail[8] = {0};
 

@@ -83,7 +83,8 @@ static void look(const struct coalesce *c, const uint8_t *data, uint32_t len, st
 			     bytes_get_be16(data + ret->ip.l4 + 4) == ret->ip.total - ret->ip.l4;
 }
 
-static bool fits(const struct coalesce *c, size_t i, const uint8_t *data, const struct candidate *cand)
+static bool fits(const struct coalesce *c, size_t i, const uint8_t *data,
+		 const struct candidate *cand)
 {
 	const struct coalesce_group *g = &c->groups[i];
 	const struct superpacket *p = &c->superpackets[i];
@@ -163,7 +164,8 @@ bool coalesce_add(struct coalesce *c, uint8_t *data, uint32_t len)
 
 		for (size_t i = c->group_count; i-- > stop;) {
 			if (c->groups[i].l4 != cand.ip.l4 ||
-			    c->superpackets[i].data[cand.ip.version == 4 ? 9 : 6] != cand.ip.proto ||
+			    c->superpackets[i].data[cand.ip.version == 4 ? 9 : 6] !=
+				    cand.ip.proto ||
 			    !same_flow(c->superpackets[i].data, data, &cand.ip))
 				continue;
 			if (summed && fits(c, i, data, &cand)) {

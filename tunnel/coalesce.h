@@ -12,7 +12,7 @@
 
 #define COALESCE_MAX_PACKETS 512 /* segments of one batch */
 #define COALESCE_MAX_GROUPS  COALESCE_MAX_PACKETS
-#define COALESCE_MAX_COUNT   64  /* segments of one super-packet */
+#define COALESCE_MAX_COUNT   64 /* segments of one super-packet */
 
 struct coalesce_packet {
 	uint8_t *data;
@@ -22,8 +22,8 @@ struct coalesce_packet {
 struct coalesce_group {
 	uint16_t first; /* index of its first packet */
 	uint16_t last;
-	bool open;      /* may grow */
-	bool summed;    /* its first segment's transport checksum is right */
+	bool open;   /* may grow */
+	bool summed; /* its first segment's transport checksum is right */
 	uint16_t header, l4;
 	uint32_t next_seq;
 };

@@ -11,14 +11,15 @@
 #include "platform/secret.h"
 #include "tunnel/bytes.h"
 
-#define SECRET_MAX_AGE_NS  (120 * NSEC_PER_SEC)
-#define SECRET_LATENCY_NS  (5 * NSEC_PER_SEC)
-#define LABEL_BYTES        8
+#define SECRET_MAX_AGE_NS (120 * NSEC_PER_SEC)
+#define SECRET_LATENCY_NS (5 * NSEC_PER_SEC)
+#define LABEL_BYTES	  8
 
 static const char label_mac1[] = "mac1----";
 static const char label_cookie[] = "cookie--";
 
-static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES == sizeof(((struct wire_cookie *)0)->nonce),
+static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES ==
+		      sizeof(((struct wire_cookie *)0)->nonce),
 	      "nonce size");
 
 void cookie_checker_set(struct cookie_checker *c, const struct noise *n,
@@ -39,8 +40,9 @@ void cookie_maker_set(struct cookie_maker *m, const struct noise *n,
 }
 
 /* Cookie := Mac(R, source address || port) */
-static void make_cookie(struct cookie_checker *c, const struct noise *n, const struct endpoint *from,
-			uint64_t now_ns, uint8_t cookie[static WIRE_COOKIE_BYTES])
+static void make_cookie(struct cookie_checker *c, const struct noise *n,
+			const struct endpoint *from, uint64_t now_ns,
+			uint8_t cookie[static WIRE_COOKIE_BYTES])
 {
 	struct ip_addr addr;
 	uint8_t source[18];
@@ -100,11 +102,13 @@ void cookie_add_macs(struct cookie_maker *m, const struct noise *n, void *msg, s
 	uint8_t *mac1 = (uint8_t *)msg + len - 2 * WIRE_MAC_BYTES;
 	uint8_t *mac2 = mac1 + WIRE_MAC_BYTES;
 
-	blake2s_mac(n->blake, mac1, m->mac1_key, sizeof(m->mac1_key), msg, len - 2 * WIRE_MAC_BYTES);
+	blake2s_mac(n->blake, mac1, m->mac1_key, sizeof(m->mac1_key), msg,
+		    len - 2 * WIRE_MAC_BYTES);
 	memcpy(m->last_mac1, mac1, WIRE_MAC_BYTES);
 	m->have_last_mac1 = true;
 	if (m->cookie_ns && now_ns - m->cookie_ns < SECRET_MAX_AGE_NS - SECRET_LATENCY_NS)
-		blake2s_mac(n->blake, mac2, m->cookie, sizeof(m->cookie), msg, len - WIRE_MAC_BYTES);
+		blake2s_mac(n->blake, mac2, m->cookie, sizeof(m->cookie), msg,
+			    len - WIRE_MAC_BYTES);
 	else
 		memset(mac2, 0, WIRE_MAC_BYTES);
 }
@@ -114,10 +118,9 @@ bool cookie_consume(struct cookie_maker *m, const struct wire_cookie *reply, uin
 	uint8_t cookie[WIRE_COOKIE_BYTES];
 
 	if (!m->have_last_mac1 ||
-	    crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, reply->encrypted_cookie,
-						       sizeof(reply->encrypted_cookie), m->last_mac1,
-						       WIRE_MAC_BYTES, reply->nonce,
-						       m->cookie_key) != 0)
+	    crypto_aead_xchacha20poly1305_ietf_decrypt(
+		    cookie, NULL, NULL, reply->encrypted_cookie, sizeof(reply->encrypted_cookie),
+		    m->last_mac1, WIRE_MAC_BYTES, reply->nonce, m->cookie_key) != 0)
 		return false;
 	memcpy(m->cookie, cookie, sizeof(cookie));
 	m->cookie_ns = now_ns ? now_ns : 1;

@@ -13,9 +13,9 @@
 #include "tunnel/noise.h"
 
 enum cookie_verdict {
-	COOKIE_BAD_MAC,   /* mac1 is wrong: drop */
+	COOKIE_BAD_MAC,	  /* mac1 is wrong: drop */
 	COOKIE_MAC1_ONLY, /* may be answered when not under load */
-	COOKIE_MAC2,      /* the source address is proven */
+	COOKIE_MAC2,	  /* the source address is proven */
 };
 
 struct cookie_checker {
@@ -52,7 +52,7 @@ void cookie_reply(struct cookie_checker *c, const struct noise *n, const void *m
 void cookie_add_macs(struct cookie_maker *m, const struct noise *n, void *msg, size_t len,
 		     uint64_t now_ns);
 /* Takes the cookie out of a reply to the last message; false when it does not authenticate. */
-bool cookie_consume(struct cookie_maker *m, const struct wire_cookie *reply, uint64_t now_ns)
-	WARREN_MUST_USE;
+bool cookie_consume(struct cookie_maker *m, const struct wire_cookie *reply,
+		    uint64_t now_ns) WARREN_MUST_USE;
 
 #endif

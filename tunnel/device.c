@@ -53,7 +53,7 @@ static const char *const stat_names[DEVICE_STATS] = {
 	[STAT_RX_DATAGRAMS] = "rx_datagrams", [STAT_RX_BYTES] = "rx_bytes",
 	[STAT_RX_PACKETS] = "rx_packets",     [STAT_RX_WRITES] = "rx_tun_writes",
 	[STAT_TX_READS] = "tx_tun_reads",     [STAT_TX_PACKETS] = "tx_packets",
-	[STAT_TX_BYTES] = "tx_bytes",         [STAT_TX_TRAINS] = "tx_messages",
+	[STAT_TX_BYTES] = "tx_bytes",	      [STAT_TX_TRAINS] = "tx_messages",
 	[STAT_HANDSHAKES] = "handshakes",     [STAT_SOURCE_LOST] = "source_lost",
 	[STAT_GSO_LOST] = "gso_lost",
 };
@@ -290,7 +290,8 @@ bool tunnel_stopped(const struct tunnel *t)
 	return t->stopped;
 }
 
-bool tunnel_counter(const struct tunnel *t, size_t index, const char **ret_name, uint64_t *ret_value)
+bool tunnel_counter(const struct tunnel *t, size_t index, const char **ret_name,
+		    uint64_t *ret_value)
 {
 	if (index < DEVICE_STATS) {
 		*ret_name = stat_names[index];

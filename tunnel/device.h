@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The inside of struct tunnel, and the steps that its files offer each other. Datagrams go out and
- * packets go up through struct device_io, so that two devices can be run against each other in memory.
+ * packets go up through struct device_io, so that two devices can be run against each other in
+ * memory.
  */
 #ifndef WARREN_TUNNEL_DEVICE_H
 #define WARREN_TUNNEL_DEVICE_H
@@ -20,11 +21,11 @@
 #include "tunnel/tunnel.h"
 
 enum drop_reason {
-	DROP_RX_SHORT,           /* length does not fit the type */
-	DROP_RX_FOREIGN,         /* not WireGuard, and nobody wants it */
+	DROP_RX_SHORT,	 /* length does not fit the type */
+	DROP_RX_FOREIGN, /* not WireGuard, and nobody wants it */
 	DROP_RX_BAD_MAC,
 	DROP_RX_RATE_LIMITED,
-	DROP_RX_COOKIE_SENT,     /* handshake answered with a cookie reply */
+	DROP_RX_COOKIE_SENT, /* handshake answered with a cookie reply */
 	DROP_RX_BAD_HANDSHAKE,
 	DROP_RX_UNKNOWN_PEER,
 	DROP_RX_REPLAYED_HANDSHAKE,
@@ -32,21 +33,21 @@ enum drop_reason {
 	DROP_RX_BAD_COOKIE,
 	DROP_RX_UNKNOWN_INDEX,
 	DROP_RX_EXPIRED_SESSION,
-	DROP_RX_BAD_PACKET,      /* does not authenticate */
+	DROP_RX_BAD_PACKET, /* does not authenticate */
 	DROP_RX_REPLAY,
-	DROP_RX_BAD_INNER,       /* not an IP packet */
-	DROP_RX_NOT_ALLOWED,     /* source is not the peer's */
+	DROP_RX_BAD_INNER,   /* not an IP packet */
+	DROP_RX_NOT_ALLOWED, /* source is not the peer's */
 	DROP_RX_FILTER,
-	DROP_RX_REDIRECT,        /* hook asked for what cannot be done */
-	DROP_RX_TUN_WRITE,       /* no TUN there, or it is down */
+	DROP_RX_REDIRECT,  /* hook asked for what cannot be done */
+	DROP_RX_TUN_WRITE, /* no TUN there, or it is down */
 	DROP_TX_BAD_INNER,
 	DROP_TX_NO_PEER,
 	DROP_TX_FILTER,
 	DROP_TX_REDIRECT,
 	DROP_TX_STAGE_FULL,
-	DROP_TX_GIVEN_UP,        /* no handshake in REKEY_ATTEMPT_TIME */
+	DROP_TX_GIVEN_UP, /* no handshake in REKEY_ATTEMPT_TIME */
 	DROP_TX_NO_ENDPOINT,
-	DROP_TX_SOCKET,          /* send failed or would block */
+	DROP_TX_SOCKET, /* send failed or would block */
 	DROP_REASONS,
 };
 
@@ -54,25 +55,25 @@ enum device_stat {
 	STAT_RX_DATAGRAMS,
 	STAT_RX_BYTES,
 	STAT_RX_PACKETS, /* inner */
-	STAT_RX_WRITES,  /* super-packets written */
-	STAT_TX_READS,   /* super-packets read */
+	STAT_RX_WRITES,	 /* super-packets written */
+	STAT_TX_READS,	 /* super-packets read */
 	STAT_TX_PACKETS,
 	STAT_TX_BYTES,
-	STAT_TX_TRAINS,  /* messages handed to the socket */
+	STAT_TX_TRAINS, /* messages handed to the socket */
 	STAT_HANDSHAKES,
 	STAT_SOURCE_LOST,
 	STAT_GSO_LOST,
 	DEVICE_STATS,
 };
 
-#define DEVICE_PACKET_MAX   65536
-#define DEVICE_TX_READS     128                      /* super-packets of one batch */
-#define DEVICE_TX_ARENA     (4 * DEVICE_PACKET_MAX + 64)
-#define DEVICE_SLAB_BYTES   (6 * DEVICE_PACKET_MAX)
-#define DEVICE_TRAINS       128
-#define DEVICE_TRAIN_BYTES  65507 /* most that one UDP send takes */
-#define DEVICE_TRAIN_COUNT  64    /* UDP_MAX_SEGMENTS of Linux before 6.9 */
-#define DEVICE_DEFAULT_MTU  1420
+#define DEVICE_PACKET_MAX  65536
+#define DEVICE_TX_READS	   128 /* super-packets of one batch */
+#define DEVICE_TX_ARENA	   (4 * DEVICE_PACKET_MAX + 64)
+#define DEVICE_SLAB_BYTES  (6 * DEVICE_PACKET_MAX)
+#define DEVICE_TRAINS	   128
+#define DEVICE_TRAIN_BYTES 65507 /* most that one UDP send takes */
+#define DEVICE_TRAIN_COUNT 64	 /* UDP_MAX_SEGMENTS of Linux before 6.9 */
+#define DEVICE_DEFAULT_MTU 1420
 
 /* Equal-sized datagrams (the last may be shorter) to one endpoint, contiguous. */
 struct train {
@@ -86,8 +87,8 @@ struct train {
 
 struct device_io {
 	void *send_ctx, *deliver_ctx;
-	/* Sends trains in order; returns how many are done with (sent or lost), less than count when
-	 * the socket is full (a train that was sent in part is shortened to the rest). */
+	/* Sends trains in order; returns how many are done with (sent or lost), less than count
+	 * when the socket is full (a train that was sent in part is shortened to the rest). */
 	size_t (*send)(void *ctx, struct train *trains, size_t count);
 	/* Writes one packet to a TUN: iov[0] is the vnet header. False: lost. */
 	bool (*deliver)(void *ctx, enum tunnel_port port, const struct superpacket *p,
@@ -95,12 +96,12 @@ struct device_io {
 };
 
 struct device_tx {
-	uint8_t *arena;  /* super-packets read */
-	uint8_t *slab;   /* datagrams sealed */
+	uint8_t *arena; /* super-packets read */
+	uint8_t *slab;	/* datagrams sealed */
 	size_t slab_used;
 	struct train trains[DEVICE_TRAINS];
 	size_t train_first, train_count; /* waiting: [first, count) */
-	bool blocked;                    /* the socket is full */
+	bool blocked;			 /* the socket is full */
 };
 
 struct udp;
@@ -155,7 +156,8 @@ struct tunnel {
 /* A device without operating system: the caller sets io. tunnel_new adds loop, sockets and TUNs. */
 int device_new(const struct tunnel_config *config, struct tunnel **ret_tunnel) WARREN_MUST_USE;
 uint64_t device_now(const struct tunnel *t);
-int device_set_private_key(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES]) WARREN_MUST_USE;
+int device_set_private_key(struct tunnel *t,
+			   const uint8_t key[static NOISE_KEY_BYTES]) WARREN_MUST_USE;
 
 /* handshake.c */
 void handshake_initiate(struct peer *p, bool is_retry, uint64_t now_ns);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Handshake messages of a device: when to send them, and what to do with those that come (WireGuard
- * paper sections 5.3, 5.4 and 6). mac1 is checked before anything costly; under load a sender has to
- * prove its address by a cookie.
+ * paper sections 5.3, 5.4 and 6). mac1 is checked before anything costly; under load a sender has
+ * to prove its address by a cookie.
  */
 #include <string.h>
 
@@ -11,10 +11,10 @@
 #include "tunnel/device.h"
 #include "tunnel/timers.h"
 
-#define TAI64_BASE      UINT64_C(0x400000000000000a)
-#define STAMP_GRAIN_NS  (1u << 24) /* whitening: 16.8 ms, under 1/50 s */
-#define LOAD_WINDOW_NS  (100 * NSEC_PER_MSEC)
-#define LOAD_MEMORY_NS  NSEC_PER_SEC
+#define TAI64_BASE     UINT64_C(0x400000000000000a)
+#define STAMP_GRAIN_NS (1u << 24) /* whitening: 16.8 ms, under 1/50 s */
+#define LOAD_WINDOW_NS (100 * NSEC_PER_MSEC)
+#define LOAD_MEMORY_NS NSEC_PER_SEC
 
 /* TAI64N, coarse so that it tells nothing about our timers, and never going back while we run. */
 static void make_timestamp(struct tunnel *t, uint8_t out[static WIRE_TIMESTAMP_BYTES])
@@ -75,8 +75,8 @@ void handshake_initiate(struct peer *p, bool is_retry, uint64_t now_ns)
 	timers_handshake_initiated(p, now_ns);
 }
 
-static void send_response(struct peer *p, const struct endpoint *to, const struct udp_source *source,
-			  uint64_t now_ns)
+static void send_response(struct peer *p, const struct endpoint *to,
+			  const struct udp_source *source, uint64_t now_ns)
 {
 	struct tunnel *t = p->device;
 	struct wire_response msg;
@@ -209,8 +209,8 @@ static bool admit(struct tunnel *t, const uint8_t *msg, size_t len, const struct
 		return true;
 	if (cookie_check(&t->checker, &t->noise, msg, len, from, true, now_ns) != COOKIE_MAC2) {
 		t->drops[DROP_RX_COOKIE_SENT]++;
-		cookie_reply(&t->checker, &t->noise, msg, len, bytes_get_le32(msg + 4), from, now_ns,
-			     &reply);
+		cookie_reply(&t->checker, &t->noise, msg, len, bytes_get_le32(msg + 4), from,
+			     now_ns, &reply);
 		tx_message_to(t, from, source, &reply, sizeof(reply));
 		return false;
 	}
@@ -223,7 +223,8 @@ static bool admit(struct tunnel *t, const uint8_t *msg, size_t len, const struct
 }
 
 void handshake_receive(struct tunnel *t, const uint8_t *data, size_t len,
-		       const struct endpoint *from, const struct udp_source *source, uint64_t now_ns)
+		       const struct endpoint *from, const struct udp_source *source,
+		       uint64_t now_ns)
 {
 	union {
 		struct wire_initiation initiation;

@@ -23,15 +23,16 @@
 
 struct ip_view {
 	uint8_t version;     /* 4 or 6 */
-	uint8_t proto;       /* of the header at l4 (extension headers are not walked) */
-	bool fragment;       /* IPv4 fragment of any kind (IPv6 fragments have proto 44) */
-	uint16_t l4;         /* offset of what follows the IP header */
+	uint8_t proto;	     /* of the header at l4 (extension headers are not walked) */
+	bool fragment;	     /* IPv4 fragment of any kind (IPv6 fragments have proto 44) */
+	uint16_t l4;	     /* offset of what follows the IP header */
 	uint16_t addr_bytes; /* 4 or 16 */
 	uint16_t src, dst;   /* offsets of the addresses */
-	uint32_t total;      /* length by the header, <= the given length */
+	uint32_t total;	     /* length by the header, <= the given length */
 };
 
-/* False: not IPv4 or IPv6, or the lengths do not hold. len may be longer than the packet (padding). */
+/* False: not IPv4 or IPv6, or the lengths do not hold. len may be longer than the packet (padding).
+ */
 bool ip_parse(const uint8_t *data, size_t len, struct ip_view *ret);
 /* The same when the header's length field does not count (GSO packets may have any). */
 bool ip_parse_gso(const uint8_t *data, size_t len, struct ip_view *ret);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * epoll with callbacks. A watch that ends while events are handed out is only marked, and freed after
- * the turn, so that callbacks may end their own or each other's.
+ * epoll with callbacks. A watch that ends while events are handed out is only marked, and freed
+ * after the turn, so that callbacks may end their own or each other's.
  */
 #include "tunnel/loop.h"
 

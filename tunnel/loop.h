@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The loop of a device: epoll over its TUNs, its sockets and the caller's descriptors, and its timers.
+ * The loop of a device: epoll over its TUNs, its sockets and the caller's descriptors, and its
+ * timers.
  */
 #ifndef WARREN_TUNNEL_LOOP_H
 #define WARREN_TUNNEL_LOOP_H
@@ -18,10 +19,11 @@ typedef void (*loop_ready)(void *ctx, int fd, uint32_t epoll_events);
 int loop_new(struct loop **ret_loop) WARREN_MUST_USE;
 void loop_free(struct loop *l);
 /* events: EPOLLIN, EPOLLOUT. Replaces the former watch of fd. */
-int loop_watch(struct loop *l, int fd, uint32_t events, loop_ready ready, void *ctx) WARREN_MUST_USE;
+int loop_watch(struct loop *l, int fd, uint32_t events, loop_ready ready,
+	       void *ctx) WARREN_MUST_USE;
 /* Input only, for callers that need no event mask. */
-int loop_watch_input(struct loop *l, int fd, void (*ready)(void *ctx, int fd), void *ctx)
-	WARREN_MUST_USE;
+int loop_watch_input(struct loop *l, int fd, void (*ready)(void *ctx, int fd),
+		     void *ctx) WARREN_MUST_USE;
 int loop_change(struct loop *l, int fd, uint32_t events) WARREN_MUST_USE;
 /* Before the descriptor is closed. Fine from inside a callback. */
 void loop_unwatch(struct loop *l, int fd);

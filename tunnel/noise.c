@@ -34,7 +34,8 @@ static void clamp(uint8_t key[static NOISE_KEY_BYTES])
 	key[31] = (uint8_t)((key[31] & 127) | 64);
 }
 
-void noise_identity_set(struct noise_identity *id, const uint8_t private_key[static NOISE_KEY_BYTES])
+void noise_identity_set(struct noise_identity *id,
+			const uint8_t private_key[static NOISE_KEY_BYTES])
 {
 	static const uint8_t zero[NOISE_KEY_BYTES];
 
@@ -112,16 +113,18 @@ static bool mix_static_static(const struct noise *n, const struct noise_handshak
 	return true;
 }
 
-static void seal_and_mix(const struct noise *n, uint8_t *out, const uint8_t key[static NOISE_KEY_BYTES],
-			 const void *plain, size_t len, uint8_t hash[static BLAKE2S_BYTES])
+static void seal_and_mix(const struct noise *n, uint8_t *out,
+			 const uint8_t key[static NOISE_KEY_BYTES], const void *plain, size_t len,
+			 uint8_t hash[static BLAKE2S_BYTES])
 {
 	aead_seal_once(out, key, plain, len, hash, BLAKE2S_BYTES);
 	mix_hash(n, hash, out, len + WIRE_TAG_BYTES);
 }
 
 /* len: of the sealed message */
-static bool open_and_mix(const struct noise *n, uint8_t *out, const uint8_t key[static NOISE_KEY_BYTES],
-			 const void *sealed, size_t len, uint8_t hash[static BLAKE2S_BYTES])
+static bool open_and_mix(const struct noise *n, uint8_t *out,
+			 const uint8_t key[static NOISE_KEY_BYTES], const void *sealed, size_t len,
+			 uint8_t hash[static BLAKE2S_BYTES])
 {
 	if (!aead_open_once(out, key, sealed, len, hash, BLAKE2S_BYTES))
 		return false;
@@ -313,7 +316,8 @@ out:
 }
 
 enum noise_result noise_consume_response(const struct noise *n, const struct noise_identity *id,
-					 struct noise_handshake *hs, const struct wire_response *msg)
+					 struct noise_handshake *hs,
+					 const struct wire_response *msg)
 {
 	uint8_t key[NOISE_KEY_BYTES];
 	uint8_t chain[BLAKE2S_BYTES];
@@ -335,7 +339,8 @@ enum noise_result noise_consume_response(const struct noise *n, const struct noi
 	/* psk */
 	mix_psk(n, chain, hash, key, hs->preshared);
 	/* {} */
-	if (!open_and_mix(n, NULL, key, msg->encrypted_nothing, sizeof(msg->encrypted_nothing), hash))
+	if (!open_and_mix(n, NULL, key, msg->encrypted_nothing, sizeof(msg->encrypted_nothing),
+			  hash))
 		goto out;
 
 	memcpy(hs->remote_ephemeral, msg->ephemeral, NOISE_KEY_BYTES);

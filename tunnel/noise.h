@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The handshake Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s of the WireGuard paper sections 5.4.1 to 5.4.5.
- * Pure state: no tables, no I/O; mac1 and mac2 belong to cookie.h.
+ * The handshake Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s of the WireGuard paper sections 5.4.1
+ * to 5.4.5. Pure state: no tables, no I/O; mac1 and mac2 belong to cookie.h.
  */
 #ifndef WARREN_TUNNEL_NOISE_H
 #define WARREN_TUNNEL_NOISE_H
@@ -48,8 +48,9 @@ struct noise_handshake {
 	uint8_t remote_ephemeral[NOISE_KEY_BYTES];
 	uint8_t hash[BLAKE2S_BYTES];
 	uint8_t chain[BLAKE2S_BYTES];
-	uint8_t latest_timestamp[WIRE_TIMESTAMP_BYTES]; /* TAI64N of the newest initiation consumed */
-	uint64_t last_initiation_ns;                    /* monotonic; 0: none */
+	uint8_t latest_timestamp[WIRE_TIMESTAMP_BYTES]; /* TAI64N of the newest initiation consumed
+							 */
+	uint64_t last_initiation_ns;			/* monotonic; 0: none */
 };
 
 /* What noise_read_initiation learned, before a peer is known. */
@@ -72,10 +73,11 @@ enum noise_result {
 	NOISE_FLOOD,  /* more than 50 initiations a second from this peer */
 };
 
-int noise_init(struct noise *n, struct blake2s *blake, const struct random_source *random)
-	WARREN_MUST_USE;
+int noise_init(struct noise *n, struct blake2s *blake,
+	       const struct random_source *random) WARREN_MUST_USE;
 /* Clamps and derives the public key; an all-zero private key clears the identity. */
-void noise_identity_set(struct noise_identity *id, const uint8_t private_key[static NOISE_KEY_BYTES]);
+void noise_identity_set(struct noise_identity *id,
+			const uint8_t private_key[static NOISE_KEY_BYTES]);
 void noise_identity_wipe(struct noise_identity *id);
 
 void noise_handshake_init(struct noise_handshake *hs, const struct noise_identity *id,
@@ -97,13 +99,13 @@ enum noise_result noise_read_initiation(const struct noise *n, const struct nois
 /* Authenticates what noise_read_initiation read and commits to hs. */
 enum noise_result noise_consume_initiation(const struct noise *n, struct noise_handshake *hs,
 					   const struct wire_initiation *msg,
-					   const struct noise_initiation *read, uint64_t now_ns)
-	WARREN_MUST_USE;
+					   const struct noise_initiation *read,
+					   uint64_t now_ns) WARREN_MUST_USE;
 bool noise_create_response(const struct noise *n, struct noise_handshake *hs, uint32_t local_index,
 			   struct wire_response *msg) WARREN_MUST_USE;
 enum noise_result noise_consume_response(const struct noise *n, const struct noise_identity *id,
-					 struct noise_handshake *hs, const struct wire_response *msg)
-	WARREN_MUST_USE;
+					 struct noise_handshake *hs,
+					 const struct wire_response *msg) WARREN_MUST_USE;
 /* Derives the transport keys (5.4.5) and clears the handshake. The caller wipes ret_keys. */
 bool noise_begin_session(const struct noise *n, struct noise_handshake *hs,
 			 struct noise_keys *ret_keys) WARREN_MUST_USE;

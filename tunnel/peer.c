@@ -14,7 +14,7 @@
 #include "tunnel/device.h"
 #include "tunnel/timers.h"
 
-#define INITIAL_SLOTS 16
+#define INITIAL_SLOTS	  16
 #define EVENT_INTERVAL_NS NSEC_PER_SEC
 
 int peer_table_init(struct peer_table *t, const struct random_source *random)
@@ -51,7 +51,8 @@ static size_t slot_of(const struct peer_table *t, const uint8_t key[static NOISE
 {
 	size_t i = home_of(t, key);
 
-	while (t->slots[i] && memcmp(t->slots[i]->handshake.remote_static, key, NOISE_KEY_BYTES) != 0)
+	while (t->slots[i] &&
+	       memcmp(t->slots[i]->handshake.remote_static, key, NOISE_KEY_BYTES) != 0)
 		i = (i + 1) & t->mask;
 	return i;
 }

@@ -34,12 +34,12 @@ struct keypair {
 };
 
 enum peer_timer {
-	PEER_TIMER_RETRANSMIT,     /* handshake initiation again */
-	PEER_TIMER_KEEPALIVE,      /* passive keepalive */
-	PEER_TIMER_NEW_HANDSHAKE,  /* sent data, nothing came back */
+	PEER_TIMER_RETRANSMIT,	  /* handshake initiation again */
+	PEER_TIMER_KEEPALIVE,	  /* passive keepalive */
+	PEER_TIMER_NEW_HANDSHAKE, /* sent data, nothing came back */
 	PEER_TIMER_ZERO_KEYS,
 	PEER_TIMER_PERSISTENT,
-	PEER_TIMER_NO_REPLY,       /* event for the path machine */
+	PEER_TIMER_NO_REPLY, /* event for the path machine */
 	PEER_TIMERS,
 };
 
@@ -57,7 +57,7 @@ struct peer {
 	struct staging_queue staged;
 
 	struct heap_node timer_node;
-	uint64_t timers[PEER_TIMERS]; /* deadlines; 0: off */
+	uint64_t timers[PEER_TIMERS];	 /* deadlines; 0: off */
 	uint64_t last_sent_handshake_ns; /* 0: never */
 	uint64_t event_ns[PEER_EVENT_TYPES];
 	uint64_t last_handshake_real_ns; /* wall clock; 0: never */
@@ -81,8 +81,8 @@ int peer_table_init(struct peer_table *t, const struct random_source *random) WA
 void peer_table_done(struct peer_table *t);
 struct peer *peer_find(const struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES]);
 /* -ENOMEM; -ENOSPC above max_peers; -EEXIST. */
-int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES], struct peer **ret_peer)
-	WARREN_MUST_USE;
+int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES],
+	     struct peer **ret_peer) WARREN_MUST_USE;
 /* Removes it from every table, wipes and frees it. */
 void peer_remove(struct peer *p);
 
@@ -101,7 +101,7 @@ struct keypair *peer_sendable(const struct peer *p, uint64_t now_ns);
 bool peer_can_receive(const struct keypair *kp, uint64_t now_ns);
 
 void peer_start(struct peer *p); /* device up */
-void peer_stop(struct peer *p);  /* device down: keys, timers and queue gone */
+void peer_stop(struct peer *p);	 /* device down: keys, timers and queue gone */
 /* Tells the hook, at most once a second and type. endpoint may be NULL. */
 void peer_event(struct peer *p, enum tunnel_event_type type, const struct endpoint *endpoint,
 		uint64_t now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Token buckets in a fixed, set-associative table. The hash is keyed, so nobody can aim at the slots
- * of somebody else; a full bucket is the same as no bucket, so it may be reused.
+ * Token buckets in a fixed, set-associative table. The hash is keyed, so nobody can aim at the
+ * slots of somebody else; a full bucket is the same as no bucket, so it may be reused.
  */
 #include "tunnel/ratelimiter.h"
 
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define COST_NS (NSEC_PER_SEC / 20)
-#define MAX_NS  (COST_NS * 5)
+#define MAX_NS	(COST_NS * 5)
 #define IDLE_NS (60 * NSEC_PER_SEC)
 
 static_assert(crypto_shorthash_KEYBYTES == 16 && crypto_shorthash_BYTES == 8, "SipHash sizes");
@@ -78,7 +78,8 @@ bool ratelimiter_allow(struct ratelimiter *r, const struct ip_addr *addr, uint64
 	if (!slot) {
 		if (!reuse)
 			return false;
-		*reuse = (struct ratelimiter_slot){.net = net, .last_ns = now_ns, .tokens_ns = MAX_NS};
+		*reuse = (struct ratelimiter_slot){
+			.net = net, .last_ns = now_ns, .tokens_ns = MAX_NS};
 		slot = reuse;
 	}
 	refill(slot, now_ns);

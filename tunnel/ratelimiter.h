@@ -17,7 +17,7 @@
 #define RATELIMITER_WAYS  8 /* a source may live in 8 consecutive slots */
 
 struct ratelimiter_slot {
-	uint64_t net;       /* hash of family and prefix; 0: free */
+	uint64_t net; /* hash of family and prefix; 0: free */
 	uint64_t last_ns;
 	uint64_t tokens_ns; /* credit in nanoseconds */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Software segmentation (TSO4, TSO6, USO) and checksum completion, as the kernel's GSO does them:
- * IPv4 ids count up, sequence numbers advance, FIN and PSH stay on the last segment, CWR on the first.
+ * IPv4 ids count up, sequence numbers advance, FIN and PSH stay on the last segment, CWR on the
+ * first.
  */
 #include "tunnel/segment.h"
 
@@ -152,7 +153,7 @@ static void fix_l4(const struct superpacket *p, const struct segment_plan *plan,
 	if (plan->proto == IP_PROTO_TCP) {
 		bytes_put_be32(l4 + 4, bytes_get_be32(l4 + 4) + (uint32_t)i * p->seg_size);
 		if (i + 1 < p->count)
-			l4[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+			l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 		if (i > 0)
 			l4[13] &= (uint8_t)~TCP_CWR;
 	} else {

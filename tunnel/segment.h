@@ -25,9 +25,9 @@ enum segment_gso {
 struct segment_plan {
 	struct ip_view ip;
 	uint8_t proto;
-	uint16_t header;       /* IP and transport header, bytes */
-	uint16_t csum_offset;  /* of the transport checksum, from the packet's start */
-	uint32_t payload;      /* transport payload of the whole super-packet */
+	uint16_t header;      /* IP and transport header, bytes */
+	uint16_t csum_offset; /* of the transport checksum, from the packet's start */
+	uint32_t payload;     /* transport payload of the whole super-packet */
 };
 
 /* Reads vnet[10] and data[len] (the packet behind it) into *ret. False: the two do not fit. */
@@ -42,8 +42,8 @@ uint32_t segment_len(const struct superpacket *p, const struct segment_plan *pla
 /* Writes segment i, complete with lengths and checksums, to out[segment_len]. */
 void segment_write(const struct superpacket *p, const struct segment_plan *plan, uint16_t i,
 		   uint8_t *out);
-/* Applies p->rewrite_port: TX source port, RX destination port of a TCP packet. False when the packet
- * is not TCP with a whole header. */
+/* Applies p->rewrite_port: TX source port, RX destination port of a TCP packet. False when the
+ * packet is not TCP with a whole header. */
 bool segment_rewrite_port(struct superpacket *p, enum tunnel_direction dir);
 
 #endif

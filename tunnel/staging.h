@@ -14,7 +14,7 @@
 #include "tunnel/tunnel.h"
 
 #define STAGING_CHUNK_BYTES 2048
-#define STAGING_CHUNKS      2048 /* 4 MiB; pages are touched only when used */
+#define STAGING_CHUNKS	    2048 /* 4 MiB; pages are touched only when used */
 #define STAGING_PEER_CHUNKS 192
 #define STAGING_MAX_BYTES   (STAGING_PEER_CHUNKS * STAGING_CHUNK_BYTES)
 

@@ -29,8 +29,8 @@ static void disarm(struct peer *p, enum peer_timer timer)
 	p->timers[timer] = 0;
 }
 
-/* Spreads machines that would otherwise act together; nobody gains from guessing it, so one seed per
- * device is enough (xorshift32) and the packet path makes no system call for it. */
+/* Spreads machines that would otherwise act together; nobody gains from guessing it, so one seed
+ * per device is enough (xorshift32) and the packet path makes no system call for it. */
 static uint64_t jitter(const struct peer *p)
 {
 	struct tunnel *t = p->device;
@@ -162,8 +162,8 @@ void timers_run(struct tunnel *t, uint64_t now_ns)
 	struct heap_node *node;
 
 	while ((node = heap_first(&t->timers)) && node->deadline_ns <= now_ns) {
-		struct peer *p = (struct peer *)(void *)((char *)node -
-							 offsetof(struct peer, timer_node));
+		struct peer *p =
+			(struct peer *)(void *)((char *)node - offsetof(struct peer, timer_node));
 		uint64_t next = UINT64_MAX;
 
 		for (size_t i = 0; i < PEER_TIMERS; i++) {

@@ -12,11 +12,11 @@
 #define REKEY_AFTER_TIME      (120 * NSEC_PER_SEC)
 #define REJECT_AFTER_TIME     (180 * NSEC_PER_SEC)
 #define REKEY_ATTEMPT_TIME    (90 * NSEC_PER_SEC)
-#define REKEY_TIMEOUT         (5 * NSEC_PER_SEC)
-#define REKEY_JITTER          (333 * NSEC_PER_MSEC)
+#define REKEY_TIMEOUT	      (5 * NSEC_PER_SEC)
+#define REKEY_JITTER	      (333 * NSEC_PER_MSEC)
 #define KEEPALIVE_TIMEOUT     (10 * NSEC_PER_SEC)
-#define MAX_HANDSHAKES        (REKEY_ATTEMPT_TIME / REKEY_TIMEOUT)
-#define NO_REPLY_TIME         (1 * NSEC_PER_SEC)
+#define MAX_HANDSHAKES	      (REKEY_ATTEMPT_TIME / REKEY_TIMEOUT)
+#define NO_REPLY_TIME	      (1 * NSEC_PER_SEC)
 
 void timers_data_sent(struct peer *p, uint64_t now_ns);
 void timers_data_received(struct peer *p, uint64_t now_ns);

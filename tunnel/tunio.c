@@ -157,7 +157,8 @@ int tunio_attach(struct tunio *io, enum tunnel_port number, int fd, const struct
 	port->fd = fd;
 	port->caps = *caps;
 	if (number == TUNNEL_PORT_MAIN)
-		rx_set_offloads(io->device, caps->vnet_hdr && caps->tso, caps->vnet_hdr && caps->uso);
+		rx_set_offloads(io->device, caps->vnet_hdr && caps->tso,
+				caps->vnet_hdr && caps->uso);
 	return 0;
 }
 
@@ -205,9 +206,9 @@ static bool deliver_segments(struct tunio *io, const struct port *port, const st
 	if (!segment_plan(&whole, &plan))
 		return false;
 	for (uint16_t i = 0; i < whole.count; i++) {
-		struct iovec one[2] = {{.iov_base = (void *)(uintptr_t)plain_vnet,
-					.iov_len = SEGMENT_VNET_BYTES},
-				       {.iov_base = out, .iov_len = segment_len(&whole, &plan, i)}};
+		struct iovec one[2] = {
+			{.iov_base = (void *)(uintptr_t)plain_vnet, .iov_len = SEGMENT_VNET_BYTES},
+			{.iov_base = out, .iov_len = segment_len(&whole, &plan, i)}};
 		bool vnet = port->caps.vnet_hdr;
 
 		segment_write(&whole, &plan, i, out);

@@ -11,8 +11,8 @@
 int tunio_new(struct tunnel *t, struct tunio **ret_tunio) WARREN_MUST_USE;
 void tunio_free(struct tunio *io);
 /* Takes fd on success (-1 detaches) and closes the former one. */
-int tunio_attach(struct tunio *io, enum tunnel_port port, int fd, const struct tun_caps *caps)
-	WARREN_MUST_USE;
+int tunio_attach(struct tunio *io, enum tunnel_port port, int fd,
+		 const struct tun_caps *caps) WARREN_MUST_USE;
 /* device_io.deliver */
 bool tunio_deliver(void *tunio, enum tunnel_port port, const struct superpacket *p,
 		   const struct iovec *iov, int count);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From inner super-packets to datagrams: cryptokey routing, filter, segmentation and sealing into one
- * slab, where datagrams of one peer lie behind each other so that one send carries them all.
+ * From inner super-packets to datagrams: cryptokey routing, filter, segmentation and sealing into
+ * one slab, where datagrams of one peer lie behind each other so that one send carries them all.
  */
 #include <string.h>
 
@@ -285,7 +285,7 @@ void tx_packets(struct tunnel *t, struct superpacket *packets, size_t count, uin
 {
 	t->stats[STAT_TX_READS] += count;
 	for (size_t i = 0; t->up && i < count; i += DEVICE_TX_READS)
-		send_batch(t, packets + i, count - i < DEVICE_TX_READS ? count - i : DEVICE_TX_READS,
-			   now_ns);
+		send_batch(t, packets + i,
+			   count - i < DEVICE_TX_READS ? count - i : DEVICE_TX_READS, now_ns);
 	tx_flush(t);
 }

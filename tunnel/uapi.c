@@ -292,7 +292,8 @@ static int set_all(struct tunnel *t, const char *at, const char *end)
 	return r;
 }
 
-static int put_key(struct buffer *reply, const char *name, const uint8_t key[static NOISE_KEY_BYTES])
+static int put_key(struct buffer *reply, const char *name,
+		   const uint8_t key[static NOISE_KEY_BYTES])
 {
 	char hex[ENCODE_HEX_SIZE(NOISE_KEY_BYTES)];
 	int r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Connections of wg(8). Only root can open the socket, but a request is still bounded (32 MiB, over a
- * hundred thousand allowed IPs) and so is the number of connections; a slow reader blocks nobody.
+ * Connections of wg(8). Only root can open the socket, but a request is still bounded (32 MiB, over
+ * a hundred thousand allowed IPs) and so is the number of connections; a slow reader blocks nobody.
  */
 #include "tunnel/uapi_server.h"
 
@@ -16,8 +16,8 @@
 #include "tunnel/device.h"
 #include "tunnel/loop.h"
 
-#define REQUEST_MAX     (32u << 20)
-#define REPLY_MAX       (256u << 20)
+#define REQUEST_MAX	(32u << 20)
+#define REPLY_MAX	(256u << 20)
 #define CONNECTIONS_MAX 16
 
 struct connection {
@@ -26,7 +26,7 @@ struct connection {
 	int fd;
 	struct buffer in, out;
 	size_t scanned; /* of in: no empty line before */
-	bool ended;     /* the other side has sent all */
+	bool ended;	/* the other side has sent all */
 };
 
 struct uapi_server {
@@ -127,7 +127,8 @@ static void connection_ready(void *ctx, int fd, uint32_t events)
 	int r = 0;
 
 	(void)fd;
-	/* No new request while an answer waits, so that a reader that never reads cannot make it grow. */
+	/* No new request while an answer waits, so that a reader that never reads cannot make it
+	 * grow. */
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !c->out.len)
 		r = receive(c);
 	if (r == 0)

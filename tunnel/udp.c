@@ -100,8 +100,8 @@ void udp_free(struct udp *u)
 	free(u);
 }
 
-/* Raises only: whoever opened the socket may have been allowed more than we are, and an unprivileged
- * request above rmem_max or wmem_max would lower what is there. */
+/* Raises only: whoever opened the socket may have been allowed more than we are, and an
+ * unprivileged request above rmem_max or wmem_max would lower what is there. */
 static void raise_buffer(int fd, int option, int forced)
 {
 	int want = SOCKET_BUFFER;
@@ -321,8 +321,8 @@ static size_t fill_control(union control *control, const struct udp_source *sour
 static void fill_message(struct udp *u, unsigned i, struct train *train, uint8_t *data, size_t len,
 			 uint16_t seg_size)
 {
-	size_t control = fill_control(&u->tx_control[i], &train->source, train->to.sa.sa_family,
-				      seg_size);
+	size_t control =
+		fill_control(&u->tx_control[i], &train->source, train->to.sa.sa_family, seg_size);
 
 	u->tx_iov[i] = (struct iovec){.iov_base = data, .iov_len = len};
 	u->tx_msgs[i].msg_hdr = (struct msghdr){.msg_name = &train->to.sa,

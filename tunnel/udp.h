@@ -14,8 +14,8 @@ void udp_free(struct udp *u);
 int udp_attach(struct udp *u, int fd4, int fd6) WARREN_MUST_USE;
 /* device_io.send */
 size_t udp_send(void *udp, struct train *trains, size_t count);
-int udp_send_foreign(struct udp *u, const struct endpoint *to, const void *data, size_t len)
-	WARREN_MUST_USE;
+int udp_send_foreign(struct udp *u, const struct endpoint *to, const void *data,
+		     size_t len) WARREN_MUST_USE;
 /* The socket is full: watch for room instead of input from TUNs. */
 int udp_watch_room(struct udp *u, bool on) WARREN_MUST_USE;
 

@@ -32,8 +32,9 @@ static int open_one(int family, uint16_t port, uint32_t fwmark)
 	/* Best by who has the right to; the tunnel does what it can otherwise. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
-	if (r == 0 && bind(fd, family == AF_INET ? (struct sockaddr *)(void *)&any4
-						 : (struct sockaddr *)(void *)&any6,
+	if (r == 0 && bind(fd,
+			   family == AF_INET ? (struct sockaddr *)(void *)&any4
+					     : (struct sockaddr *)(void *)&any6,
 			   family == AF_INET ? sizeof(any4) : sizeof(any6)) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * warren-wg IFNAME [-f]: the data plane alone, in the place of `wireguard-go IFNAME`. Makes the TUN
- * and /var/run/wireguard/IFNAME.sock, goes to the background, and ends when the socket is removed, the
- * link is deleted, or by SIGTERM or SIGINT.
+ * and /var/run/wireguard/IFNAME.sock, goes to the background, and ends when the socket is removed,
+ * the link is deleted, or by SIGTERM or SIGINT.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 #define DEFAULT_MTU  1420
 #define TUN_TRIES    10 /* of 50 ms */
 #define LISTEN_TRIES 20
-#define POLL_MS      1000
+#define POLL_MS	     1000
 
 struct program {
 	struct tunnel *tunnel;
@@ -282,7 +282,8 @@ static int open_socket(struct program *p, int *ret_fd, struct error *err)
 			return r;
 	}
 	if (lstat(p->socket_path, &p->socket_stat) < 0)
-		return error_set(err, -errno, "%s is not there: %s", p->socket_path, strerror(errno));
+		return error_set(err, -errno, "%s is not there: %s", p->socket_path,
+				 strerror(errno));
 	return 0;
 }
 
@@ -312,8 +313,8 @@ static int open_watches(struct program *p)
 	if (r < 0)
 		return r;
 	p->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (p->inotify < 0 ||
-	    inotify_add_watch(p->inotify, p->socket_path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0) {
+	if (p->inotify < 0 || inotify_add_watch(p->inotify, p->socket_path,
+						IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0) {
 		file_close(&p->inotify);
 		return 0;
 	}
@@ -322,9 +323,8 @@ static int open_watches(struct program *p)
 
 static int start(struct program *p, const char *name, struct error *err)
 {
-	struct tunnel_config config = {.roaming = true,
-				       .max_peers = 1 << 16,
-				       .hooks = {.ctx = p, .event = event_hook}};
+	struct tunnel_config config = {
+		.roaming = true, .max_peers = 1 << 16, .hooks = {.ctx = p, .event = event_hook}};
 	struct tun_caps caps = {0};
 	int tun = -1, listener = -1;
 	int r = tunnel_new(&config, &p->tunnel);

@@ -16,8 +16,8 @@ enum wire_type {
 	WIRE_DATA = 4,
 };
 
-#define WIRE_TAG_BYTES       16
-#define WIRE_MAC_BYTES       16
+#define WIRE_TAG_BYTES	     16
+#define WIRE_MAC_BYTES	     16
 #define WIRE_TIMESTAMP_BYTES 12
 #define WIRE_COOKIE_BYTES    16
 

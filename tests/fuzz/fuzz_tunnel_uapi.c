@@ -30,8 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(device_new(&config, &t) == 0);
 	t->io.send = lose;
 	tunnel_set_bind_hook(t, accept_port, NULL);
-	assert(pair_uapi(t, "set=1\nprivate_key=0101010101010101010101010101010101010101010101010101"
-			    "010101010101\n") == 0);
+	assert(pair_uapi(t,
+			 "set=1\nprivate_key=0101010101010101010101010101010101010101010101010101"
+			 "010101010101\n") == 0);
 	tunnel_set_up(t, true);
 	buffer_init(&reply, 1 << 20);
 	assert(tunnel_uapi(t, (const char *)data, size, &reply) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two devices in one process, joined by a network in memory that loses, doubles, delays and reorders
- * as it is told, with a fake clock. For unit tests and fuzz targets of the tunnel.
+ * Two devices in one process, joined by a network in memory that loses, doubles, delays and
+ * reorders as it is told, with a fake clock. For unit tests and fuzz targets of the tunnel.
  */
 #ifndef WARREN_TESTS_TUNNEL_PAIR_H
 #define WARREN_TESTS_TUNNEL_PAIR_H
@@ -51,7 +51,7 @@ struct pair_side {
 	uint8_t private_key[32], public_key[32];
 	struct pair_packet inbox[PAIR_INBOX]; /* what came up */
 	size_t inbox_count;
-	size_t sent;      /* datagrams */
+	size_t sent; /* datagrams */
 	uint8_t last_type;
 	struct tunnel_event events[64];
 	size_t event_count;
@@ -152,7 +152,8 @@ static inline void pair_event(void *ctx, const struct tunnel_event *event)
 		s->events[s->event_count++] = *event;
 }
 
-static inline void pair_foreign(void *ctx, const struct endpoint *from, const uint8_t *data, size_t len)
+static inline void pair_foreign(void *ctx, const struct endpoint *from, const uint8_t *data,
+				size_t len)
 {
 	struct pair_side *s = ctx;
 
@@ -191,10 +192,8 @@ static inline uint64_t pair_real(void *ctx)
 static inline void pair_boot(struct pair *p, int i)
 {
 	struct pair_side *s = &p->side[i];
-	struct tunnel_config config = {.clock = &s->clock,
-				       .random = &s->random,
-				       .hooks = p->hooks,
-				       .roaming = p->roaming};
+	struct tunnel_config config = {
+		.clock = &s->clock, .random = &s->random, .hooks = p->hooks, .roaming = p->roaming};
 	char hex[65], request[160];
 
 	config.hooks.ctx = s;
@@ -222,7 +221,8 @@ static inline void pair_join(struct pair *p, int i, bool endpoint, const char *e
 		 "set=1\npublic_key=%s\nreplace_allowed_ips=true\nallowed_ip=10.0.0.%d/32\n"
 		 "allowed_ip=fd00::%d/128\n%s%s%s%s",
 		 hex, 2 - i, 2 - i, endpoint ? "endpoint=" : "",
-		 endpoint ? endpoint_format(&other->endpoint, text) : "", endpoint ? "\n" : "", extra);
+		 endpoint ? endpoint_format(&other->endpoint, text) : "", endpoint ? "\n" : "",
+		 extra);
 	assert(pair_uapi(p->side[i].t, request) == 0);
 }
 
@@ -284,7 +284,8 @@ static inline void pair_pump(struct pair *p)
 
 		for (size_t i = 0; i < p->flying_count; i++)
 			if (p->flying[i].due_ns <= p->side[0].time.monotonic_ns &&
-			    (pick == p->flying_count || p->flying[i].due_ns < p->flying[pick].due_ns))
+			    (pick == p->flying_count ||
+			     p->flying[i].due_ns < p->flying[pick].due_ns))
 				pick = i;
 		if (pick == p->flying_count)
 			return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two devices against each other over a network in memory: the whole protocol with a fake clock, and
- * a model test over many seeds with loss, duplication, reordering, reboots and clock jumps.
+ * Two devices against each other over a network in memory: the whole protocol with a fake clock,
+ * and a model test over many seeds with loss, duplication, reordering, reboots and clock jumps.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -485,8 +485,8 @@ static void test_foreign_and_short(void **state)
 	free_pair(p);
 }
 
-/* The model: every packet arrives at most once, unchanged, at the right side; and when the network is
- * healed, one goes through within 20 s. */
+/* The model: every packet arrives at most once, unchanged, at the right side; and when the network
+ * is healed, one goes through within 20 s. */
 #define MODEL_PACKETS 400
 
 struct model {

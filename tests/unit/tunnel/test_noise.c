@@ -113,14 +113,16 @@ static void test_vectors(void **state)
 	(void)state;
 	load_all(&v);
 	meet(&i, &r);
-	assert_true(noise_create_initiation(&i.noise, &i.id, &i.hs, stamp, 0x01020304, &initiation));
+	assert_true(
+		noise_create_initiation(&i.noise, &i.id, &i.hs, stamp, 0x01020304, &initiation));
 	cookie_maker_set(&maker, &i.noise, r.id.public_key);
 	cookie_add_macs(&maker, &i.noise, &initiation, sizeof(initiation), 1);
 	assert_memory_equal(&initiation, v.initiation, sizeof(initiation));
 
 	assert_int_equal(noise_read_initiation(&r.noise, &r.id, &initiation, &read), NOISE_OK);
 	assert_memory_equal(read.remote_static, i.id.public_key, 32);
-	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, 1), NOISE_OK);
+	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, 1),
+			 NOISE_OK);
 	assert_int_equal(r.hs.remote_index, 0x01020304);
 	assert_true(noise_create_response(&r.noise, &r.hs, 0x0a0b0c0d, &response));
 	cookie_maker_set(&maker, &r.noise, i.id.public_key);
@@ -172,12 +174,13 @@ static void test_refusals(void **state)
 		assert_memory_equal(&before, &r.hs, sizeof(before));
 	}
 	assert_int_equal(noise_read_initiation(&r.noise, &r.id, &initiation, &read), NOISE_OK);
-	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, NSEC_PER_SEC),
-			 NOISE_OK);
+	assert_int_equal(
+		noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, NSEC_PER_SEC),
+		NOISE_OK);
 	/* The same again, then a newer one too early, then in time. */
-	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &initiation, &read,
-						  2 * NSEC_PER_SEC),
-			 NOISE_REPLAY);
+	assert_int_equal(
+		noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, 2 * NSEC_PER_SEC),
+		NOISE_REPLAY);
 	memcpy(newer, stamp, 12);
 	newer[11] = 1;
 	assert_true(noise_create_initiation(&i.noise, &i.id, &i.hs, newer, 7, &bad));
@@ -227,7 +230,8 @@ static void test_impossible_keys(void **state)
 static void test_blake2s(void **state)
 {
 	/* RFC 7693 appendix B. */
-	static const char abc[] = "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982";
+	static const char abc[] =
+		"508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982";
 	uint8_t out[32], expected[32], key[32], longer[32];
 	struct blake2s *b;
 
@@ -331,9 +335,12 @@ static void test_cookies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vectors),  cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_impossible_keys), cmocka_unit_test(test_blake2s),
-		cmocka_unit_test(test_aead),     cmocka_unit_test(test_cookies),
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_impossible_keys),
+		cmocka_unit_test(test_blake2s),
+		cmocka_unit_test(test_aead),
+		cmocka_unit_test(test_cookies),
 	};
 
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

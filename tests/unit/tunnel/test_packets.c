@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inner packets: checksums against the slow form, segmentation and coalescing as each other's
- * inverse, what must not be joined, the virtio header, and the redirect of ports in all checksum forms.
+ * inverse, what must not be joined, the virtio header, and the redirect of ports in all checksum
+ * forms.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,16 +117,17 @@ static void make(const struct shape *s, uint8_t *data, struct superpacket *ret)
 		data[9] = s->udp ? 17 : 6;
 		checksum_set_ipv4(data, 20);
 	}
-	*ret = (struct superpacket){.data = data,
-				    .len = len,
-				    .seg_size = s->seg_size,
-				    .count = (uint16_t)((s->payload + s->seg_size - 1) / s->seg_size),
-				    .csum_start = l3,
-				    .csum_offset = s->udp ? 6 : 16,
-				    .needs_csum = true,
-				    .gso_type = s->udp  ? SEGMENT_GSO_UDP_L4
-						: s->v6 ? SEGMENT_GSO_TCPV6
-							: SEGMENT_GSO_TCPV4};
+	*ret = (struct superpacket){
+		.data = data,
+		.len = len,
+		.seg_size = s->seg_size,
+		.count = (uint16_t)((s->payload + s->seg_size - 1) / s->seg_size),
+		.csum_start = l3,
+		.csum_offset = s->udp ? 6 : 16,
+		.needs_csum = true,
+		.gso_type = s->udp  ? SEGMENT_GSO_UDP_L4
+			    : s->v6 ? SEGMENT_GSO_TCPV6
+				    : SEGMENT_GSO_TCPV4};
 	if (s->udp) {
 		bytes_put_be16(data + l3 + 4, (uint16_t)(len - l3));
 	} else {
@@ -296,7 +298,7 @@ static void test_not_joined(void **state)
 {
 	static void (*const changes[])(uint8_t *) = {
 		change_seq,    change_ack, change_window, change_flags, change_port,
-		change_source, change_ttl, change_tos,    change_df,    change_fragment};
+		change_source, change_ttl, change_tos,	  change_df,	change_fragment};
 
 	(void)state;
 	assert_int_equal(groups_after(nothing, true, false), 1);
@@ -467,7 +469,8 @@ static void test_flags_when_cut(void **state)
 	assert_int_equal(pieces[0][33], TCP_ACK | TCP_CWR | TCP_ECE);
 	assert_int_equal(pieces[1][33], TCP_ACK | TCP_ECE);
 	assert_int_equal(pieces[2][33], TCP_ACK | TCP_PSH | TCP_FIN | TCP_ECE);
-	assert_int_equal((uint16_t)(bytes_get_be16(pieces[2] + 4) - bytes_get_be16(pieces[0] + 4)), 2);
+	assert_int_equal((uint16_t)(bytes_get_be16(pieces[2] + 4) - bytes_get_be16(pieces[0] + 4)),
+			 2);
 	assert_int_equal(bytes_get_be32(pieces[2] + 24) - bytes_get_be32(pieces[0] + 24), 600);
 }
 
@@ -493,7 +496,9 @@ static void test_redirect(void **state)
 		cut(&p, lens);
 		/* Complete: changed by RFC 1624. */
 		assert_true(segment_plan(&p, &plan));
-		single = (struct superpacket){.data = pieces[1], .len = lens[1], .count = 1,
+		single = (struct superpacket){.data = pieces[1],
+					      .len = lens[1],
+					      .count = 1,
 					      .rewrite_port = (uint16_t)(1 + rnd() % 65535)};
 		assert_true(segment_rewrite_port(&single, dir));
 		assert_int_equal(bytes_get_be16(pieces[1] + field), single.rewrite_port);
@@ -549,13 +554,12 @@ static void test_ip_lengths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_checksum_slow),      cmocka_unit_test(test_checksum_rfc1624),
-		cmocka_unit_test(test_cut_and_join),       cmocka_unit_test(test_not_joined),
-		cmocka_unit_test(test_order_in_a_flow),    cmocka_unit_test(test_full_batch),
-		cmocka_unit_test(test_headless_first),
-		cmocka_unit_test(test_vnet_header),        cmocka_unit_test(test_offloaded_checksum),
-		cmocka_unit_test(test_flags_when_cut),     cmocka_unit_test(test_redirect),
-		cmocka_unit_test(test_ip_lengths),
+		cmocka_unit_test(test_checksum_slow),	   cmocka_unit_test(test_checksum_rfc1624),
+		cmocka_unit_test(test_cut_and_join),	   cmocka_unit_test(test_not_joined),
+		cmocka_unit_test(test_order_in_a_flow),	   cmocka_unit_test(test_full_batch),
+		cmocka_unit_test(test_headless_first),	   cmocka_unit_test(test_vnet_header),
+		cmocka_unit_test(test_offloaded_checksum), cmocka_unit_test(test_flags_when_cut),
+		cmocka_unit_test(test_redirect),	   cmocka_unit_test(test_ip_lengths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Replay window (boundary table and oracle), allowed-IPs trie (linear oracle), receiver indices, heap,
- * rate limiter and staging queue.
+ * Replay window (boundary table and oracle), allowed-IPs trie (linear oracle), receiver indices,
+ * heap, rate limiter and staging queue.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,13 +40,37 @@ static void test_replay_table(void **state)
 		uint64_t counter;
 		bool fresh;
 	} table[] = {
-		{0, true}, {1, true}, {1, false}, {9, true}, {8, true}, {7, true}, {7, false},
-		{W, true}, {W - 1, true}, {W - 1, false}, {W - 2, true}, {2, true}, {2, false},
-		{W + 16, true}, {3, false}, {W + 16, false}, {W * 4, true}, {W * 4 - (W - 1), true},
-		{10, false}, {W * 4 - W, false}, {W * 4 - (W + 1), false}, {W * 4 - (W - 2), true},
-		{W * 4 + 1 - W, false}, {0, false}, {W * 20, true}, {W * 20 - 1, true},
-		{W * 20 - W + 1, true}, {W * 20 - W, false},
-		{UINT64_MAX - 1, true}, {UINT64_MAX - W, true}, {UINT64_MAX - W - 1, false},
+		{0, true},
+		{1, true},
+		{1, false},
+		{9, true},
+		{8, true},
+		{7, true},
+		{7, false},
+		{W, true},
+		{W - 1, true},
+		{W - 1, false},
+		{W - 2, true},
+		{2, true},
+		{2, false},
+		{W + 16, true},
+		{3, false},
+		{W + 16, false},
+		{W * 4, true},
+		{W * 4 - (W - 1), true},
+		{10, false},
+		{W * 4 - W, false},
+		{W * 4 - (W + 1), false},
+		{W * 4 - (W - 2), true},
+		{W * 4 + 1 - W, false},
+		{0, false},
+		{W * 20, true},
+		{W * 20 - 1, true},
+		{W * 20 - W + 1, true},
+		{W * 20 - W, false},
+		{UINT64_MAX - 1, true},
+		{UINT64_MAX - W, true},
+		{UINT64_MAX - W - 1, false},
 	};
 	struct replay r;
 
@@ -113,7 +137,7 @@ struct peer { /* the trie only keeps pointers */
 	struct allowedips_list list;
 };
 
-#define PEERS   20
+#define PEERS	20
 #define ENTRIES 3000
 
 struct oracle_entry {
@@ -172,7 +196,7 @@ static void random_prefix(struct ip_prefix *p)
 	random_addr(p->addr.family, p->addr.bytes);
 	p->bits = (uint8_t)(rnd() % (p->addr.family == 4 ? 33 : 129));
 	for (unsigned i = p->bits; i < 128; i++)
-		p->addr.bytes[i / 8] &= (uint8_t)~(0x80u >> i % 8);
+		p->addr.bytes[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
 }
 
 static void compare(const struct allowedips *a)
@@ -205,7 +229,8 @@ static void test_allowedips_oracle(void **state)
 			p = oracle[rnd() % oracle_count].prefix;
 			allowedips_remove(&a, &p, &peer->list);
 			for (size_t k = 0; k < oracle_count; k++)
-				if (ip_prefix_equal(&oracle[k].prefix, &p) && oracle[k].peer == peer)
+				if (ip_prefix_equal(&oracle[k].prefix, &p) &&
+				    oracle[k].peer == peer)
 					oracle[k].peer = NULL;
 		} else {
 			assert_int_equal(allowedips_insert(&a, &p, peer, &peer->list), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The configuration protocol: every key, what is refused and with which errno, answers, and the hooks
- * of the packet path (filter, redirect, super-packets end to end).
+ * The configuration protocol: every key, what is refused and with which errno, answers, and the
+ * hooks of the packet path (filter, redirect, super-packets end to end).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,7 +105,8 @@ static void test_peer_lines(void **state)
 		char hex[65], request[128];
 
 		encode_hex(hex, t->identity.public_key, 32);
-		snprintf(request, sizeof(request), "set=1\npublic_key=%s\nallowed_ip=10.0.0.0/8\n", hex);
+		snprintf(request, sizeof(request), "set=1\npublic_key=%s\nallowed_ip=10.0.0.0/8\n",
+			 hex);
 		assert_int_equal(pair_uapi(t, request), 0);
 	}
 	assert_int_equal(t->peers.count, 0);
@@ -306,8 +307,14 @@ static void test_superpacket_end_to_end(void **state)
 	struct pair *p = filtered_pair();
 	struct tunnel *a = p->side[0].t, *b = p->side[1].t;
 	uint32_t len = make_tcp(data, 40000);
-	struct superpacket sp = {.data = copy, .len = len, .seg_size = 1380, .count = 29,
-				 .csum_start = 20, .csum_offset = 16, .needs_csum = true, .gso_type = 1};
+	struct superpacket sp = {.data = copy,
+				 .len = len,
+				 .seg_size = 1380,
+				 .count = 29,
+				 .csum_start = 20,
+				 .csum_offset = 16,
+				 .needs_csum = true,
+				 .gso_type = 1};
 	size_t at = 0;
 
 	(void)state;
@@ -349,8 +356,8 @@ static void test_redirect_end_to_end(void **state)
 {
 	static uint8_t data[4096];
 	struct pair *p = filtered_pair();
-	struct superpacket sp = {.data = data, .count = 1, .csum_start = 20, .csum_offset = 16,
-				 .needs_csum = true};
+	struct superpacket sp = {
+		.data = data, .count = 1, .csum_start = 20, .csum_offset = 16, .needs_csum = true};
 	const struct pair_packet *got;
 	struct ip_view ip;
 
