@@ -337,7 +337,7 @@ static void handle_token(void *ctx, struct server_request *r)
 	const char *form = server_request_body(r, NULL);
 	char grant[64];
 
-	if (!issuer_pace(i, r, "token", 600))
+	if (!issuer_pace(i, r, "token", 3000))
 		return;
 	const struct issuer_client *client = client_of(r, form);
 	if (client == NULL)
@@ -362,7 +362,7 @@ static void handle_revoke(void *ctx, struct server_request *r)
 	char token[REFRESH_SIZE], text[ISSUER_FAMILY_SIZE];
 	uint8_t family[16], hash[32];
 
-	if (!issuer_pace(i, r, "token", 600) || client_of(r, form) == NULL)
+	if (!issuer_pace(i, r, "token", 3000) || client_of(r, form) == NULL)
 		return;
 	if (server_form_value(form, "token", token, sizeof(token)) == 0 &&
 	    read_refresh(token, family, hash) == 0) {

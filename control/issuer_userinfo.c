@@ -67,7 +67,7 @@ static void handle_userinfo(void *ctx, struct server_request *r)
 	struct jwt_identity identity = {0};
 	char scope[ISSUER_SCOPE_TEXT] = "";
 
-	if (!issuer_pace(i, r, "token", 600))
+	if (!issuer_pace(i, r, "token", 3000))
 		return;
 	if (header == NULL || strncasecmp(header, "Bearer ", 7) != 0 ||
 	    jwt_verify(header + 7, strlen(header + 7), i->jwks, &expect, &identity, NULL) !=
