@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The redirect of design section 8 with real TCP: port 22 of b's overlay address is served on 22022
+# in a namespace of its own, with super-packets and offloaded checksums both ways; every other port
+# is the host's. The device runs under the system call filter of tunnel/PROTOCOL.md.
+#
+#   a: wa 10.9.0.1 ==== WireGuard ==== b: wb 10.9.0.2      (host, port 5201)
+#                                      s: ssh0 10.9.0.2    (port 22 -> 22022)
+. "$(dirname "$0")/../interop/lib_wg.sh"
+need iperf3 jq gcc pkg-config socat
+LIB=$(dirname "$WARREN_BIN")
+SRC=${WARREN_SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
+[ -f "$LIB/tunnel/libwarren_tunnel.a" ] || skip "libraries are not built"
+
+# shellcheck disable=SC2046
+gcc -std=gnu17 -D_GNU_SOURCE -O2 -I"$SRC" -o "$WORK/tunnel_redirect" "$SRC/tests/netns/tunnel_redirect.c" \
+	"$LIB/tunnel/libwarren_tunnel.a" "$LIB/platform/libwarren_platform.a" \
+	$(pkg-config --libs libsodium libcrypto jansson libuv libnl-3.0 libnl-route-3.0 libseccomp)
+
+make_hosts
+make_keys
+ip netns add s
+trap 'code=$?; set +e; ip netns del s; clean_up; exit $code' EXIT
+ip netns exec s ip link set lo up
+
+hex() { base64 -d <"$1" | od -An -v -tx1 | tr -d ' \n'; }
+printf 'set=1\nprivate_key=%s\npublic_key=%s\nallowed_ip=10.9.0.1/32\nallowed_ip=fd09::1/128\nendpoint=192.0.2.1:1001\n' \
+	"$(hex "$WORK/b.key")" "$(hex "$WORK/a.pub")" >"$WORK/b.uapi"
+ip netns exec b "$WORK/tunnel_redirect" wb s 1002 <"$WORK/b.uapi" 2>"$WORK/redirect.log" &
+device=$!
+PIDS+=("$device")
+wait_for 3 in_b ip link show wb || { cat "$WORK/redirect.log"; fail "no device"; }
+wait_for 3 ip netns exec s ip link show ssh0 || fail "no second TUN"
+start a warren-wg wa
+in_a wg set wa listen-port 1001 private-key "$WORK/a.key" peer "$(cat "$WORK/b.pub")" \
+	allowed-ips 10.9.0.2/32,fd09::2/128 endpoint 192.0.2.2:1002
+address a wa 1
+address b wb 2
+ip netns exec s ip addr add 10.9.0.2/32 dev ssh0
+ip netns exec s ip addr add fd09::2/128 dev ssh0 nodad
+ip netns exec s ip link set ssh0 mtu 1420 up
+ip netns exec s ip route add default dev ssh0
+ip netns exec s ip -6 route add default dev ssh0
+
+in_a ping -c 1 -W 3 10.9.0.2 >/dev/null || fail "no answer"
+
+bulk() { # NAMESPACE SERVER-PORT CLIENT-PORT ADDRESS [-R]
+	ip netns exec "$1" iperf3 -s -1 -p "$2" >/dev/null &
+	PIDS+=($!)
+	sleep 0.3
+	in_a iperf3 -c "$4" -p "$3" -t 2 -J "${@:5}" >"$WORK/iperf.json" || fail "$*: $(jq -c .error "$WORK/iperf.json")"
+	note "$* $(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/iperf.json") Mbit/s"
+}
+bulk s 22022 22 10.9.0.2
+bulk s 22022 22 10.9.0.2 -R
+bulk s 22022 22 fd09::2
+bulk s 22022 22 fd09::2 -R
+bulk b 5201 5201 10.9.0.2
+
+note "bytes arrive as they were sent"
+head -c 30000000 /dev/urandom >"$WORK/data"
+ip netns exec s socat -u TCP4-LISTEN:22022,reuseaddr CREATE:"$WORK/copy" &
+server=$!
+PIDS+=("$server")
+sleep 0.3
+in_a socat -u FILE:"$WORK/data" TCP4:10.9.0.2:22
+wait "$server"
+cmp "$WORK/data" "$WORK/copy" || fail "changed on the way"
+
+note "port 22 of the host is not reached"
+in_b socat TCP4-LISTEN:22,reuseaddr,fork EXEC:"echo host" 2>/dev/null &
+PIDS+=($!)
+sleep 0.3
+! in_a timeout 2 socat -T 1 - TCP4:10.9.0.2:22 </dev/null 2>/dev/null | grep -q host || fail "the host answered on 22"
+kill -0 "$device" || { cat "$WORK/redirect.log"; fail "the device died"; }
+note "all passed"
