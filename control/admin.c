@@ -276,9 +276,10 @@ static void change_peer(void *ctx, struct server_request *r)
 	if (!body)
 		return;
 	struct store_peer row = *p;
+	unsigned fields = 0;
 	int e = json_get_string(body, "name", row.name, sizeof(row.name), &err);
 	if (e == 0) {
-		row.name_fixed = true;
+		fields |= STORE_PEER_NAME;
 		if (!ident_label_valid(row.name))
 			e = error_set(&err, -EINVAL,
 				      "\"%s\" is not a host name: use a-z, 0-9 and \"-\", at most 63",
@@ -286,6 +287,8 @@ static void change_peer(void *ctx, struct server_request *r)
 	}
 	if (e == 0 || e == -ENOENT)
 		e = json_get_bool(body, "ssh_enabled", &row.ssh_enabled, &err);
+	if (e == 0)
+		fields |= STORE_PEER_SSH_ENABLED;
 	json_decref(body);
 	if (e < 0 && e != -ENOENT) {
 		server_reply_error(r, 400, "bad_request", "%s", error_text(&err));
@@ -293,7 +296,7 @@ static void change_peer(void *ctx, struct server_request *r)
 	}
 	struct admin_wait *w = wait_new(c, r, NULL, "peer", row.name);
 	if (w)
-		start(w, state_change_peer(c->state, &row, "admin", changed, w));
+		start(w, state_change_peer(c->state, &row, fields, "admin", changed, w));
 }
 
 /* ---- policy ---- */

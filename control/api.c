@@ -308,11 +308,38 @@ static void start_change(struct api_wait *w, int r)
 		changed(w, r);
 }
 
-static int self_text(const json_t *body, const char *key, char *out, size_t cap, struct error *err)
+static int self_text(const json_t *body, const char *key, unsigned field, char *out, size_t cap,
+		     unsigned *fields, struct error *err)
 {
 	int r = json_get_string(body, key, out, cap, err);
 
+	if (r == 0)
+		*fields |= field;
 	return r == -ENOENT ? 0 : r;
+}
+
+static int read_self(const json_t *body, struct store_peer *row, unsigned *ret_fields,
+		     struct error *err)
+{
+	unsigned fields = 0;
+	int r = self_text(body, "hostname", STORE_PEER_HOSTNAME, row->hostname,
+			  sizeof(row->hostname), &fields, err);
+
+	if (r == 0)
+		r = self_text(body, "os", STORE_PEER_SYSTEM, row->os, sizeof(row->os), &fields, err);
+	if (r == 0)
+		r = self_text(body, "version", STORE_PEER_SYSTEM, row->version, sizeof(row->version),
+			      &fields, err);
+	if (r == 0)
+		r = api_ssh(body, row, err);
+	if (r == 0)
+		r = api_host_keys(body, row->host_keys, sizeof(row->host_keys), err);
+	if (json_object_get(body, "ssh"))
+		fields |= STORE_PEER_SSH;
+	if (json_object_get(body, "host_keys"))
+		fields |= STORE_PEER_HOST_KEYS;
+	*ret_fields = fields;
+	return r;
 }
 
 static void put_self(void *ctx, struct server_request *r)
@@ -322,33 +349,20 @@ static void put_self(void *ctx, struct server_request *r)
 	const struct state_peer *peer = api_authenticate(a->c, r);
 	json_t *body = peer ? api_body(r, keys) : NULL;
 	struct error err = {0};
+	unsigned fields;
 
 	if (!body)
 		return;
 	struct store_peer row = *state_row(a->c->state, peer->id);
-	int e = self_text(body, "hostname", row.hostname, sizeof(row.hostname), &err);
-	if (e == 0 && json_object_get(body, "hostname") && !row.name_fixed)
-		ident_label(row.hostname, row.name, sizeof(row.name));
-	if (e == 0)
-		e = self_text(body, "os", row.os, sizeof(row.os), &err);
-	if (e == 0)
-		e = self_text(body, "version", row.version, sizeof(row.version), &err);
-	if (e == 0)
-		e = api_ssh(body, &row, &err);
-	if (e == 0)
-		e = api_host_keys(body, row.host_keys, sizeof(row.host_keys), &err);
+	int e = read_self(body, &row, &fields, &err);
 	json_decref(body);
 	if (e < 0) {
 		server_reply_error(r, 400, "bad_request", "%s", error_text(&err));
 		return;
 	}
-	if (memcmp(&row, state_row(a->c->state, peer->id), sizeof(row)) == 0) {
-		server_reply(r, 204, NULL, NULL, NULL, 0);
-		return;
-	}
 	struct api_wait *w = api_wait_new(a->c, r);
 	if (w)
-		start_change(w, state_change_peer(a->c->state, &row, "self", changed, w));
+		start_change(w, state_change_peer(a->c->state, &row, fields, "self", changed, w));
 }
 
 static void delete_self(void *ctx, struct server_request *r)

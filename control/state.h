@@ -54,9 +54,9 @@ bool state_may_signal(struct state *s, const char *peer);
 typedef void state_enroll_done(void *ctx, int result, const struct store_enroll *a);
 int state_enroll(struct state *s, const struct store_enroll *wished, state_enroll_done *done,
 		 void *ctx) WARREN_MUST_USE;
-/* row: the whole row as it shall be. kind names the change. */
-int state_change_peer(struct state *s, const struct store_peer *row, const char *kind,
-		      state_done *done, void *ctx) WARREN_MUST_USE;
+/* row: id and the fields to set (enum store_peer_fields). kind names the change. */
+int state_change_peer(struct state *s, const struct store_peer *row, unsigned fields,
+		      const char *kind, state_done *done, void *ctx) WARREN_MUST_USE;
 int state_remove_peer(struct state *s, const char *id, state_done *done, void *ctx)
 	WARREN_MUST_USE;
 /* Parses, runs the tests against this world, then stores; -EINVAL or -EPERM with the sentence at once

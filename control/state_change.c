@@ -144,8 +144,8 @@ static void peer_changed(void *arg, int result)
 	change_finish(job, result);
 }
 
-int state_change_peer(struct state *s, const struct store_peer *row, const char *kind,
-		      state_done *done, void *ctx)
+int state_change_peer(struct state *s, const struct store_peer *row, unsigned fields,
+		      const char *kind, state_done *done, void *ctx)
 {
 	struct change *job = change_new(s, done, ctx);
 	int r;
@@ -153,7 +153,8 @@ int state_change_peer(struct state *s, const struct store_peer *row, const char 
 	if (!job)
 		return -ENOMEM;
 	snprintf(job->kind, sizeof(job->kind), "%s", kind);
-	job->peer = (struct store_peer_change){.peer = *row, .kind = job->kind, .now_s = state_now(s)};
+	job->peer = (struct store_peer_change){
+		.peer = *row, .fields = fields, .kind = job->kind, .now_s = state_now(s)};
 	r = store_peer_change(s->c->store, &job->peer, peer_changed);
 	if (r < 0)
 		free(job);

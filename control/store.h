@@ -93,9 +93,20 @@ struct store_enroll {
 	int64_t revision;
 };
 
+/* Which fields a change sets; the others stay what they are when its turn comes. */
+enum store_peer_fields {
+	STORE_PEER_NAME = 1 << 0,      /* name, chosen by an administrator */
+	STORE_PEER_HOSTNAME = 1 << 1,  /* hostname; and name after it, unless one was chosen */
+	STORE_PEER_SYSTEM = 1 << 2,    /* os, version */
+	STORE_PEER_SSH = 1 << 3,       /* ssh_advertised, ssh_port, ssh_features */
+	STORE_PEER_HOST_KEYS = 1 << 4,
+	STORE_PEER_SSH_ENABLED = 1 << 5,
+};
+
 struct store_peer_change {
-	struct store_peer peer;    /* the whole row as it shall be */
-	const char *kind;          /* for `changes`: "peer", "rename", … */
+	struct store_peer peer;    /* id and the fields to set; result: the whole row */
+	unsigned fields;
+	const char *kind;          /* for `changes`: "self", "admin" */
 	int64_t now_s, revision;
 };
 

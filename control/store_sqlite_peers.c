@@ -196,29 +196,79 @@ int sqlite_enroll(void *arg, struct store_enroll *a)
 	return sqlite_end(db, r);
 }
 
+static int read_peer(struct db *db, const char *id, struct store_peer *ret_peer)
+{
+	sqlite3_stmt *st =
+		sqlite_bind(db, "SELECT " SQLITE_PEER_COLUMNS " FROM peers WHERE id=?", "t", id);
+	int rc = st ? sqlite3_step(st) : SQLITE_ERROR;
+
+	if (rc == SQLITE_ROW)
+		sqlite_peer(st, ret_peer);
+	sqlite3_finalize(st);
+	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -ENOENT : -EIO;
+}
+
+/* Sets the fields of the change in the row as it is. */
+static int merge_peer(struct db *db, struct store_peer *p, const struct store_peer *set,
+		      unsigned fields)
+{
+	if (fields & STORE_PEER_SYSTEM) {
+		memcpy(p->os, set->os, sizeof(p->os));
+		memcpy(p->version, set->version, sizeof(p->version));
+	}
+	if (fields & STORE_PEER_SSH) {
+		p->ssh_advertised = set->ssh_advertised;
+		p->ssh_port = set->ssh_port;
+		memcpy(p->ssh_features, set->ssh_features, sizeof(p->ssh_features));
+	}
+	if (fields & STORE_PEER_HOST_KEYS)
+		memcpy(p->host_keys, set->host_keys, sizeof(p->host_keys));
+	if (fields & STORE_PEER_SSH_ENABLED)
+		p->ssh_enabled = set->ssh_enabled;
+	if (fields & STORE_PEER_NAME) {
+		memcpy(p->name, set->name, sizeof(p->name));
+		p->name_fixed = true;
+	}
+	if (fields & STORE_PEER_HOSTNAME) {
+		memcpy(p->hostname, set->hostname, sizeof(p->hostname));
+		if (!p->name_fixed) {
+			ident_label(p->hostname, p->name, sizeof(p->name));
+			return give_name(db, p);
+		}
+	}
+	return 0;
+}
+
 int sqlite_peer_change(void *arg, struct store_peer_change *a)
 {
 	struct db *db = arg;
-	struct store_peer *p = &a->peer;
+	struct store_peer p;
 	int r = sqlite_begin(db);
 
 	if (r < 0)
 		return r;
-	if (!p->name_fixed)
-		r = give_name(db, p);
+	r = read_peer(db, a->peer.id, &p);
+	struct store_peer before = p;
+	if (r == 0)
+		r = merge_peer(db, &p, &a->peer, a->fields);
+	if (r == 0 && memcmp(&before, &p, sizeof(p)) == 0) { /* nothing new: no revision */
+		a->peer = p;
+		return sqlite_end(db, 0);
+	}
 	if (r == 0)
 		r = sqlite_run(db,
 			       "UPDATE peers SET name=?, name_fixed=?, hostname=?, os=?, version=?, "
 			       "ssh_enabled=?, ssh_advertised=?, ssh_port=?, host_keys=?, "
 			       "ssh_features=? WHERE id=?",
-			       "tittt" "iii" "ttt", p->name, (int64_t)p->name_fixed, p->hostname, p->os,
-			       p->version, (int64_t)p->ssh_enabled, (int64_t)p->ssh_advertised,
-			       (int64_t)p->ssh_port, p->host_keys, p->ssh_features, p->id);
-	if (r == 0 && sqlite3_changes(db->handle) == 0)
-		r = -ENOENT;
+			       "tittt" "iii" "ttt", p.name, (int64_t)p.name_fixed, p.hostname, p.os,
+			       p.version, (int64_t)p.ssh_enabled, (int64_t)p.ssh_advertised,
+			       (int64_t)p.ssh_port, p.host_keys, p.ssh_features, p.id);
 	if (r == 0)
-		r = sqlite_revise(db, a->kind, p->id, a->now_s, &a->revision);
-	return sqlite_end(db, r);
+		r = sqlite_revise(db, a->kind, p.id, a->now_s, &a->revision);
+	r = sqlite_end(db, r);
+	if (r == 0)
+		a->peer = p;
+	return r;
 }
 
 int sqlite_peer_remove(void *arg, struct store_peer_remove *a)

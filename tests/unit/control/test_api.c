@@ -817,6 +817,123 @@ static void test_self(void **state)
 	listen_close(l);
 }
 
+/* Two changes of one peer on their way at once: neither undoes the other. */
+static void count_done(void *ctx, int result)
+{
+	assert_int_equal(0, result);
+	++*(int *)ctx;
+}
+
+static void test_changes_meet(void **state)
+{
+	struct fixture *f = *state;
+	struct machine one;
+	char key[SETUP_KEY_TEXT_SIZE];
+	int done = 0;
+
+	create_key(f, "{\"name\":\"k\",\"uses\":-1}", key);
+	machine_make(&one, "one");
+	enroll(f, &one, key, 201);
+	struct store_peer a = *state_row(f->c.state, one.id), b = a;
+	a.ssh_advertised = true;
+	b.ssh_enabled = false;
+	assert_int_equal(0, state_change_peer(f->c.state, &a, STORE_PEER_SSH, "self", count_done, &done));
+	assert_int_equal(0, state_change_peer(f->c.state, &b, STORE_PEER_SSH_ENABLED, "admin",
+					      count_done, &done));
+	while (done < 2)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	assert_true(state_row(f->c.state, one.id)->ssh_advertised);
+	assert_false(state_row(f->c.state, one.id)->ssh_enabled);
+}
+
+/* ---- a slow reader ---- */
+
+struct slow {
+	size_t room; /* lines that are taken */
+	struct map *map;
+	int64_t revision;
+	size_t lines, ends;
+	bool complete;
+};
+
+static int slow_write(void *ctx, const void *data, size_t len)
+{
+	struct slow *w = ctx;
+
+	if (w->room == 0)
+		return -EAGAIN;
+	w->room--;
+	w->lines++;
+	json_t *line = json_loadb(data, len, 0, NULL);
+	assert_non_null(line);
+	if (strcmp(type_of(line), "set") == 0) {
+		assert_false(w->complete);
+		assert_int_equal(0, map_set(w->map, json_string_value(json_object_get(line, "key")),
+					    json_object_get(line, "value")));
+	} else if (strcmp(type_of(line), "snapshot") == 0) {
+		w->revision = json_integer_value(json_object_get(line, "revision"));
+	} else if (strcmp(type_of(line), "end") == 0) {
+		w->complete = true;
+	} else if (strcmp(type_of(line), "delta") == 0) {
+		assert_true(w->complete);
+		assert_int_equal(w->revision, json_integer_value(json_object_get(line, "from")));
+		w->revision = json_integer_value(json_object_get(line, "to"));
+		assert_int_equal(0, map_apply(w->map, json_object_get(line, "ops"), NULL));
+	}
+	json_decref(line);
+	return 0;
+}
+
+static void slow_end(void *ctx)
+{
+	((struct slow *)ctx)->ends++;
+}
+
+static void test_slow_reader(void **state)
+{
+	struct fixture *f = *state;
+	struct machine one, other[12];
+	char key[SETUP_KEY_TEXT_SIZE];
+	struct slow w = {.room = 4};
+	struct stream *t;
+
+	create_key(f, "{\"name\":\"k\",\"uses\":-1}", key);
+	machine_make(&one, "one");
+	enroll(f, &one, key, 201);
+	for (int i = 0; i < 12; i++) {
+		machine_make(&other[i], "other");
+		enroll(f, &other[i], key, 201);
+	}
+	set_policy(f, "{\"rules\":[{\"from\":[\"peer:one\"],\"to\":[\"setup-key:k\"]}]}");
+	assert_int_equal(0, map_new(&w.map));
+	const struct stream_sink sink = {slow_write, slow_end, &w};
+	assert_int_equal(0, state_stream_open(f->c.state, one.id, 1, 0, &sink, &t));
+	assert_int_equal(4, w.lines); /* hello, snapshot, two components */
+	/* Things go on while it does not read: a peer leaves, the policy changes. */
+	char path[64];
+	snprintf(path, sizeof(path), "/v1/admin/peers/%s", other[3].id);
+	assert_int_equal(204, call(f, (struct call){"DELETE", path, .admin = true}, NULL));
+	state_flush(f->c.state);
+	assert_int_equal(4, w.lines);
+	for (int i = 0; i < 40; i++) {
+		w.room = 3;
+		state_stream_drained(t);
+		state_flush(f->c.state);
+	}
+	/* In the end it holds what a fresh reader gets. */
+	struct listener *l;
+	assert_int_equal(0, w.ends);
+	l = listen_open(f, &one, NULL);
+	read_snapshot(l);
+	uint8_t x[32], y[32];
+	map_digest(w.map, x);
+	map_digest(l->map, y);
+	assert_memory_equal(x, y, 32);
+	assert_int_equal(1, w.ends); /* the newer stream took its place */
+	listen_close(l);
+	map_free(w.map);
+}
+
 static void test_policy_refused_keeps_old(void **state)
 {
 	struct fixture *f = *state;
@@ -928,6 +1045,8 @@ int main(void)
 		T(test_setup_key_faults),
 		T(test_enroll_faults),
 		T(test_self),
+		T(test_changes_meet),
+		T(test_slow_reader),
 		T(test_policy_refused_keeps_old),
 		T(test_admin_peers),
 		T(test_signer_refuses),
