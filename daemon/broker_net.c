@@ -153,19 +153,24 @@ static int add_address(const char *ifname, const struct ip_prefix *addr,
 	return rc < 0 ? error_set(err, rc, "%s", error_text(&inner)) : 0;
 }
 
-static int make_interface(struct broker *b, const struct broker_config *c, struct error *err)
+/* Also puts back what somebody else took away. */
+static int set_up(struct broker_net *n, const struct broker_config *c, struct error *err)
 {
-	struct broker_net *n = &b->net;
-	int rc;
+	int rc = netlink_link_set(n->ifname, true, c->mtu, err);
 
-	rc = tun_open(b->options->interface, false, n->ifname, &n->tun, &n->caps, err);
-	if (rc == 0)
-		rc = netlink_link_set(n->ifname, true, c->mtu, err);
 	if (rc == 0)
 		rc = add_address(n->ifname, &c->addr4, &c->route4, err);
 	if (rc == 0)
 		rc = add_address(n->ifname, &c->addr6, &c->route6, err);
 	return rc;
+}
+
+static int make_interface(struct broker *b, const struct broker_config *c, struct error *err)
+{
+	struct broker_net *n = &b->net;
+	int rc = tun_open(b->options->interface, false, n->ifname, &n->tun, &n->caps, err);
+
+	return rc < 0 ? rc : set_up(n, c, err);
 }
 
 static int attach_tun(struct broker *b, uint8_t which, int fd, const struct tun_caps *caps)
@@ -176,6 +181,7 @@ static int attach_tun(struct broker *b, uint8_t which, int fd, const struct tun_
 	writer_u8(&w, caps->vnet_hdr);
 	writer_u8(&w, caps->tso);
 	writer_u8(&w, caps->uso);
+	writer_u16(&w, b->net.config.mtu);
 	return broker_engine_call(b, &w, &fd, 1);
 }
 
@@ -185,7 +191,7 @@ static int attach_udp(struct broker *b)
 	const int fds[] = {b->net.udp4, b->net.udp6};
 
 	writer_u8(&w, WIRE_ATTACH_UDP);
-	writer_bytes(&w, (const uint8_t[3]){0}, 3);
+	writer_bytes(&w, (const uint8_t[5]){0}, 5);
 	return broker_engine_call(b, &w, fds, b->net.udp6 >= 0 ? 2 : 1);
 }
 
@@ -220,6 +226,16 @@ int broker_net_attach_all(struct broker *b)
 	return rc;
 }
 
+/* Without an answer: there may be many changes. */
+static void tell_engine(struct broker *b)
+{
+	struct writer w = writer_init(b->out, sizeof(b->out));
+
+	wire_begin(&w, WIRE_SOURCES, 0);
+	if (b->engine.sock >= 0 && unixsock_send(b->engine.sock, w.data, w.len, NULL, 0) < 0)
+		log_debug("the engine was not told of a change of routes", NULL);
+}
+
 /* Somebody else changed links, addresses or routes: is ours still up? */
 static void on_netlink(struct broker *b, int fd, void *ctx)
 {
@@ -235,6 +251,7 @@ static void on_netlink(struct broker *b, int fd, void *ctx)
 	}
 	if (!changed || !n->up)
 		return;
+	tell_engine(b);
 	if (netlink_link_get(n->ifname, &up, &mtu) < 0)
 		up = false;
 	if (up != n->link_up) {
@@ -273,8 +290,9 @@ int broker_net_configure(struct broker *b, const struct broker_config *config, s
 	if (rc < 0)
 		return rc;
 	if (n->up && same(&n->config, config))
-		return 0;
+		return set_up(n, config, err);
 	broker_net_teardown(b);
+	n->config = *config;
 	rc = make_interface(b, config, err);
 	if (rc == 0)
 		rc = open_sockets(n, config->port ? config->port : b->options->wireguard_port, err);
@@ -290,7 +308,6 @@ int broker_net_configure(struct broker *b, const struct broker_config *config, s
 		broker_net_teardown(b);
 		return rc;
 	}
-	n->config = *config;
 	n->up = n->link_up = true;
 	watch_links(b);
 	broker_ssh_apply(b);

@@ -124,6 +124,7 @@ static int in_namespace(struct broker *b, struct error *err)
 		writer_u8(&w, n->ssh_caps.vnet_hdr);
 		writer_u8(&w, n->ssh_caps.tso);
 		writer_u8(&w, n->ssh_caps.uso);
+		writer_u16(&w, n->config.mtu);
 		rc = broker_engine_call(b, &w, &n->ssh_tun, 1);
 		if (rc < 0)
 			error_set(err, rc, "the engine did not take the SSH server's interface");

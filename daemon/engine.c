@@ -26,14 +26,12 @@ enum {
 	IDLE_MS = 60000, /* an upper bound; the tunnel's own timers wake earlier */
 };
 
+/* tunnel/PROTOCOL.md, "Descriptors and system calls"; recvmsg and fcntl for the two sockets, fstat
+ * (and newfstatat, as glibc has it) for the policy. */
 static const char *const calls[] = {
-	"read",		 "readv",	    "write",	  "writev",
-	"recvmsg",	 "recvmmsg",	    "recvfrom",	  "sendmsg",
-	"sendmmsg",	 "sendto",	    "poll",	  "ppoll",
-	"epoll_create",	 "epoll_ctl",	    "epoll_wait", "epoll_pwait",
-	"epoll_create1", "timerfd_settime", "fcntl",	  "fstat",
-	"newfstatat",	 "lseek",	    "close",	  "getsockopt",
-	"setsockopt",	 "getsockname",	    NULL,
+	"read",	       "write",	     "writev",	    "recvmsg",	  "recvmmsg",	"sendmsg",
+	"sendmmsg",    "epoll_wait", "epoll_pwait", "epoll_ctl",  "getsockopt", "setsockopt",
+	"getsockname", "fcntl",	     "fstat",	    "newfstatat", "close",	NULL,
 };
 static const char *const refused[] = {
 	"open",	    "openat",	  "access", "faccessat", "faccessat2",
@@ -130,12 +128,15 @@ static int on_attach(struct engine *e, struct reader *r, const int *fds, size_t 
 		     bool *ret_taken)
 {
 	uint8_t which = reader_u8(r);
+	enum tunnel_port port = which == WIRE_ATTACH_TUN ? TUNNEL_PORT_MAIN : TUNNEL_PORT_SSH;
 	struct tun_caps caps;
+	uint16_t mtu;
 	int rc;
 
 	caps.vnet_hdr = reader_u8(r) != 0;
 	caps.tso = reader_u8(r) != 0;
 	caps.uso = reader_u8(r) != 0;
+	mtu = reader_u16(r);
 	if (!reader_done(r) || which > WIRE_ATTACH_UDP || nfds == 0)
 		return -EBADMSG;
 	if (which == WIRE_ATTACH_UDP)
@@ -143,9 +144,9 @@ static int on_attach(struct engine *e, struct reader *r, const int *fds, size_t 
 	else if (nfds != 1)
 		rc = -EBADMSG;
 	else
-		rc = tunnel_attach_tun(
-			e->tunnel, which == WIRE_ATTACH_TUN ? TUNNEL_PORT_MAIN : TUNNEL_PORT_SSH,
-			fds[0], &caps);
+		rc = tunnel_attach_tun(e->tunnel, port, fds[0], &caps);
+	if (rc == 0 && which != WIRE_ATTACH_UDP)
+		tunnel_set_mtu(e->tunnel, port, mtu);
 	*ret_taken = rc == 0;
 	return rc;
 }
@@ -201,6 +202,11 @@ static int dispatch(struct engine *e, struct reader *r, const int *fds, size_t n
 		return rc;
 	case WIRE_SSH:
 		return on_ssh(e, r);
+	case WIRE_SOURCES:
+		if (!reader_done(r))
+			return -EBADMSG;
+		tunnel_forget_sources(e->tunnel);
+		return 0;
 	default:
 		return -EBADMSG;
 	}

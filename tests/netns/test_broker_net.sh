@@ -87,7 +87,10 @@ check "policy again" says ok m a policy "$work/open" p_a
 soon "ping again" ping_b
 ip -n brk-a link set wrn0 down
 soon "link down is told" grep -q "event link 0" "$work/a.log"
-ip -n brk-a link set wrn0 up
+ip -n brk-a route del 100.64.0.0/10 2> /dev/null
+check "configure puts it right" says "interface=wrn0" m a configure 100.64.0.1 fd77::1 1420 0
+soon "link up is told" grep -q "event link 1" "$work/a.log"
+soon "pings again" ping_b
 ip -n brk-a link del wrn0
 soon "interface deleted: main starts anew" says ok m a user-dir 1234
 soon "and can configure" says "interface=wrn0" m a configure 100.64.0.1 fd77::1 1420 0
