@@ -70,6 +70,9 @@ struct tunnel_event {
 	struct endpoint endpoint; /* where it applies */
 };
 
+/* Hooks run in the middle of a batch: from inside them only tunnel_send_foreign, tunnel_watch,
+ * tunnel_unwatch and tunnel_stop may be called. (The ready functions of tunnel_watch may call
+ * everything but tunnel_free and tunnel_run.) */
 struct tunnel_hooks {
 	void *ctx;
 	/* The filter (NULL: everything passes). Sets ->drop = false on what may pass, and port and
