@@ -80,7 +80,8 @@ static int path_name(struct server_request *r, const char *prefix, char *out, si
 	char form[512];
 	int n = snprintf(form, sizeof(form), "n=%s", server_request_path(r) + strlen(prefix));
 
-	if (n > 0 && (size_t)n < sizeof(form) && server_form_value(form, "n", out, cap) == 0 && out[0])
+	if (n > 0 && (size_t)n < sizeof(form) && server_form_value(form, "n", out, cap) == 0 &&
+	    out[0])
 		return 0;
 	server_reply_error(r, 404, "not_found", "the path names nothing");
 	return -ENOENT;
@@ -111,8 +112,8 @@ static void list_keys(void *ctx, struct server_request *r)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < state_key_count(c->state); i++)
-		(void)json_array_append_new(list, key_json(state_key_at(c->state, i),
-							   clock_realtime_s(c->clock)));
+		(void)json_array_append_new(
+			list, key_json(state_key_at(c->state, i), clock_realtime_s(c->clock)));
 	json_t *body = json_pack("{s:o}", "setup_keys", list);
 	server_reply_json(r, 200, body);
 	json_decref(body);
@@ -140,10 +141,11 @@ static int read_key(const json_t *body, int64_t now_s, struct store_setup_key *k
 	if (r < 0)
 		return r;
 	if (!name_valid(key->name))
-		return error_set(err, -EINVAL,
-				 "the name \"%s\" does not do: use letters, digits, \"-\", \"_\" and "
-				 "\".\", at most 63",
-				 key->name);
+		return error_set(
+			err, -EINVAL,
+			"the name \"%s\" does not do: use letters, digits, \"-\", \"_\" and "
+			"\".\", at most 63",
+			key->name);
 	key->uses_left = 1;
 	r = json_get_int(body, "uses", -1, 1000000, &key->uses_left, err);
 	if (r == 0 && key->uses_left == 0)
@@ -178,7 +180,8 @@ static void create_key(void *ctx, struct server_request *r)
 		return;
 	}
 	if (state_key(c->state, key.name)) {
-		server_reply_error(r, 409, "name_taken", "there is another setup key \"%s\"", key.name);
+		server_reply_error(r, 409, "name_taken", "there is another setup key \"%s\"",
+				   key.name);
 		return;
 	}
 	if (signer_public(c->signer, signing, other, other) < 0) {
@@ -218,14 +221,14 @@ static json_t *peer_json(struct control *c, const struct store_peer *p)
 	char v4[IP_ADDR_STRLEN], v6[IP_ADDR_STRLEN], node[ENCODE_BASE64URL_SIZE(32)];
 
 	encode_base64url(node, p->node_key, 32);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:b,s:b,s:I}", "id", p->id,
-			 "name", p->name, "fqdn", state_peer(c->state, p->id)->fqdn, "overlay4",
-			 ip_addr_format(&p->v4, v4), "overlay6", ip_addr_format(&p->v6, v6), "node_key",
-			 node, "os", p->os, "version", p->version, "identities",
-			 state_identities(c->state, p->id), "setup_key", p->setup_key, "online",
-			 state_online(c->state, p->id), "ssh_enabled", p->ssh_enabled,
-			 "ssh_advertised", p->ssh_advertised, "ephemeral", p->ephemeral, "created",
-			 (json_int_t)p->created_s);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:b,s:b,s:b,s:b,s:I}", "id",
+			 p->id, "name", p->name, "fqdn", state_peer(c->state, p->id)->fqdn,
+			 "overlay4", ip_addr_format(&p->v4, v4), "overlay6",
+			 ip_addr_format(&p->v6, v6), "node_key", node, "os", p->os, "version",
+			 p->version, "identities", state_identities(c->state, p->id), "setup_key",
+			 p->setup_key, "online", state_online(c->state, p->id), "ssh_enabled",
+			 p->ssh_enabled, "ssh_advertised", p->ssh_advertised, "ephemeral",
+			 p->ephemeral, "created", (json_int_t)p->created_s);
 }
 
 static void list_peers(void *ctx, struct server_request *r)
@@ -281,9 +284,10 @@ static void change_peer(void *ctx, struct server_request *r)
 	if (e == 0) {
 		fields |= STORE_PEER_NAME;
 		if (!ident_label_valid(row.name))
-			e = error_set(&err, -EINVAL,
-				      "\"%s\" is not a host name: use a-z, 0-9 and \"-\", at most 63",
-				      row.name);
+			e = error_set(
+				&err, -EINVAL,
+				"\"%s\" is not a host name: use a-z, 0-9 and \"-\", at most 63",
+				row.name);
 	}
 	if (e == 0 || e == -ENOENT)
 		e = json_get_bool(body, "ssh_enabled", &row.ssh_enabled, &err);
@@ -411,11 +415,11 @@ static void get_network(void *ctx, struct server_request *r)
 	}
 	signed_fingerprint(signing, print);
 	encode_base64url(text, print, sizeof(print));
-	json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "network", state_network(c->state),
-				 "url", c->config->public_url, "fingerprint", text, "domain",
-				 c->config->domain, "epoch", (json_int_t)state_epoch(c->state),
-				 "revision", (json_int_t)state_revision(c->state), "peers",
-				 (json_int_t)state_peer_count(c->state));
+	json_t *body = json_pack(
+		"{s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "network", state_network(c->state), "url",
+		c->config->public_url, "fingerprint", text, "domain", c->config->domain, "epoch",
+		(json_int_t)state_epoch(c->state), "revision", (json_int_t)state_revision(c->state),
+		"peers", (json_int_t)state_peer_count(c->state));
 	server_reply_json(r, 200, body);
 	json_decref(body);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The API of peers: who speaks (request signatures, time, nonces), /v1/server and /v1/self. Owns the
- * order of checks: form, then signature, then time, then nonce, so that nobody without a key learns
- * or uses up anything.
+ * The API of peers: who speaks (request signatures, time, nonces), /v1/server and /v1/self. Owns
+ * the order of checks: form, then signature, then time, then nonce, so that nobody without a key
+ * learns or uses up anything.
  */
 #include "control/api.h"
 
@@ -16,7 +16,7 @@
 #include "platform/encode.h"
 #include "platform/json.h"
 
-#define SKEW_S       60
+#define SKEW_S	     60
 #define SERVER_TTL_S (7 * 86400)
 
 struct api {
@@ -83,10 +83,11 @@ int api_text_array(const json_t *obj, const char *key, size_t max, size_t max_te
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	json_array_foreach(array, i, item) {
+	json_array_foreach(array, i, item)
+	{
 		if (!json_is_string(item) || json_string_length(item) > max_text)
-			return error_set(err, -EINVAL, "\"%s\" holds something else than short texts",
-					 key);
+			return error_set(err, -EINVAL,
+					 "\"%s\" holds something else than short texts", key);
 	}
 	char *text = json_canonical(array, &len);
 	if (!text)
@@ -104,7 +105,8 @@ int api_host_keys(const json_t *obj, char *out, size_t cap, struct error *err)
 	const json_t *item, *array = json_object_get(obj, "host_keys");
 	size_t i;
 
-	json_array_foreach(array, i, item) {
+	json_array_foreach(array, i, item)
+	{
 		const char *text = json_string_value(item);
 		uint8_t blob[1024];
 		char type[64];
@@ -112,8 +114,9 @@ int api_host_keys(const json_t *obj, char *out, size_t cap, struct error *err)
 
 		if (!text || sshcert_text_decode(text, blob, sizeof(blob), &len, type) < 0 ||
 		    strstr(type, "-cert-"))
-			return error_set(err, -EINVAL,
-					 "\"host_keys\" holds something else than OpenSSH public keys");
+			return error_set(
+				err, -EINVAL,
+				"\"host_keys\" holds something else than OpenSSH public keys");
 	}
 	return api_text_array(obj, "host_keys", 8, 1500, out, cap, err);
 }
@@ -158,9 +161,9 @@ int api_signature(struct server_request *r, char label, struct httpsig_parsed *r
 	const char *input = server_request_header(r, "signature-input");
 
 	if (!input || httpsig_parse(input, label, ret_parsed) < 0) {
-		server_reply_error(r, 401, "bad_signature",
-				   "the request carries no signature \"%c\" in the form of this API",
-				   label);
+		server_reply_error(
+			r, 401, "bad_signature",
+			"the request carries no signature \"%c\" in the form of this API", label);
 		return -EBADMSG;
 	}
 	return 0;
@@ -220,12 +223,14 @@ static int check_speaker(struct control *c, struct server_request *r, bool durab
 		return -EBADMSG;
 	peer = state_peer(c->state, parsed.keyid);
 	if (!peer) {
-		server_reply_error(r, 401, "unknown_peer",
-				   "this machine is not (or no longer) in the network: enrol it with "
-				   "warren up and a setup key");
+		server_reply_error(
+			r, 401, "unknown_peer",
+			"this machine is not (or no longer) in the network: enrol it with "
+			"warren up and a setup key");
 		return -ENOENT;
 	}
-	if (api_verify(r, 'w', peer->identity_key) < 0 || api_check_time(c, r, parsed.created_s) < 0 ||
+	if (api_verify(r, 'w', peer->identity_key) < 0 ||
+	    api_check_time(c, r, parsed.created_s) < 0 ||
 	    (mutating && api_take_nonce(c, r, parsed.nonce, durable) < 0))
 		return -EACCES;
 	*ret_peer = peer;
@@ -326,10 +331,11 @@ static int read_self(const json_t *body, struct store_peer *row, unsigned *ret_f
 			  sizeof(row->hostname), &fields, err);
 
 	if (r == 0)
-		r = self_text(body, "os", STORE_PEER_SYSTEM, row->os, sizeof(row->os), &fields, err);
+		r = self_text(body, "os", STORE_PEER_SYSTEM, row->os, sizeof(row->os), &fields,
+			      err);
 	if (r == 0)
-		r = self_text(body, "version", STORE_PEER_SYSTEM, row->version, sizeof(row->version),
-			      &fields, err);
+		r = self_text(body, "version", STORE_PEER_SYSTEM, row->version,
+			      sizeof(row->version), &fields, err);
 	if (r == 0)
 		r = api_ssh(body, row, err);
 	if (r == 0)
@@ -394,24 +400,26 @@ static void post_signal(void *ctx, struct server_request *r)
 	    json_get_text(body, "box", ENCODE_BASE64URL_SIZE(4096), &box, &err) < 0) {
 		server_reply_error(r, 400, "bad_request", "%s", error_text(&err));
 	} else if (!state_may_signal(c->state, peer->id)) {
-		json_t *e = json_pack("{s:{s:s,s:s,s:i}}", "error", "code", "slow_down", "message",
-				      "too many signals at once; wait a second", "retry_after_s", 1);
+		json_t *e =
+			json_pack("{s:{s:s,s:s,s:i}}", "error", "code", "slow_down", "message",
+				  "too many signals at once; wait a second", "retry_after_s", 1);
 		server_reply_json(r, 429, e);
 		json_decref(e);
 	} else {
-		json_t *line = json_pack("{s:s,s:s,s:s}", "type", "signal", "from", peer->id, "box",
-					 box);
+		json_t *line =
+			json_pack("{s:s,s:s,s:s}", "type", "signal", "from", peer->id, "box", box);
 		bool there = state_peer(c->state, to) &&
-			     policy_concerns(state_policy(c->state), state_world(c->state), peer->id,
-					     to) &&
+			     policy_concerns(state_policy(c->state), state_world(c->state),
+					     peer->id, to) &&
 			     state_push(c->state, to, line);
 
 		json_decref(line);
 		if (there)
 			server_reply(r, 202, NULL, NULL, NULL, 0);
 		else
-			server_reply_error(r, 404, "not_found",
-					   "that peer is not connected or no rule connects you with it");
+			server_reply_error(
+				r, 404, "not_found",
+				"that peer is not connected or no rule connects you with it");
 	}
 	json_decref(body);
 }

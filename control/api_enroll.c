@@ -32,27 +32,31 @@ static void refuse_key(struct server_request *r, int why, const char *name)
 {
 	switch (why) {
 	case -EKEYEXPIRED:
-		server_reply_error(r, 403, "setup_key_expired",
-				   "the setup key \"%s\" has expired: ask for a new one (warren-control "
-				   "setup-key create)",
-				   name);
+		server_reply_error(
+			r, 403, "setup_key_expired",
+			"the setup key \"%s\" has expired: ask for a new one (warren-control "
+			"setup-key create)",
+			name);
 		break;
 	case -EDQUOT:
-		server_reply_error(r, 403, "setup_key_used_up",
-				   "the setup key \"%s\" has been used as often as it may be: ask for a "
-				   "new one (warren-control setup-key create)",
-				   name);
+		server_reply_error(
+			r, 403, "setup_key_used_up",
+			"the setup key \"%s\" has been used as often as it may be: ask for a "
+			"new one (warren-control setup-key create)",
+			name);
 		break;
 	case -EKEYREVOKED:
-		server_reply_error(r, 403, "setup_key_revoked",
-				   "the setup key \"%s\" was revoked: ask for a new one (warren-control "
-				   "setup-key create)",
-				   name);
+		server_reply_error(
+			r, 403, "setup_key_revoked",
+			"the setup key \"%s\" was revoked: ask for a new one (warren-control "
+			"setup-key create)",
+			name);
 		break;
 	default:
-		server_reply_error(r, 403, "setup_key_unknown",
-				   "this control server does not know the setup key: check that it is "
-				   "complete and made by this server");
+		server_reply_error(
+			r, 403, "setup_key_unknown",
+			"this control server does not know the setup key: check that it is "
+			"complete and made by this server");
 		break;
 	}
 }
@@ -70,10 +74,10 @@ static json_t *answer(struct control *c, const struct store_peer *p)
 	encode_base64url(node, p->node_key, 32);
 	encode_base64url(path, p->path_key, 32);
 	encode_base64url(identity, p->identity_key, 32);
-	json_t *payload = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "peer", p->id, "name",
-				    p->name, "node_key", node, "path_key", path, "identity_key",
-				    identity, "overlay4", v4, "overlay6", v6, "epoch",
-				    (json_int_t)epoch);
+	json_t *payload =
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "peer", p->id, "name", p->name,
+			  "node_key", node, "path_key", path, "identity_key", identity, "overlay4",
+			  v4, "overlay6", v6, "epoch", (json_int_t)epoch);
 	int r = payload ? signer_object(c->signer, "peer", payload, &text) : -ENOMEM;
 	json_decref(payload);
 	if (r < 0)
@@ -107,7 +111,8 @@ static void enrolled(void *ctx, int result, const struct store_enroll *stored)
 			 result == -EDQUOT)) {
 		refuse_key(r, result, stored->key_name);
 	} else if (r) {
-		server_reply_error(r, 503, "unavailable", "the store did not take the peer; try again");
+		server_reply_error(r, 503, "unavailable",
+				   "the store did not take the peer; try again");
 	}
 	admission_free(a);
 }
@@ -148,17 +153,18 @@ static void login_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 		expected_nonce(&a->wished.peer, nonce);
 		if (json_get_text(identity->claims, "nonce", 64, &claimed, NULL) == 0 &&
 		    strcmp(claimed, nonce) == 0) {
-			snprintf(a->wished.peer.enrolled_by, sizeof(a->wished.peer.enrolled_by), "%s",
-				 identity->user);
+			snprintf(a->wished.peer.enrolled_by, sizeof(a->wished.peer.enrolled_by),
+				 "%s", identity->user);
 			admit(a);
 			return;
 		}
 	}
 	struct server_request *r = api_wait_end(a->wait);
 	if (r && fault == JWT_OK)
-		server_reply_error(r, 401, "login_required",
-				   "the login was not made for enrolling this machine's keys: log in "
-				   "again with warren up");
+		server_reply_error(
+			r, 401, "login_required",
+			"the login was not made for enrolling this machine's keys: log in "
+			"again with warren up");
 	else if (r)
 		server_reply_error(r, 401, "login_required", "the login is not accepted: %s",
 				   error_text(err));
@@ -172,9 +178,10 @@ static void admit_by_login(struct admission *a)
 	if (!a->c->config->login_enrolls || !a->c->oidc) {
 		r = api_wait_end(a->wait);
 		if (r)
-			server_reply_error(r, 403, "denied",
-					   "this network takes new machines with a setup key only: ask "
-					   "for one and use warren up --setup-key");
+			server_reply_error(
+				r, 403, "denied",
+				"this network takes new machines with a setup key only: ask "
+				"for one and use warren up --setup-key");
 		admission_free(a);
 		return;
 	}
@@ -298,9 +305,9 @@ static int check_key_now(struct control *c, struct server_request *r,
 			 const struct store_setup_key *key)
 {
 	int64_t now_s = clock_realtime_s(c->clock);
-	int why = key->revoked				     ? -EKEYREVOKED
+	int why = key->revoked				      ? -EKEYREVOKED
 		  : key->expires_s && key->expires_s <= now_s ? -EKEYEXPIRED
-							     : 0;
+							      : 0;
 
 	if (why < 0)
 		refuse_key(r, why, key->name);
@@ -325,8 +332,7 @@ static int check_request(struct control *c, struct server_request *r, const json
 		memcpy(wished->peer.setup_key, key->name, sizeof(wished->peer.setup_key));
 	}
 	if (check_identity(r, *ret_login ? 'w' : 'i', &wished->peer) < 0 ||
-	    api_check_time(c, r, parsed.created_s) < 0 ||
-	    (key && check_key_now(c, r, key) < 0) ||
+	    api_check_time(c, r, parsed.created_s) < 0 || (key && check_key_now(c, r, key) < 0) ||
 	    api_take_nonce(c, r, parsed.nonce, true) < 0)
 		return -EACCES;
 	return check_proofs(c, r, body, &wished->peer);
@@ -334,8 +340,8 @@ static int check_request(struct control *c, struct server_request *r, const json
 
 static struct admission *read_request(struct control *c, struct server_request *r)
 {
-	static const char *const keys[] = {"hostname",	"node_key",  "path_key", "identity_key",
-					   "host_keys", "os",	     "version",	 "ssh",
+	static const char *const keys[] = {"hostname",	 "node_key",   "path_key", "identity_key",
+					   "host_keys",	 "os",	       "version",  "ssh",
 					   "proof_node", "proof_path", "id_token", NULL};
 	json_t *body = api_body(r, keys);
 	struct admission *a = body ? calloc(1, sizeof(*a)) : NULL;

@@ -44,11 +44,16 @@ static int set_text(char *out, size_t cap, const char *flag, const char *value)
 }
 
 static const struct option serve_options[] = {
-	{"config", required_argument, NULL, 'c'},     {"state-dir", required_argument, NULL, 'd'},
-	{"listen", required_argument, NULL, 'l'},     {"public-url", required_argument, NULL, 'u'},
-	{"stun", required_argument, NULL, 't'},       {"socket", required_argument, NULL, 's'},
-	{"domain", required_argument, NULL, 'D'},     {"demo", no_argument, NULL, 'm'},
-	{"log-level", required_argument, NULL, 'L'},  {"help", no_argument, NULL, 'h'},
+	{"config", required_argument, NULL, 'c'},
+	{"state-dir", required_argument, NULL, 'd'},
+	{"listen", required_argument, NULL, 'l'},
+	{"public-url", required_argument, NULL, 'u'},
+	{"stun", required_argument, NULL, 't'},
+	{"socket", required_argument, NULL, 's'},
+	{"domain", required_argument, NULL, 'D'},
+	{"demo", no_argument, NULL, 'm'},
+	{"log-level", required_argument, NULL, 'L'},
+	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -119,12 +124,18 @@ int cli_serve(int argc, char **argv)
 /* ---- the other commands ---- */
 
 static const struct option options[] = {
-	{"socket", required_argument, NULL, 's'},    {"json", no_argument, NULL, 'j'},
-	{"name", required_argument, NULL, 'n'},      {"reusable", no_argument, NULL, 'r'},
-	{"uses", required_argument, NULL, 'u'},      {"expires", required_argument, NULL, 'x'},
-	{"ephemeral", no_argument, NULL, 'e'},       {"groups", required_argument, NULL, 'g'},
-	{"password-file", required_argument, NULL, 'p'}, {"password-stdin", no_argument, NULL, 'i'},
-	{"limit", required_argument, NULL, 'l'},     {"help", no_argument, NULL, 'h'},
+	{"socket", required_argument, NULL, 's'},
+	{"json", no_argument, NULL, 'j'},
+	{"name", required_argument, NULL, 'n'},
+	{"reusable", no_argument, NULL, 'r'},
+	{"uses", required_argument, NULL, 'u'},
+	{"expires", required_argument, NULL, 'x'},
+	{"ephemeral", no_argument, NULL, 'e'},
+	{"groups", required_argument, NULL, 'g'},
+	{"password-file", required_argument, NULL, 'p'},
+	{"password-stdin", no_argument, NULL, 'i'},
+	{"limit", required_argument, NULL, 'l'},
+	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 

@@ -30,7 +30,7 @@ struct cli {
 
 struct cli_command {
 	const char *words[2]; /* second NULL: none */
-	int args;             /* how many it takes */
+	int args;	      /* how many it takes */
 	const char *options;  /* letters of the options it takes beside --socket and --json */
 	const char *usage;
 	int (*run)(const struct cli *cli);

@@ -19,8 +19,8 @@
 
 /* ---- requests ---- */
 
-/* Runs one request. On success ret_json is the answer (NULL: empty or no JSON) and text, when given,
- * its bytes. Otherwise the sentence is on stderr. */
+/* Runs one request. On success ret_json is the answer (NULL: empty or no JSON) and text, when
+ * given, its bytes. Otherwise the sentence is on stderr. */
 static int request(const struct cli *cli, const char *method, const char *path, const void *body,
 		   size_t len, json_t **ret_json, struct buffer *ret_text)
 {
@@ -36,12 +36,13 @@ static int request(const struct cli *cli, const char *method, const char *path, 
 		buffer_done(&answer);
 		return WARREN_EXIT_NO_DAEMON;
 	}
-	json_t *root = answer.len && !ret_text ? json_load_strict((const char *)answer.data, answer.len,
-								  answer.len, NULL)
+	json_t *root = answer.len && !ret_text ? json_load_strict((const char *)answer.data,
+								  answer.len, answer.len, NULL)
 					       : NULL;
 	if (status >= 300) {
 		if (!root && answer.len)
-			root = json_load_strict((const char *)answer.data, answer.len, answer.len, NULL);
+			root = json_load_strict((const char *)answer.data, answer.len, answer.len,
+						NULL);
 		json_t *error = json_object_get(root, "error");
 		if (json_get_text(error, "message", 65536, &message, NULL) < 0)
 			message = "the server refused without a reason";
@@ -210,9 +211,9 @@ static void peer_line(const json_t *row)
 {
 	printf("%-24s %-15s %-8s ssh %-14s %s\n", text_of(row, "name"), text_of(row, "overlay4"),
 	       json_is_true(json_object_get(row, "online")) ? "online" : "offline",
-	       !json_is_true(json_object_get(row, "ssh_enabled"))      ? "off"
+	       !json_is_true(json_object_get(row, "ssh_enabled"))     ? "off"
 	       : json_is_true(json_object_get(row, "ssh_advertised")) ? "on"
-								       : "not advertised",
+								      : "not advertised",
 	       text_of(row, "id"));
 }
 
@@ -361,8 +362,8 @@ static void user_line(const json_t *row)
 	size_t i;
 
 	printf("%-40s", text_of(row, "email"));
-	json_array_foreach(json_object_get(row, "groups"), i, group)
-		printf("%s%s", i ? "," : " ", json_string_value(group) ? json_string_value(group) : "");
+	json_array_foreach(json_object_get(row, "groups"), i, group) printf(
+		"%s%s", i ? "," : " ", json_string_value(group) ? json_string_value(group) : "");
 	printf("%s\n", json_is_true(json_object_get(row, "disabled")) ? " (disabled)" : "");
 }
 
@@ -398,7 +399,8 @@ static int events(const struct cli *cli)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/v1/admin/events?limit=%.8s", cli->limit ? cli->limit : "100");
+	snprintf(path, sizeof(path), "/v1/admin/events?limit=%.8s",
+		 cli->limit ? cli->limit : "100");
 	return list(cli, path, "events", event_line);
 }
 
@@ -418,7 +420,9 @@ static int network(const struct cli *cli)
 }
 
 const struct cli_command cli_commands[] = {
-	{{"setup-key", "create"}, 0, "nruxe",
+	{{"setup-key", "create"},
+	 0,
+	 "nruxe",
 	 "setup-key create --name NAME [--reusable | --uses K] [--expires 1h|7d] [--ephemeral]",
 	 setup_key_create},
 	{{"setup-key", "list"}, 0, "", "setup-key list", setup_key_list},
@@ -430,8 +434,11 @@ const struct cli_command cli_commands[] = {
 	{{"policy", "set"}, 1, "", "policy set FILE", policy_set},
 	{{"policy", "get"}, 0, "", "policy get", policy_get},
 	{{"policy", "test"}, 1, "", "policy test FILE", policy_test},
-	{{"user", "add"}, 1, "gpi",
-	 "user add EMAIL [--groups a,b] (--password-file FILE | --password-stdin)", user_add},
+	{{"user", "add"},
+	 1,
+	 "gpi",
+	 "user add EMAIL [--groups a,b] (--password-file FILE | --password-stdin)",
+	 user_add},
 	{{"user", "list"}, 0, "", "user list", user_list},
 	{{"user", "remove"}, 1, "", "user remove EMAIL", user_remove},
 	{{"events", NULL}, 0, "l", "events [--limit N]", events},

@@ -76,8 +76,9 @@ int client_call(const char *socket_path, const char *method, const char *path, c
 	if (r == 0)
 		r = split(&answer, ret_status, ret_body);
 	if (r == -EPROTO && answer.len == 0)
-		error_set(err, r, "warren-control closed the connection: only root (or its own user) may "
-				  "use %s",
+		error_set(err, r,
+			  "warren-control closed the connection: only root (or its own user) may "
+			  "use %s",
 			  socket_path);
 	else if (r < 0)
 		error_set(err, r, "the answer of warren-control did not arrive: %s", strerror(-r));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /etc/warren/control.json: strict, every key known, every value in bounds. The keys are documented in
- * warren-control(8).
+ * /etc/warren/control.json: strict, every key known, every value in bounds. The keys are documented
+ * in warren-control(8).
  */
 #include "control/config.h"
 
@@ -107,11 +107,12 @@ static int apply(const json_t *root, struct control_config *c, struct config_mor
 		 struct error *err)
 {
 	static const char *const known[] = {
-		"state_dir",	"listen",	      "stun",	       "public_url",  "socket",
-		"tls_cert",	"tls_key",	      "domain",	       "demo",	      "issuer",
-		"client_id",	"client_secret_file", "issuer_ca_file", "user_claim", "groups_claim",
-		"map_ttl_s",	"login_ttl_s",	      "prefix4",       "ssh_default", "login_enrolls",
-		"log_level",	"log_json",	      NULL,
+		"state_dir",	  "listen",	"stun",		"public_url",
+		"socket",	  "tls_cert",	"tls_key",	"domain",
+		"demo",		  "issuer",	"client_id",	"client_secret_file",
+		"issuer_ca_file", "user_claim", "groups_claim", "map_ttl_s",
+		"login_ttl_s",	  "prefix4",	"ssh_default",	"login_enrolls",
+		"log_level",	  "log_json",	NULL,
 	};
 	const struct text_key texts[] = {
 		{"state_dir", c->state_dir, sizeof(c->state_dir)},
@@ -221,10 +222,11 @@ static int finish_url(struct control_config *c, struct error *err)
 		c->public_url[--len] = 0;
 	if (strncmp(c->public_url, "https://", 8) != 0 || strchr(c->public_url + 8, '/') ||
 	    strpbrk(c->public_url, " ?#@\"\\"))
-		return error_set(err, -EINVAL,
-				 "\"public_url\" is \"%s\": write the address under which peers and "
-				 "browsers reach this server, such as https://control.example.com:8443",
-				 c->public_url);
+		return error_set(
+			err, -EINVAL,
+			"\"public_url\" is \"%s\": write the address under which peers and "
+			"browsers reach this server, such as https://control.example.com:8443",
+			c->public_url);
 	return 0;
 }
 
@@ -235,27 +237,31 @@ int config_finish(struct control_config *c, struct config_more *more, struct err
 	if (r < 0)
 		return r;
 	if ((c->tls_cert[0] == 0) != (c->tls_key[0] == 0))
-		return error_set(err, -EINVAL,
-				 "\"tls_cert\" and \"tls_key\" belong together: give both or neither");
+		return error_set(
+			err, -EINVAL,
+			"\"tls_cert\" and \"tls_key\" belong together: give both or neither");
 	c->tls_self_made = c->tls_cert[0] == 0;
 	if (c->issuer[0]) {
 		if (strncmp(c->issuer, "https://", 8) != 0)
-			return error_set(err, -EINVAL,
-					 "\"issuer\" is \"%s\": write the provider's https:// address "
-					 "exactly as its discovery document does",
-					 c->issuer);
+			return error_set(
+				err, -EINVAL,
+				"\"issuer\" is \"%s\": write the provider's https:// address "
+				"exactly as its discovery document does",
+				c->issuer);
 		if (!c->client_id[0])
-			return error_set(err, -EINVAL,
-					 "\"issuer\" needs a \"client_id\": register Warren with the "
-					 "provider and write its client id");
+			return error_set(
+				err, -EINVAL,
+				"\"issuer\" needs a \"client_id\": register Warren with the "
+				"provider and write its client id");
 	} else {
 		snprintf(c->client_id, sizeof(c->client_id), "warren");
 		if (!more->login_enrolls_set)
 			c->login_enrolls = true; /* its users are this network's own */
 	}
 	if (!c->domain[0] || strlen(c->domain) > 120 || strpbrk(c->domain, " /:\"\\"))
-		return error_set(err, -EINVAL, "\"domain\" is \"%s\": write a domain such as "
-					       "warren.internal",
+		return error_set(err, -EINVAL,
+				 "\"domain\" is \"%s\": write a domain such as "
+				 "warren.internal",
 				 c->domain);
 	return 0;
 }

@@ -22,8 +22,8 @@ void config_defaults(struct control_config *config, struct config_more *more);
 int config_load(const char *file, bool missing_ok, struct control_config *config,
 		struct config_more *more, struct error *err) WARREN_MUST_USE;
 /* Fills what depends on the rest (public_url, client_id), and checks it. */
-int config_finish(struct control_config *config, struct config_more *more, struct error *err)
-	WARREN_MUST_USE;
+int config_finish(struct control_config *config, struct config_more *more,
+		  struct error *err) WARREN_MUST_USE;
 /* Only "socket" of a file, for the command line; false: not there. */
 bool config_socket(const char *file, char *out, size_t cap);
 

@@ -37,9 +37,9 @@ static uint32_t addr4(const struct ip_addr *a)
 
 static struct ip_addr from4(uint32_t v)
 {
-	return (struct ip_addr){.family = 4,
-				.bytes = {(uint8_t)(v >> 24), (uint8_t)(v >> 16),
-					  (uint8_t)(v >> 8), (uint8_t)v}};
+	return (struct ip_addr){
+		.family = 4,
+		.bytes = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}};
 }
 
 static bool usable4(uint32_t v)

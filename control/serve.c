@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The server's life: folders, signer child, certificate and listeners while we are root; then the
- * service account; then store, network, provider, routes; then the loop. Owns the order of all of it
- * and of the way back.
+ * service account; then store, network, provider, routes; then the loop. Owns the order of all of
+ * it and of the way back.
  */
 #include "control/serve.h"
 
@@ -67,7 +67,8 @@ static int make_dirs(struct serve *s, struct error *err)
 	if (r == 0)
 		r = file_ensure_dir(p->tls_dir, 0700, (uid_t)-1, (gid_t)-1);
 	if (r < 0)
-		return error_set(err, r, "the state folder %s cannot be made: %s", dir, strerror(-r));
+		return error_set(err, r, "the state folder %s cannot be made: %s", dir,
+				 strerror(-r));
 	snprintf(socket_dir, sizeof(socket_dir), "%s", s->config.admin_socket);
 	slash = strrchr(socket_dir, '/');
 	if (slash && slash != socket_dir) {
@@ -165,14 +166,16 @@ static int become_account(struct serve *s, struct error *err)
 	int r;
 
 	if (geteuid() != 0) {
-		log_warn("not started as root: the HTTP process could read the signer's key files, which "
+		log_warn("not started as root: the HTTP process could read the signer's key files, "
+			 "which "
 			 "are of the same user",
 			 "uid=%u", (unsigned)geteuid());
 		return 0;
 	}
 	user_service_account(ACCOUNT, &uid, &gid, &found);
 	if (!found) {
-		log_warn("no account warren-control: the HTTP process stays root (make one with useradd "
+		log_warn("no account warren-control: the HTTP process stays root (make one with "
+			 "useradd "
 			 "--system warren-control)",
 			 NULL);
 		return 0;
@@ -286,7 +289,8 @@ static void say_ready(const struct serve *s)
 		 s->config.stun_listen[0] ? s->config.stun_listen : "off", s->config.admin_socket,
 		 state_network(s->c.state), state_peer_count(s->c.state));
 	if (!s->config.issuer[0] && s->config.tls_self_made && !s->config.demo)
-		log_warn("the embedded issuer asks for no passwords on a self-made certificate: give "
+		log_warn("the embedded issuer asks for no passwords on a self-made certificate: "
+			 "give "
 			 "tls_cert and tls_key, or try it out with --demo",
 			 NULL);
 }
@@ -363,7 +367,9 @@ int serve_run(const struct control_config *config, const struct config_more *mor
 	int r;
 
 	if (!s || log_level_parse(more->log_level, &level) < 0) {
-		fprintf(stderr, "warren-control: \"%s\" is no log level: write error, warn, info or debug\n",
+		fprintf(stderr,
+			"warren-control: \"%s\" is no log level: write error, warn, info or "
+			"debug\n",
 			more->log_level);
 		free(s);
 		return WARREN_EXIT_USAGE;
@@ -372,7 +378,9 @@ int serve_run(const struct control_config *config, const struct config_more *mor
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(0022); /* folders that the account must pass through */
 	s->config = *config;
-	s->c = (struct control){.config = &s->config, .loop = &s->loop, .clock = &clock_system,
+	s->c = (struct control){.config = &s->config,
+				.loop = &s->loop,
+				.clock = &clock_system,
 				.random = &random_system};
 	r = uv_loop_init(&s->loop);
 	if (r < 0) {

@@ -33,10 +33,11 @@ static int bind_tcp(struct server *s, const char *listen, struct error *err)
 	int r;
 
 	if (endpoint_parse(listen, &ep) < 0)
-		return error_set(err, -EINVAL,
-				 "\"%s\" is not an address to listen on: write it as 0.0.0.0:8443 or "
-				 "[::]:8443",
-				 listen);
+		return error_set(
+			err, -EINVAL,
+			"\"%s\" is not an address to listen on: write it as 0.0.0.0:8443 or "
+			"[::]:8443",
+			listen);
 	r = uv_tcp_init(s->loop, &s->tcp);
 	if (r < 0)
 		return error_set(err, r, "no TCP socket: %s", uv_strerror(r));
@@ -49,8 +50,8 @@ static int bind_tcp(struct server *s, const char *listen, struct error *err)
 	return 0;
 }
 
-static int bind_unix(struct server *s, const char *path, uv_pipe_t *pipe, char bound[108], bool *has,
-		     struct error *err)
+static int bind_unix(struct server *s, const char *path, uv_pipe_t *pipe, char bound[108],
+		     bool *has, struct error *err)
 {
 	int fd, r;
 
@@ -89,7 +90,8 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	if (r == 0 && config->admin_socket)
 		r = bind_unix(s, config->admin_socket, &s->pipe, s->pipe_path, &s->has_pipe, err);
 	if (r == 0 && config->public_socket)
-		r = bind_unix(s, config->public_socket, &s->plain, s->plain_path, &s->has_plain, err);
+		r = bind_unix(s, config->public_socket, &s->plain, s->plain_path, &s->has_plain,
+			      err);
 	if (r == 0 && ((r = uv_timer_init(s->loop, &s->sweep)) < 0 ||
 		       (r = uv_prepare_init(s->loop, &s->flush)) < 0))
 		error_set(err, r, "no timer: %s", uv_strerror(r));
@@ -213,8 +215,11 @@ int server_route(struct server *s, unsigned origins, const char *method, const c
 		if (strcmp(s->routes[i].path, path) == 0 && (s->routes[i].origins & origins) &&
 		    strcmp(s->routes[i].method, method ? method : "") == 0)
 			return -EEXIST;
-	*route = (struct server_route){.origins = origins, .path_len = len, .handler = handler,
-				       .ctx = ctx, .prefix = path[len - 1] == '/'};
+	*route = (struct server_route){.origins = origins,
+				       .path_len = len,
+				       .handler = handler,
+				       .ctx = ctx,
+				       .prefix = path[len - 1] == '/'};
 	memcpy(route->path, path, len + 1);
 	if (method)
 		memcpy(route->method, method, strlen(method) + 1);
@@ -297,8 +302,8 @@ void server_dispatch(struct server_conn *c)
 	if (route)
 		route->handler(route->ctx, r);
 	else if (path_known)
-		server_reply_error(r, 405, "bad_request", "%s is not a method of %s", r->head.method,
-				   r->head.path);
+		server_reply_error(r, 405, "bad_request", "%s is not a method of %s",
+				   r->head.method, r->head.path);
 	else
 		server_reply_error(r, 404, "not_found", "there is nothing at %s", r->head.path);
 }
@@ -377,8 +382,8 @@ static bool header_safe(const char *line)
 }
 
 /* Status line and headers into the connection's queue. len < 0: chunked. */
-static int put_head(struct server_conn *c, int status, const char *type,
-		    const char *const *headers, int64_t len)
+static int put_head(struct server_conn *c, int status, const char *type, const char *const *headers,
+		    int64_t len)
 {
 	struct buffer *out = &c->out;
 	int r = buffer_printf(out, "HTTP/1.1 %d %s\r\nX-Content-Type-Options: nosniff\r\n", status,
@@ -432,10 +437,11 @@ void server_reply(struct server_request *r, int status, const char *content_type
 void server_refuse(struct server_conn *c, int status)
 {
 	char body[160];
-	int n = snprintf(body, sizeof(body),
-			 "{\"error\":{\"code\":\"bad_request\",\"message\":\"the request is refused: "
-			 "%s\"}}",
-			 server_http_reason(status));
+	int n = snprintf(
+		body, sizeof(body),
+		"{\"error\":{\"code\":\"bad_request\",\"message\":\"the request is refused: "
+		"%s\"}}",
+		server_http_reason(status));
 
 	c->close_after = true;
 	if (n < 0 || put_head(c, status, "application/json", NULL, n) < 0 ||
@@ -458,7 +464,8 @@ void server_reply_json(struct server_request *r, int status, const void *json_bo
 	free(text);
 }
 
-void server_reply_error(struct server_request *r, int status, const char *code, const char *fmt, ...)
+void server_reply_error(struct server_request *r, int status, const char *code, const char *fmt,
+			...)
 {
 	char message[1024];
 	va_list ap;

@@ -13,10 +13,10 @@
 
 #include "platform/unixsock.h"
 
-#define HEAD_MS  10000  /* TLS handshake and head */
-#define BODY_MS  30000
-#define IDLE_MS  75000  /* between requests */
-#define STALL_MS 60000  /* an answer that makes no progress */
+#define HEAD_MS	 10000 /* TLS handshake and head */
+#define BODY_MS	 30000
+#define IDLE_MS	 75000 /* between requests */
+#define STALL_MS 60000 /* an answer that makes no progress */
 #define DRAIN_MS 2000
 
 static void process(struct server_conn *c);
@@ -101,7 +101,8 @@ static void drained(struct server_conn *c)
 			server_conn_flush(c); /* the alert */
 		}
 		set_deadline(c, DRAIN_MS);
-		if (c->state != CONN_CLOSED && uv_shutdown(&c->shutdown, &c->stream, on_shutdown) < 0)
+		if (c->state != CONN_CLOSED &&
+		    uv_shutdown(&c->shutdown, &c->stream, on_shutdown) < 0)
 			server_conn_close(c);
 	} else if (r && r->streaming) {
 		c->deadline_ms = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Strict reading of a request head (RFC 9112 sections 2 to 6). Owns the request line, the header
- * fields and the length of the body; refuses folded lines, bare CR, repeated Host, Content-Length or
- * signature fields, Transfer-Encoding, HTTP/1.0, and target forms other than origin-form. The target
- * is kept byte for byte, because request signatures cover it.
+ * fields and the length of the body; refuses folded lines, bare CR, repeated Host, Content-Length
+ * or signature fields, Transfer-Encoding, HTTP/1.0, and target forms other than origin-form. The
+ * target is kept byte for byte, because request signatures cover it.
  */
 #include "control/server_http.h"
 
@@ -115,9 +115,9 @@ static int parse_length(const char *text, size_t *ret_length)
 
 static int check_framing(struct server_http_head *head)
 {
-	static const char *const once[] = {"host",          "content-length",  "transfer-encoding",
+	static const char *const once[] = {"host",	     "content-length",	"transfer-encoding",
 					   "content-digest", "signature-input", "signature",
-					   "authorization",  "content-type",    "cookie"};
+					   "authorization",  "content-type",	"cookie"};
 	const char *value;
 
 	for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++)
@@ -210,15 +210,30 @@ const char *server_http_reason(int status)
 		int status;
 		const char *reason;
 	} reasons[] = {
-		{200, "OK"},           {201, "Created"},       {202, "Accepted"},
-		{204, "No Content"},   {302, "Found"},         {303, "See Other"},
-		{400, "Bad Request"},  {401, "Unauthorized"},  {403, "Forbidden"},
-		{404, "Not Found"},    {405, "Method Not Allowed"}, {408, "Request Timeout"},
-		{409, "Conflict"},     {410, "Gone"},          {411, "Length Required"},
-		{413, "Content Too Large"}, {414, "URI Too Long"}, {422, "Unprocessable Content"},
-		{429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"}, {501, "Not Implemented"},
-		{503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "No Content"},
+		{302, "Found"},
+		{303, "See Other"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{408, "Request Timeout"},
+		{409, "Conflict"},
+		{410, "Gone"},
+		{411, "Length Required"},
+		{413, "Content Too Large"},
+		{414, "URI Too Long"},
+		{422, "Unprocessable Content"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{503, "Service Unavailable"},
+		{505, "HTTP Version Not Supported"},
 	};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

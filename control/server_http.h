@@ -10,7 +10,7 @@
 
 #include "platform/error.h"
 
-#define SERVER_HTTP_MAX_HEAD    16384
+#define SERVER_HTTP_MAX_HEAD	16384
 #define SERVER_HTTP_MAX_HEADERS 64
 
 struct server_http_header {
@@ -32,8 +32,8 @@ struct server_http_head {
 
 /* Reads one head from data[len]. Returns the bytes it took; 0 when more are needed; or minus the
  * HTTP status to refuse it with (400, 411, 414, 431, 501, 505). Free the head after success. */
-int server_http_parse(const char *data, size_t len, struct server_http_head *ret_head)
-	WARREN_MUST_USE;
+int server_http_parse(const char *data, size_t len,
+		      struct server_http_head *ret_head) WARREN_MUST_USE;
 void server_http_head_done(struct server_http_head *head);
 /* name is lower-case; NULL when absent. */
 const char *server_http_header(const struct server_http_head *head, const char *name);

@@ -14,10 +14,10 @@
 #include "control/server_http.h"
 #include "platform/buffer.h"
 
-#define SERVER_MAX_ROUTES   128
-#define SERVER_MAX_QUEUE    (1u << 20)  /* of a stream */
-#define SERVER_MAX_ANSWER   (32u << 20) /* of a whole answer */
-#define SERVER_CHUNK        65536
+#define SERVER_MAX_ROUTES 128
+#define SERVER_MAX_QUEUE  (1u << 20)  /* of a stream */
+#define SERVER_MAX_ANSWER (32u << 20) /* of a whole answer */
+#define SERVER_CHUNK	  65536
 
 struct server_route {
 	unsigned origins;
@@ -47,10 +47,10 @@ struct server {
 };
 
 enum conn_state {
-	CONN_HEAD,    /* between requests or reading one */
-	CONN_BODY,    /* head is there, body is not */
-	CONN_BUSY,    /* a request is with its handler */
-	CONN_DRAIN,   /* last answer is written; input is thrown away until the client closes */
+	CONN_HEAD,  /* between requests or reading one */
+	CONN_BODY,  /* head is there, body is not */
+	CONN_BUSY,  /* a request is with its handler */
+	CONN_DRAIN, /* last answer is written; input is thrown away until the client closes */
 	CONN_CLOSED,
 };
 
@@ -68,15 +68,15 @@ struct server_conn {
 	enum server_origin origin;
 	enum conn_state state;
 	struct endpoint source;
-	SSL *tls;                 /* NULL on the Unix socket */
-	BIO *tls_in, *tls_out;    /* owned by tls */
-	struct buffer in;         /* plain text not yet taken */
-	struct buffer out;        /* plain text not yet given to the kernel or TLS */
-	char *writing;            /* bytes of the uv_write in flight */
+	SSL *tls;	       /* NULL on the Unix socket */
+	BIO *tls_in, *tls_out; /* owned by tls */
+	struct buffer in;      /* plain text not yet taken */
+	struct buffer out;     /* plain text not yet given to the kernel or TLS */
+	char *writing;	       /* bytes of the uv_write in flight */
 	size_t writing_len;
 	struct server_http_head head;
 	struct server_request *request;
-	uint64_t deadline_ms;     /* of the loop's clock; 0: none */
+	uint64_t deadline_ms; /* of the loop's clock; 0: none */
 	bool close_after, processing, shut, unflushed;
 };
 
@@ -99,8 +99,8 @@ struct server_request {
 int server_tls_new(const char *cert_file, const char *key_file, SSL_CTX **ret_ctx,
 		   struct error *err) WARREN_MUST_USE;
 /* Feeds wire bytes in, appends plain text to out. 0; -EPIPE at close_notify; -EPROTO. */
-int server_tls_read(struct server_conn *c, const void *wire, size_t len, struct buffer *out)
-	WARREN_MUST_USE;
+int server_tls_read(struct server_conn *c, const void *wire, size_t len,
+		    struct buffer *out) WARREN_MUST_USE;
 /* Moves plain text from c->out into TLS, at most a chunk; wire bytes are then in tls_out. */
 int server_tls_write(struct server_conn *c) WARREN_MUST_USE;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * TLS of the HTTP server: OpenSSL on memory BIOs, so that all I/O stays with libuv. TLS 1.2 and 1.3,
- * ALPN http/1.1 only, no renegotiation, no session tickets, no compression.
+ * TLS of the HTTP server: OpenSSL on memory BIOs, so that all I/O stays with libuv. TLS 1.2
+ * and 1.3, ALPN http/1.1 only, no renegotiation, no session tickets, no compression.
  */
 #include "control/server_impl.h"
 
@@ -33,8 +33,8 @@ int server_tls_new(const char *cert_file, const char *key_file, SSL_CTX **ret_ct
 	if (!ctx)
 		return error_set(err, -ENOMEM, "OpenSSL could not make a TLS context");
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-					 SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
+					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The HTTP process's side of the signer: one request, one answer, over a stream socket pair. After a
- * time-out the two are out of step, so nothing is asked any more and the program ends.
+ * The HTTP process's side of the signer: one request, one answer, over a stream socket pair. After
+ * a time-out the two are out of step, so nothing is asked any more and the program ends.
  */
 #include "control/signer.h"
 
@@ -265,8 +265,8 @@ static int put_cert(struct buffer *b, const struct sshcert *cert)
 	return r < 0 ? r : put_u32(b, cert->extensions);
 }
 
-int signer_cert(struct signer *s, const char *target_peer, uint32_t generation, struct sshcert *cert,
-		struct buffer *ret_blob)
+int signer_cert(struct signer *s, const char *target_peer, uint32_t generation,
+		struct sshcert *cert, struct buffer *ret_blob)
 {
 	struct buffer request, answer;
 	int r = request_begin(&request, SIGNER_CERT);
@@ -315,8 +315,8 @@ int signer_ca_public(struct signer *s, const char *target_peer, uint32_t generat
 	return r;
 }
 
-int signer_check_proof(struct signer *s, const uint8_t public_key[32], const uint8_t identity_key[32],
-		       const uint8_t proof[32])
+int signer_check_proof(struct signer *s, const uint8_t public_key[32],
+		       const uint8_t identity_key[32], const uint8_t proof[32])
 {
 	struct buffer request, answer;
 	int r = request_begin(&request, SIGNER_PROOF);

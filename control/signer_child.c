@@ -49,7 +49,8 @@ static const struct {
 	const char *type;
 	int64_t max_life_s; /* of valid_until, which is required; 0: none */
 } object_types[] = {
-	{"server", 30 * 86400}, {"peer", 0}, {"map", 30 * 86400}, {"ssh", 30 * 86400}, {"grant", 120},
+	{"server", 30 * 86400}, {"peer", 0},	{"map", 30 * 86400},
+	{"ssh", 30 * 86400},	{"grant", 120},
 };
 
 /* ---- keys ---- */
@@ -72,7 +73,8 @@ static int load_seed(int dir, const char *name, uint8_t seed[32])
 	buffer_done(&b);
 	if (r < 0)
 		fprintf(stderr, "warren-control: the signer's key %s: %s\n", name,
-			r == -EBADMSG ? "is not 32 bytes long; put it back from a backup" : strerror(-r));
+			r == -EBADMSG ? "is not 32 bytes long; put it back from a backup"
+				      : strerror(-r));
 	return r;
 }
 
@@ -377,9 +379,9 @@ static const struct {
 	int (*run)(struct child *c, struct reader *in);
 	bool needs_init;
 } table[SIGNER_REQUESTS] = {
-	[SIGNER_INIT] = {do_init, false},      [SIGNER_PUBLIC] = {do_public, false},
-	[SIGNER_OBJECT] = {do_object, true},   [SIGNER_JWT] = {do_jwt, true},
-	[SIGNER_CERT] = {do_cert, true},       [SIGNER_CA_PUBLIC] = {do_ca_public, true},
+	[SIGNER_INIT] = {do_init, false},    [SIGNER_PUBLIC] = {do_public, false},
+	[SIGNER_OBJECT] = {do_object, true}, [SIGNER_JWT] = {do_jwt, true},
+	[SIGNER_CERT] = {do_cert, true},     [SIGNER_CA_PUBLIC] = {do_ca_public, true},
 	[SIGNER_PROOF] = {do_proof, true},
 };
 
@@ -445,7 +447,8 @@ static int confine(void)
 {
 	static const char *const allow[] = {"read", "write", "close", NULL};
 	/* libc probes these on the way to abort or for statistics; none is needed */
-	static const char *const refuse[] = {"openat", "newfstatat", "fstat", "ioctl", "lseek", NULL};
+	static const char *const refuse[] = {"openat", "newfstatat", "fstat",
+					     "ioctl",  "lseek",	     NULL};
 	struct sandbox_profile profile = {"signer", allow, refuse};
 	struct error err = {0};
 	uid_t uid;

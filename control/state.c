@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The network in memory: loading, lookups, the world that policies are judged in, nonces, timers.
+ * The network in memory: loading, lookups, the world that policies are judged in, timers.
  */
 #include "control/state_impl.h"
 
@@ -13,9 +13,6 @@
 #include "control/signer.h"
 #include "platform/json.h"
 #include "platform/log.h"
-
-#define NONCE_LIFE_S 180
-#define NONCE_MAX    (1u << 20)
 
 int64_t state_now(const struct state *s)
 {
@@ -287,12 +284,13 @@ static int add_identities(struct policy_world *w, const struct state *s)
 			json_t *known = json_object_get(all, l->identity);
 
 			if (!known || json_integer_value(json_array_get(known, 0)) < l->expires_s)
-				json_object_set_new(all, l->identity,
-						    json_pack("[I,O]", (json_int_t)l->expires_s,
-							      l->groups));
+				json_object_set_new(
+					all, l->identity,
+					json_pack("[I,O]", (json_int_t)l->expires_s, l->groups));
 		}
 	}
-	json_object_foreach(all, identity, login) {
+	json_object_foreach(all, identity, login)
+	{
 		const json_t *list = json_array_get(login, 1);
 		const char *groups[JWT_MAX_GROUPS];
 		size_t n = json_array_size(list);
@@ -326,83 +324,6 @@ int state_make_world(struct state *s)
 	policy_world_free(s->world);
 	s->world = w;
 	return 0;
-}
-
-/* ---- nonces ---- */
-
-static size_t nonce_slot(const struct nonce *table, size_t cap, const char *text)
-{
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	for (const char *c = text; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
-	size_t at = (size_t)hash & (cap - 1);
-	while (table[at].text[0] && strcmp(table[at].text, text) != 0)
-		at = (at + 1) & (cap - 1);
-	return at;
-}
-
-/* A new table without the expired ones, at most half full. */
-static int nonces_rebuild(struct state *s, int64_t now_s)
-{
-	size_t alive = 0, cap = 1024;
-
-	for (size_t i = 0; i < s->nonce_cap; i++)
-		alive += s->nonces[i].text[0] && s->nonces[i].expires_s > now_s;
-	while (cap < alive * 4)
-		cap *= 2;
-	struct nonce *table = calloc(cap, sizeof(*table));
-	if (!table)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->nonce_cap; i++)
-		if (s->nonces[i].text[0] && s->nonces[i].expires_s > now_s)
-			table[nonce_slot(table, cap, s->nonces[i].text)] = s->nonces[i];
-	free(s->nonces);
-	s->nonces = table;
-	s->nonce_cap = cap;
-	s->nonce_count = alive;
-	return 0;
-}
-
-static void nonce_stored(void *a, int result)
-{
-	if (result < 0)
-		log_warn("a request's nonce was not stored", "error=%d", result);
-	free(a);
-}
-
-bool state_nonce(struct state *s, const char *nonce, bool durable)
-{
-	int64_t now_s = state_now(s);
-
-	if (strlen(nonce) >= sizeof(s->nonces->text) || !nonce[0])
-		return false;
-	if ((s->nonce_count * 2 >= s->nonce_cap || now_s >= s->next_nonce_sweep_s) &&
-	    nonces_rebuild(s, now_s) < 0)
-		return false;
-	if (now_s >= s->next_nonce_sweep_s)
-		s->next_nonce_sweep_s = now_s + NONCE_LIFE_S;
-	size_t at = nonce_slot(s->nonces, s->nonce_cap, nonce);
-	if (s->nonces[at].text[0] || s->nonce_count >= NONCE_MAX)
-		return false;
-	snprintf(s->nonces[at].text, sizeof(s->nonces[at].text), "%s", nonce);
-	s->nonces[at].expires_s = now_s + NONCE_LIFE_S;
-	s->nonce_count++;
-	if (durable) {
-		/* In the store's queue before the change that the request asks for. */
-		struct store_nonce_put *a = calloc(1, sizeof(*a));
-
-		if (!a)
-			return false;
-		memcpy(a->nonce.nonce, s->nonces[at].text, sizeof(a->nonce.nonce));
-		a->nonce.expires_s = s->nonces[at].expires_s;
-		a->now_s = now_s;
-		if (store_nonce_put(s->c->store, a, nonce_stored) < 0) {
-			free(a);
-			return false;
-		}
-	}
-	return true;
 }
 
 /* ---- the rest of what others read ---- */
@@ -513,7 +434,7 @@ static int take_over(struct state *s, struct store_load *a)
 	if (r == 0)
 		r = take_logins(s, a);
 	if (r == 0)
-		r = nonces_rebuild(s, state_now(s));
+		r = state_nonces_rebuild(s, state_now(s));
 	for (size_t i = 0; r == 0 && i < a->nonce_count; i++)
 		(void)state_nonce(s, a->nonces[i].nonce, false);
 	/* Grows over restarts (starts), within one (the low bits), and over restores (epoch). */
@@ -521,7 +442,8 @@ static int take_over(struct state *s, struct store_load *a)
 	return r;
 }
 
-/* The policy in the store was good when it was stored; what this version no longer takes denies all. */
+/* The policy in the store was good when it was stored; what this version no longer takes denies
+ * all. */
 static int take_policy(struct state *s, struct error *err)
 {
 	static const char nothing[] = "{}";
@@ -532,9 +454,10 @@ static int take_policy(struct state *s, struct error *err)
 		r = policy_parse("policy", s->network.policy, strlen(s->network.policy), &s->policy,
 				 &why);
 	if (r < 0 && s->network.policy)
-		log_error("the stored policy is not understood by this version: everything is denied "
-			  "until another is set",
-			  "error=\"%s\"", error_text(&why));
+		log_error(
+			"the stored policy is not understood by this version: everything is denied "
+			"until another is set",
+			"error=\"%s\"", error_text(&why));
 	if (r < 0)
 		r = policy_parse("policy", nothing, sizeof(nothing) - 1, &s->policy, err);
 	if (!s->network.policy)
@@ -594,7 +517,8 @@ int state_new(struct control *c, struct state **ret_state, struct error *err)
 	r = ip_prefix_parse(config->prefix4[0] ? config->prefix4 : "100.64.0.0/10", &load.prefix4);
 	if (r < 0 || load.prefix4.addr.family != 4 || load.prefix4.bits > 28) {
 		free(s);
-		return error_set(err, -EINVAL, "\"%s\" is not an IPv4 range of at least /28 for the mesh",
+		return error_set(err, -EINVAL,
+				 "\"%s\" is not an IPv4 range of at least /28 for the mesh",
 				 config->prefix4);
 	}
 	r = store_load(c->store, &load);

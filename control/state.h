@@ -2,8 +2,9 @@
  *
  * The network in memory: peers, logins, setup keys, policy, and the map of each peer that listens.
  * control.h has what the issuer and the login service use; this is for the core (api, admin, main)
- * and for tests. Everything on the loop's thread. A change goes to the store first and is taken over
- * here when it is there; then the maps of those concerned are made anew and their differences sent.
+ * and for tests. Everything on the loop's thread. A change goes to the store first and is taken
+ * over here when it is there; then the maps of those concerned are made anew and their differences
+ * sent.
  */
 #ifndef WARREN_CONTROL_STATE_H
 #define WARREN_CONTROL_STATE_H
@@ -15,8 +16,8 @@ struct stream;
 
 typedef void state_done(void *ctx, int result);
 
-/* Loads the network; c->store, c->signer, c->clock, c->random and c->config are set. Initialises the
- * signer with the network and the issuer. */
+/* Loads the network; c->store, c->signer, c->clock, c->random and c->config are set. Initialises
+ * the signer with the network and the issuer. */
 int state_new(struct control *c, struct state **ret_state, struct error *err) WARREN_MUST_USE;
 /* Ends all streams with "restart" and closes timers; free after the loop has run. */
 void state_stop(struct state *s);
@@ -35,7 +36,8 @@ const struct store_peer *state_row_by_identity(const struct state *s, const uint
 size_t state_peer_count(const struct state *s);
 const struct store_peer *state_row_at(const struct state *s, size_t index);
 bool state_online(const struct state *s, const char *id);
-/* Identities of a peer as a JSON array: who enrolled it and who is logged in on it. New reference. */
+/* Identities of a peer as a JSON array: who enrolled it and who is logged in on it. New reference.
+ */
 json_t *state_identities(const struct state *s, const char *id);
 const struct store_setup_key *state_key(const struct state *s, const char *name);
 const struct store_setup_key *state_key_by_public(const struct state *s, const uint8_t key[32]);
@@ -57,19 +59,18 @@ int state_enroll(struct state *s, const struct store_enroll *wished, state_enrol
 /* row: id and the fields to set (enum store_peer_fields). kind names the change. */
 int state_change_peer(struct state *s, const struct store_peer *row, unsigned fields,
 		      const char *kind, state_done *done, void *ctx) WARREN_MUST_USE;
-int state_remove_peer(struct state *s, const char *id, state_done *done, void *ctx)
-	WARREN_MUST_USE;
-/* Parses, runs the tests against this world, then stores; -EINVAL or -EPERM with the sentence at once
- * and the old policy stays. */
+int state_remove_peer(struct state *s, const char *id, state_done *done, void *ctx) WARREN_MUST_USE;
+/* Parses, runs the tests against this world, then stores; -EINVAL or -EPERM with the sentence at
+ * once and the old policy stays. */
 int state_set_policy(struct state *s, const char *file, const char *text, size_t len,
-		     const char *actor, state_done *done, void *ctx, struct error *err)
-	WARREN_MUST_USE;
+		     const char *actor, state_done *done, void *ctx,
+		     struct error *err) WARREN_MUST_USE;
 int state_test_policy(const struct state *s, const char *file, const char *text, size_t len,
 		      struct error *err) WARREN_MUST_USE;
-int state_create_key(struct state *s, const struct store_setup_key *key, state_done *done, void *ctx)
-	WARREN_MUST_USE;
-int state_revoke_key(struct state *s, const char *name, state_done *done, void *ctx)
-	WARREN_MUST_USE;
+int state_create_key(struct state *s, const struct store_setup_key *key, state_done *done,
+		     void *ctx) WARREN_MUST_USE;
+int state_revoke_key(struct state *s, const char *name, state_done *done,
+		     void *ctx) WARREN_MUST_USE;
 
 /* ---- streams */
 struct stream_sink {

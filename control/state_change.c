@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Changes of the network: each goes to the store, and when it is there memory takes it over, marks the
- * maps of those whom a rule connects with it (before and after), and tells the caller. Also what time
- * alone changes: logins that end, ephemeral peers that stay away.
+ * Changes of the network: each goes to the store, and when it is there memory takes it over, marks
+ * the maps of those whom a rule connects with it (before and after), and tells the caller. Also
+ * what time alone changes: logins that end, ephemeral peers that stay away.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,8 @@ static void took(struct state *s, int64_t revision)
 	if (revision > s->network.revision)
 		s->network.revision = revision;
 	if (state_make_world(s) < 0)
-		log_error("out of memory: the policy is judged in an old picture of the network", NULL);
+		log_error("out of memory: the policy is judged in an old picture of the network",
+			  NULL);
 }
 
 /* Everybody whose "identities" component may name this person. */
@@ -251,8 +252,8 @@ static void login_changed(void *arg, int result)
 		took(s, job->login.revision);
 		state_mark_around(s, e);
 		mark_identity(s, l->identity);
-		state_event(s, job->login.remove ? "peer.logout" : "peer.login", l->identity, l->peer,
-			    NULL);
+		state_event(s, job->login.remove ? "peer.logout" : "peer.login", l->identity,
+			    l->peer, NULL);
 	}
 	json_decref(job->login.login.groups);
 	change_finish(job, result);
@@ -288,9 +289,9 @@ static int change_login(struct state *s, const char *peer, const char *identity,
 	return r;
 }
 
-void state_login(struct state *s, const char *peer, const char *identity,
-		 const char *const *groups, size_t group_count, int64_t expires_s,
-		 void (*done)(void *ctx, int result), void *ctx)
+void state_login(struct state *s, const char *peer, const char *identity, const char *const *groups,
+		 size_t group_count, int64_t expires_s, void (*done)(void *ctx, int result),
+		 void *ctx)
 {
 	json_t *list = json_array();
 
@@ -449,7 +450,8 @@ static int change_key(struct state *s, const struct store_setup_key *key, bool r
 	return r;
 }
 
-int state_create_key(struct state *s, const struct store_setup_key *key, state_done *done, void *ctx)
+int state_create_key(struct state *s, const struct store_setup_key *key, state_done *done,
+		     void *ctx)
 {
 	return change_key(s, key, false, done, ctx);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What state.c (lookup, life), state_change.c (changes), state_map.c (maps) and state_stream.c share.
- * Private to them.
+ * What state.c (lookup, life), state_change.c (changes), state_map.c (maps) and state_stream.c
+ * share. Private to them.
  */
 #ifndef WARREN_CONTROL_STATE_IMPL_H
 #define WARREN_CONTROL_STATE_IMPL_H
@@ -9,8 +9,8 @@
 #include "control/proto/map.h"
 #include "control/state.h"
 
-#define STATE_LINE_MAX   (1u << 20)
-#define STATE_PING_NS    (25 * NSEC_PER_SEC)
+#define STATE_LINE_MAX	   (1u << 20)
+#define STATE_PING_NS	   (25 * NSEC_PER_SEC)
 #define STATE_QUARANTINE_S 86400
 #define STATE_EPHEMERAL_S  1800
 
@@ -59,7 +59,7 @@ struct state {
 	int64_t next_nonce_sweep_s;
 	struct stream *streams;
 	json_t *stun, *issuer; /* components */
-	int64_t seq;          /* of ssh objects */
+	int64_t seq;	       /* of ssh objects */
 	uv_timer_t tick, flush;
 	bool timers, stopping;
 };
@@ -69,10 +69,10 @@ struct stream {
 	struct state *s;
 	struct entry *entry;
 	struct stream_sink sink;
-	struct map *sending;      /* a snapshot under way, or NULL */
+	struct map *sending; /* a snapshot under way, or NULL */
 	size_t sending_at;
 	int64_t sending_revision;
-	char *head;               /* signed "map" object of what was sent last */
+	char *head; /* signed "map" object of what was sent last */
 	int64_t head_until_s;
 	uint64_t next_ping_ns;
 	bool dirty, blocked, ended;
@@ -80,13 +80,16 @@ struct stream {
 
 /* state.c */
 struct entry *state_entry(const struct state *s, const char *id);
-int state_insert(struct state *s, const struct store_peer *row, struct entry **ret_entry)
-	WARREN_MUST_USE;
+int state_insert(struct state *s, const struct store_peer *row,
+		 struct entry **ret_entry) WARREN_MUST_USE;
 void state_drop_entry(struct state *s, struct entry *e);
 void state_publish(struct state *s, struct entry *e);
 int state_make_world(struct state *s) WARREN_MUST_USE;
 bool state_has_identity(const struct entry *e, const char *identity);
 int64_t state_now(const struct state *s);
+
+/* state_nonce.c: makes the table anew without what has expired. */
+int state_nonces_rebuild(struct state *s, int64_t now_s) WARREN_MUST_USE;
 
 /* state_map.c: the whole map of a peer as it shall be now. */
 int state_build_map(struct state *s, struct entry *e, struct map **ret_map) WARREN_MUST_USE;

@@ -121,7 +121,8 @@ static void add_identities(json_t *all, const struct entry *e, const char *slice
 		json_t *groups = json_array(), *group;
 		size_t i;
 
-		json_array_foreach(l->groups, i, group) {
+		json_array_foreach(l->groups, i, group)
+		{
 			if (json_is_string(group) && slice_asks(slice, json_string_value(group)))
 				(void)json_array_append(groups, group);
 		}
@@ -183,9 +184,10 @@ static int ssh_component(struct state *s, struct entry *e, const struct view *v)
 
 	if (!ca)
 		return -EIO;
-	json_t *payload = json_pack("{s:s,s:b,s:o,s:s%,s:O,s:O,s:[]}", "peer", e->row.id, "enabled", 1,
-				    "ca", ca, "policy", (const char *)v->slice.data, v->slice.len,
-				    "peers", v->ssh_peers, "identities", v->identities, "revoked");
+	json_t *payload =
+		json_pack("{s:s,s:b,s:o,s:s%,s:O,s:O,s:[]}", "peer", e->row.id, "enabled", 1, "ca",
+			  ca, "policy", (const char *)v->slice.data, v->slice.len, "peers",
+			  v->ssh_peers, "identities", v->identities, "revoked");
 	if (!payload)
 		return -ENOMEM;
 	content_hash(payload, hash);
@@ -246,8 +248,8 @@ static int fill(struct state *s, struct entry *e, struct view *v)
 	if (r == 0)
 		r = add_others(s, e, v);
 	if (r == 0)
-		r = put(v->map, "policy", json_pack("{s:s%}", "text", (const char *)v->slice.data,
-						    v->slice.len));
+		r = put(v->map, "policy",
+			json_pack("{s:s%}", "text", (const char *)v->slice.data, v->slice.len));
 	if (r == 0)
 		r = map_set(v->map, "identities", v->identities);
 	if (r == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Streams: each peer's NDJSON (control/PROTOCOL.md section 5). A difference is always made between
- * what the peer was sent last and what its map is now, so a slow reader loses nothing: while it does
- * not read, nothing is made for it. Owns snapshots in pieces, signed heads, pings and renewals.
+ * what the peer was sent last and what its map is now, so a slow reader loses nothing: while it
+ * does not read, nothing is made for it. Owns snapshots in pieces, signed heads, pings and
+ * renewals.
  */
 #include "control/state_impl.h"
 
@@ -114,7 +115,8 @@ static int send_component(void *ctx, const char *key, json_t *value)
 
 	if (c->at++ < c->t->sending_at)
 		return 0;
-	int r = send_line(c->t, json_pack("{s:s,s:s,s:O}", "type", "set", "key", key, "value", value));
+	int r = send_line(c->t,
+			  json_pack("{s:s,s:s,s:O}", "type", "set", "key", key, "value", value));
 	if (r == 0)
 		c->t->sending_at++;
 	return r;
@@ -201,9 +203,9 @@ static int delta(struct stream *t, bool always)
 	if (!ops)
 		r = -ENOMEM;
 	else if (json_array_size(ops))
-		r = send_delta(t, now, ops, t->s->network.revision > e->sent_revision
-						    ? t->s->network.revision
-						    : e->sent_revision);
+		r = send_delta(t, now, ops,
+			       t->s->network.revision > e->sent_revision ? t->s->network.revision
+									 : e->sent_revision);
 	else if (always)
 		r = send_delta(t, now, ops, e->sent_revision);
 	if (r == 0) {
@@ -326,7 +328,8 @@ int state_stream_open(struct state *s, const char *peer, int64_t epoch, int64_t 
 	t->next_ping_ns = clock_monotonic_ns(s->c->clock) + STATE_PING_NS;
 	r = send_line(t, json_pack("{s:s,s:I,s:I}", "type", "hello", "epoch",
 				   (json_int_t)s->network.epoch, "time", (json_int_t)state_now(s)));
-	if (r == 0 && e->sent && cursor > 0 && cursor == e->sent_revision && epoch == s->network.epoch)
+	if (r == 0 && e->sent && cursor > 0 && cursor == e->sent_revision &&
+	    epoch == s->network.epoch)
 		r = delta(t, true);
 	else if (r == 0)
 		r = snapshot_begin(t);

@@ -47,7 +47,7 @@ struct store {
 	uv_cond_t wake;
 	uv_async_t ready;
 	struct queue in, out; /* under mutex */
-	bool stopping;        /* under mutex */
+	bool stopping;	      /* under mutex */
 	bool closed;
 };
 

@@ -2,8 +2,8 @@
  *
  * The store behind domain-level operations: what the network remembers. One thread runs them in the
  * order they were asked for; each changing one is a transaction that raises the network's revision
- * and writes the row of `changes`. Answers come back on the loop, in order. SQL is in store_*.c only;
- * another backend implements struct store_ops and passes the same tests.
+ * and writes the row of `changes`. Answers come back on the loop, in order. SQL is in store_*.c
+ * only; another backend implements struct store_ops and passes the same tests.
  */
 #ifndef WARREN_CONTROL_STORE_H
 #define WARREN_CONTROL_STORE_H
@@ -25,22 +25,22 @@ struct store_network {
 	int64_t epoch, revision;
 	int64_t starts; /* times a server has opened the store */
 	struct ip_prefix prefix4, prefix6;
-	char *policy;   /* text in force; owned */
+	char *policy; /* text in force; owned */
 };
 
 struct store_peer {
 	char id[IDENT_SIZE];
-	char name[64];       /* unique */
-	bool name_fixed;     /* an administrator chose it: the host name no longer changes it */
+	char name[64];	 /* unique */
+	bool name_fixed; /* an administrator chose it: the host name no longer changes it */
 	char hostname[128], os[64], version[64];
-	char setup_key[64];  /* name of the key it enrolled with, or "" */
+	char setup_key[64];    /* name of the key it enrolled with, or "" */
 	char enrolled_by[256]; /* identity, or "" */
 	uint8_t node_key[32], path_key[32], identity_key[32];
 	struct ip_addr v4, v6;
 	bool ssh_enabled, ssh_advertised, ephemeral;
 	uint16_t ssh_port;
-	char host_keys[2048];    /* JSON array of strings */
-	char ssh_features[512];  /* JSON array of strings */
+	char host_keys[2048];	/* JSON array of strings */
+	char ssh_features[512]; /* JSON array of strings */
 	int64_t created_s;
 };
 
@@ -54,9 +54,9 @@ struct store_login {
 struct store_setup_key {
 	char name[64];
 	uint8_t public_key[32];
-	int64_t uses_left;  /* -1: unlimited */
+	int64_t uses_left; /* -1: unlimited */
 	int64_t used;
-	int64_t expires_s;  /* 0: never */
+	int64_t expires_s; /* 0: never */
 	int64_t created_s;
 	bool revoked, ephemeral;
 };
@@ -84,8 +84,8 @@ struct store_load {
 void store_load_done(struct store_load *a);
 
 struct store_enroll {
-	struct store_peer peer;    /* all but addresses; name is what is wished for */
-	char key_name[64];         /* setup key, or "" (a login) */
+	struct store_peer peer; /* all but addresses; name is what is wished for */
+	char key_name[64];	/* setup key, or "" (a login) */
 	int64_t now_s;
 	/* results: peer complete (the existing one when its identity key was known) */
 	bool existing;
@@ -95,18 +95,18 @@ struct store_enroll {
 
 /* Which fields a change sets; the others stay what they are when its turn comes. */
 enum store_peer_fields {
-	STORE_PEER_NAME = 1 << 0,      /* name, chosen by an administrator */
-	STORE_PEER_HOSTNAME = 1 << 1,  /* hostname; and name after it, unless one was chosen */
-	STORE_PEER_SYSTEM = 1 << 2,    /* os, version */
-	STORE_PEER_SSH = 1 << 3,       /* ssh_advertised, ssh_port, ssh_features */
+	STORE_PEER_NAME = 1 << 0,     /* name, chosen by an administrator */
+	STORE_PEER_HOSTNAME = 1 << 1, /* hostname; and name after it, unless one was chosen */
+	STORE_PEER_SYSTEM = 1 << 2,   /* os, version */
+	STORE_PEER_SSH = 1 << 3,      /* ssh_advertised, ssh_port, ssh_features */
 	STORE_PEER_HOST_KEYS = 1 << 4,
 	STORE_PEER_SSH_ENABLED = 1 << 5,
 };
 
 struct store_peer_change {
-	struct store_peer peer;    /* id and the fields to set; result: the whole row */
+	struct store_peer peer; /* id and the fields to set; result: the whole row */
 	unsigned fields;
-	const char *kind;          /* for `changes`: "self", "admin" */
+	const char *kind; /* for `changes`: "self", "admin" */
 	int64_t now_s, revision;
 };
 
@@ -116,13 +116,13 @@ struct store_peer_remove {
 };
 
 struct store_login_change {
-	struct store_login login;  /* groups owned by the argument */
+	struct store_login login; /* groups owned by the argument */
 	bool remove;
 	int64_t now_s, revision;
 };
 
 struct store_policy {
-	char *text;                /* owned */
+	char *text; /* owned */
 	char actor[64];
 	int64_t now_s, revision;
 };
@@ -135,18 +135,18 @@ struct store_key_change {
 
 struct store_nonce_put {
 	struct store_nonce nonce;
-	int64_t now_s;             /* older ones are forgotten */
+	int64_t now_s; /* older ones are forgotten */
 };
 
 struct store_event {
 	char kind[64], actor[256], subject[256];
-	char *detail;              /* JSON or NULL; owned */
+	char *detail; /* JSON or NULL; owned */
 	int64_t now_s;
 };
 
 struct store_events {
-	int64_t before, limit;     /* ids below before (0: newest) */
-	json_t *events;            /* result: array, newest first */
+	int64_t before, limit; /* ids below before (0: newest) */
+	json_t *events;	       /* result: array, newest first */
 };
 
 /* Errors: -ENOENT no such row, -EEXIST a unique name or key is taken, -EKEYEXPIRED, -EKEYREVOKED,
@@ -169,11 +169,11 @@ struct store_ops {
 };
 extern const struct store_ops store_sqlite_ops;
 
-/* Opens (where: a file, ":memory:") on the calling thread, so that errors are sentences, then starts
- * the thread. */
+/* Opens (where: a file, ":memory:") on the calling thread, so that errors are sentences, then
+ * starts the thread. */
 int store_new(uv_loop_t *loop, const struct store_ops *ops, const char *where,
-	      const struct random_source *random, struct store **ret_store, struct error *err)
-	WARREN_MUST_USE;
+	      const struct random_source *random, struct store **ret_store,
+	      struct error *err) WARREN_MUST_USE;
 /* Runs what is queued, tells its callbacks, closes. The loop must run once more after it. */
 void store_close(struct store *s);
 /* After the loop has closed the store's handle. */
@@ -186,15 +186,14 @@ int store_load(struct store *s, struct store_load *a) WARREN_MUST_USE;
  * the store. -ENOMEM, -ESHUTDOWN: done is not called. */
 typedef void store_done(void *a, int result);
 int store_enroll(struct store *s, struct store_enroll *a, store_done *done) WARREN_MUST_USE;
-int store_peer_change(struct store *s, struct store_peer_change *a, store_done *done)
-	WARREN_MUST_USE;
-int store_peer_remove(struct store *s, struct store_peer_remove *a, store_done *done)
-	WARREN_MUST_USE;
-int store_login_change(struct store *s, struct store_login_change *a, store_done *done)
-	WARREN_MUST_USE;
+int store_peer_change(struct store *s, struct store_peer_change *a,
+		      store_done *done) WARREN_MUST_USE;
+int store_peer_remove(struct store *s, struct store_peer_remove *a,
+		      store_done *done) WARREN_MUST_USE;
+int store_login_change(struct store *s, struct store_login_change *a,
+		       store_done *done) WARREN_MUST_USE;
 int store_policy_set(struct store *s, struct store_policy *a, store_done *done) WARREN_MUST_USE;
-int store_key_change(struct store *s, struct store_key_change *a, store_done *done)
-	WARREN_MUST_USE;
+int store_key_change(struct store *s, struct store_key_change *a, store_done *done) WARREN_MUST_USE;
 int store_nonce_put(struct store *s, struct store_nonce_put *a, store_done *done) WARREN_MUST_USE;
 int store_event_put(struct store *s, struct store_event *a, store_done *done) WARREN_MUST_USE;
 int store_events(struct store *s, struct store_events *a, store_done *done) WARREN_MUST_USE;

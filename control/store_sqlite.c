@@ -19,7 +19,8 @@ static const char *const schema[] = {
 	"CREATE TABLE network (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL,"
 	" epoch INTEGER NOT NULL, revision INTEGER NOT NULL, starts INTEGER NOT NULL,"
 	" prefix4 TEXT NOT NULL, prefix6 TEXT NOT NULL);"
-	"CREATE TABLE changes (revision INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL,"
+	"CREATE TABLE changes (revision INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT "
+	"NULL,"
 	" subject TEXT NOT NULL);"
 	"CREATE TABLE peers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 	" name_fixed INTEGER NOT NULL, hostname TEXT NOT NULL, os TEXT NOT NULL,"
@@ -210,19 +211,22 @@ static int migrate(struct db *db, const char *where, struct error *err)
 
 	sqlite3_finalize(st);
 	if (version < 0)
-		return error_set(err, -EIO,
-				 "%s is not a database of warren-control: %s; move it away to start "
-				 "with an empty network",
-				 where, sqlite3_errmsg(db->handle));
+		return error_set(
+			err, -EIO,
+			"%s is not a database of warren-control: %s; move it away to start "
+			"with an empty network",
+			where, sqlite3_errmsg(db->handle));
 	if (version > SCHEMA_VERSION)
-		return error_set(err, -EPROTO,
-				 "%s was written by a newer warren-control (schema %d, this one knows "
-				 "%d): install that version again",
-				 where, version, SCHEMA_VERSION);
+		return error_set(
+			err, -EPROTO,
+			"%s was written by a newer warren-control (schema %d, this one knows "
+			"%d): install that version again",
+			where, version, SCHEMA_VERSION);
 	for (; r == 0 && version < SCHEMA_VERSION; version++) {
 		r = sqlite_begin(db);
 		if (r == 0)
-			r = sqlite_code(sqlite3_exec(db->handle, schema[version], NULL, NULL, NULL));
+			r = sqlite_code(
+				sqlite3_exec(db->handle, schema[version], NULL, NULL, NULL));
 		sqlite3_snprintf(sizeof(pragma), pragma, "PRAGMA user_version = %d", version + 1);
 		if (r == 0)
 			r = sqlite_code(sqlite3_exec(db->handle, pragma, NULL, NULL, NULL));
@@ -267,11 +271,12 @@ static int open_db(const char *where, const struct random_source *random, void *
 			  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			  "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;",
 			  NULL, NULL, NULL);
-	r = rc == SQLITE_OK ? migrate(db, where, err)
-			    : error_set(err, -EIO,
-					"%s is not a usable database: %s; if another warren-control "
-					"runs on it, stop that one first",
-					where, sqlite3_errmsg(db->handle));
+	r = rc == SQLITE_OK
+		    ? migrate(db, where, err)
+		    : error_set(err, -EIO,
+				"%s is not a usable database: %s; if another warren-control "
+				"runs on it, stop that one first",
+				where, sqlite3_errmsg(db->handle));
 	if (r < 0) {
 		close_db(db);
 		return r;
@@ -304,8 +309,10 @@ static int login_change(void *arg, struct store_login_change *a)
 		groups = json_canonical(a->login.groups, NULL);
 		r = !groups ? -ENOMEM
 			    : sqlite_run(db,
-					 "INSERT INTO logins VALUES (?,?,?,?) ON CONFLICT (peer, identity) "
-					 "DO UPDATE SET groups=excluded.groups, expires=excluded.expires",
+					 "INSERT INTO logins VALUES (?,?,?,?) ON CONFLICT (peer, "
+					 "identity) "
+					 "DO UPDATE SET groups=excluded.groups, "
+					 "expires=excluded.expires",
 					 "ttti", a->login.peer, a->login.identity, groups,
 					 a->login.expires_s);
 	}
@@ -370,7 +377,8 @@ static int nonce_put(void *arg, struct store_nonce_put *a)
 static int event_put(void *arg, struct store_event *a)
 {
 	struct db *db = arg;
-	int r = sqlite_run(db, "INSERT INTO events (at,kind,actor,subject,detail) VALUES (?,?,?,?,?)",
+	int r = sqlite_run(db,
+			   "INSERT INTO events (at,kind,actor,subject,detail) VALUES (?,?,?,?,?)",
 			   "itttt", a->now_s, a->kind, a->actor, a->subject, a->detail);
 
 	int64_t id = sqlite3_last_insert_rowid(db->handle);
@@ -383,12 +391,12 @@ static json_t *event_row(sqlite3_stmt *st)
 {
 	const char *detail = (const char *)sqlite3_column_text(st, 5);
 	json_t *parsed = detail ? json_load_strict(detail, strlen(detail), 1u << 20, NULL) : NULL;
-	json_t *row = json_pack("{s:I,s:I,s:s,s:s,s:s}", "id",
-				(json_int_t)sqlite3_column_int64(st, 0), "time",
-				(json_int_t)sqlite3_column_int64(st, 1), "kind",
-				(const char *)sqlite3_column_text(st, 2), "actor",
-				(const char *)sqlite3_column_text(st, 3), "subject",
-				(const char *)sqlite3_column_text(st, 4));
+	json_t *row =
+		json_pack("{s:I,s:I,s:s,s:s,s:s}", "id", (json_int_t)sqlite3_column_int64(st, 0),
+			  "time", (json_int_t)sqlite3_column_int64(st, 1), "kind",
+			  (const char *)sqlite3_column_text(st, 2), "actor",
+			  (const char *)sqlite3_column_text(st, 3), "subject",
+			  (const char *)sqlite3_column_text(st, 4));
 
 	if (row && parsed)
 		(void)json_object_set(row, "detail", parsed);

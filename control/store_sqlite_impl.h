@@ -32,8 +32,8 @@ void sqlite_key32(sqlite3_stmt *st, int column, uint8_t out[32]);
 void sqlite_addr(sqlite3_stmt *st, int column, struct ip_addr *ret_addr);
 
 #define SQLITE_PEER_COLUMNS                                                                        \
-	"id,name,name_fixed,hostname,os,version,setup_key,enrolled_by,node_key,path_key,"              \
-	"identity_key,v4,v6,ssh_enabled,ssh_advertised,ephemeral,ssh_port,host_keys,"                  \
+	"id,name,name_fixed,hostname,os,version,setup_key,enrolled_by,node_key,path_key,"          \
+	"identity_key,v4,v6,ssh_enabled,ssh_advertised,ephemeral,ssh_port,host_keys,"              \
 	"ssh_features,created"
 void sqlite_peer(sqlite3_stmt *st, struct store_peer *ret_peer);
 

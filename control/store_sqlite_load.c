@@ -16,11 +16,11 @@ static int make_network(struct db *db, const struct store_load *a)
 
 	ident_make('n', db->random, id);
 	ident_ula(db->random, &ula);
-	return sqlite_run(db,
-			  "INSERT INTO network (one, id, epoch, revision, starts, prefix4, prefix6) "
-			  "SELECT 1, ?, 1, 1, 0, ?, ? WHERE NOT EXISTS (SELECT 1 FROM network)",
-			  "ttt", id, ip_prefix_format(&a->prefix4, prefix4),
-			  ip_prefix_format(&ula, prefix6));
+	return sqlite_run(
+		db,
+		"INSERT INTO network (one, id, epoch, revision, starts, prefix4, prefix6) "
+		"SELECT 1, ?, 1, 1, 0, ?, ? WHERE NOT EXISTS (SELECT 1 FROM network)",
+		"ttt", id, ip_prefix_format(&a->prefix4, prefix4), ip_prefix_format(&ula, prefix6));
 }
 
 static int load_network(struct db *db, struct store_network *n)
@@ -139,18 +139,21 @@ int sqlite_load(void *arg, struct store_load *a)
 	if (r == 0)
 		r = load_network(db, &a->network);
 	if (r == 0)
-		r = load_rows(sqlite_bind(db, "SELECT " SQLITE_PEER_COLUMNS " FROM peers ORDER BY id",
+		r = load_rows(sqlite_bind(db,
+					  "SELECT " SQLITE_PEER_COLUMNS " FROM peers ORDER BY id",
 					  ""),
 			      sizeof(*a->peers), row_peer, &a->peers, &a->peer_count);
 	if (r == 0)
-		r = load_rows(sqlite_bind(db, "SELECT peer, identity, groups, expires FROM logins", ""),
-			      sizeof(*a->logins), row_login, &a->logins, &a->login_count);
+		r = load_rows(
+			sqlite_bind(db, "SELECT peer, identity, groups, expires FROM logins", ""),
+			sizeof(*a->logins), row_login, &a->logins, &a->login_count);
 	if (r == 0)
-		r = load_rows(sqlite_bind(db,
-					  "SELECT name, public_key, uses_left, used, expires, created, "
-					  "revoked, ephemeral FROM setup_keys ORDER BY created, name",
-					  ""),
-			      sizeof(*a->keys), row_key, &a->keys, &a->key_count);
+		r = load_rows(
+			sqlite_bind(db,
+				    "SELECT name, public_key, uses_left, used, expires, created, "
+				    "revoked, ephemeral FROM setup_keys ORDER BY created, name",
+				    ""),
+			sizeof(*a->keys), row_key, &a->keys, &a->key_count);
 	if (r == 0)
 		r = load_rows(sqlite_bind(db, "SELECT nonce, expires FROM nonces", ""),
 			      sizeof(*a->nonces), row_nonce, &a->nonces, &a->nonce_count);

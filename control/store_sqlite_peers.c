@@ -141,10 +141,14 @@ static int insert_peer(struct db *db, const struct store_peer *p)
 	return sqlite_run(db,
 			  "INSERT INTO peers (" SQLITE_PEER_COLUMNS
 			  ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-			  "ttittttt" "kkk" "aa" "iiii" "tti", p->id, p->name,
-			  (int64_t)p->name_fixed, p->hostname, p->os, p->version, p->setup_key,
-			  p->enrolled_by, p->node_key, p->path_key, p->identity_key, &p->v4, &p->v6,
-			  (int64_t)p->ssh_enabled, (int64_t)p->ssh_advertised,
+			  "ttittttt"
+			  "kkk"
+			  "aa"
+			  "iiii"
+			  "tti",
+			  p->id, p->name, (int64_t)p->name_fixed, p->hostname, p->os, p->version,
+			  p->setup_key, p->enrolled_by, p->node_key, p->path_key, p->identity_key,
+			  &p->v4, &p->v6, (int64_t)p->ssh_enabled, (int64_t)p->ssh_advertised,
 			  (int64_t)p->ephemeral, (int64_t)p->ssh_port, p->host_keys,
 			  p->ssh_features, p->created_s);
 }
@@ -152,9 +156,9 @@ static int insert_peer(struct db *db, const struct store_peer *p)
 /* The peer with this identity key, if there is one; its node and path keys become the new ones. */
 static int find_existing(struct db *db, struct store_enroll *a)
 {
-	sqlite3_stmt *st = sqlite_bind(
-		db, "SELECT " SQLITE_PEER_COLUMNS " FROM peers WHERE identity_key=?", "k",
-		a->peer.identity_key);
+	sqlite3_stmt *st =
+		sqlite_bind(db, "SELECT " SQLITE_PEER_COLUMNS " FROM peers WHERE identity_key=?",
+			    "k", a->peer.identity_key);
 	int rc = st ? sqlite3_step(st) : SQLITE_ERROR;
 	struct store_peer wished = a->peer;
 
@@ -256,13 +260,17 @@ int sqlite_peer_change(void *arg, struct store_peer_change *a)
 		return sqlite_end(db, 0);
 	}
 	if (r == 0)
-		r = sqlite_run(db,
-			       "UPDATE peers SET name=?, name_fixed=?, hostname=?, os=?, version=?, "
-			       "ssh_enabled=?, ssh_advertised=?, ssh_port=?, host_keys=?, "
-			       "ssh_features=? WHERE id=?",
-			       "tittt" "iii" "ttt", p.name, (int64_t)p.name_fixed, p.hostname, p.os,
-			       p.version, (int64_t)p.ssh_enabled, (int64_t)p.ssh_advertised,
-			       (int64_t)p.ssh_port, p.host_keys, p.ssh_features, p.id);
+		r = sqlite_run(
+			db,
+			"UPDATE peers SET name=?, name_fixed=?, hostname=?, os=?, version=?, "
+			"ssh_enabled=?, ssh_advertised=?, ssh_port=?, host_keys=?, "
+			"ssh_features=? WHERE id=?",
+			"tittt"
+			"iii"
+			"ttt",
+			p.name, (int64_t)p.name_fixed, p.hostname, p.os, p.version,
+			(int64_t)p.ssh_enabled, (int64_t)p.ssh_advertised, (int64_t)p.ssh_port,
+			p.host_keys, p.ssh_features, p.id);
 	if (r == 0)
 		r = sqlite_revise(db, a->kind, p.id, a->now_s, &a->revision);
 	r = sqlite_end(db, r);
@@ -280,10 +288,11 @@ int sqlite_peer_remove(void *arg, struct store_peer_remove *a)
 		return r;
 	r = sqlite_run(db, "DELETE FROM quarantine WHERE until <= ?", "i", a->now_s);
 	if (r == 0)
-		r = sqlite_run(db,
-			       "INSERT OR REPLACE INTO quarantine SELECT v4, ?2 FROM peers WHERE id=?1 "
-			       "UNION ALL SELECT v6, ?2 FROM peers WHERE id=?1",
-			       "ti", a->id, a->quarantine_until_s);
+		r = sqlite_run(
+			db,
+			"INSERT OR REPLACE INTO quarantine SELECT v4, ?2 FROM peers WHERE id=?1 "
+			"UNION ALL SELECT v6, ?2 FROM peers WHERE id=?1",
+			"ti", a->id, a->quarantine_until_s);
 	if (r == 0)
 		r = sqlite_run(db, "DELETE FROM peers WHERE id=?", "t", a->id);
 	if (r == 0 && sqlite3_changes(db->handle) == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The STUN responder (RFC 8489 sections 5, 6.3.1 and 14.2). Answers well-formed Binding requests with
- * XOR-MAPPED-ADDRESS and drops everything else silently: indications, responses, other methods,
- * unknown comprehension-required attributes, wrong lengths.
+ * The STUN responder (RFC 8489 sections 5, 6.3.1 and 14.2). Answers well-formed Binding requests
+ * with XOR-MAPPED-ADDRESS and drops everything else silently: indications, responses, other
+ * methods, unknown comprehension-required attributes, wrong lengths.
  */
 #include "control/stun.h"
 
@@ -13,12 +13,12 @@
 
 #include "platform/buffer.h"
 
-#define MAGIC           0x2112A442u
+#define MAGIC		0x2112A442u
 #define BINDING_REQUEST 0x0001
 #define BINDING_SUCCESS 0x0101
-#define XOR_MAPPED      0x0020
-#define HEADER          20
-#define MAX_REQUEST     1500
+#define XOR_MAPPED	0x0020
+#define HEADER		20
+#define MAX_REQUEST	1500
 
 /* Attributes under 0x8000 must be understood; none is. */
 static bool attributes_fine(struct reader *r)
@@ -87,8 +87,9 @@ static void on_datagram(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const str
 
 	if (n <= 0 || !from || (flags & UV_UDP_PARTIAL))
 		return;
-	endpoint_from_sockaddr(from, from->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-								: sizeof(struct sockaddr_in6),
+	endpoint_from_sockaddr(from,
+			       from->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+							  : sizeof(struct sockaddr_in6),
 			       &source);
 	size_t len = stun_answer((const uint8_t *)buf->base, (size_t)n, &source, answer);
 	if (len) {
@@ -113,8 +114,9 @@ int stun_new(uv_loop_t *loop, const char *listen, struct stun **ret_stun, struct
 		return error_set(err, -ENOMEM, "out of memory");
 	if (endpoint_parse(listen, &ep) < 0) {
 		free(s);
-		return error_set(err, -EINVAL, "\"%s\" is not an address for STUN: write it as "
-					       "0.0.0.0:3478, or \"\" for none",
+		return error_set(err, -EINVAL,
+				 "\"%s\" is not an address for STUN: write it as "
+				 "0.0.0.0:3478, or \"\" for none",
 				 listen);
 	}
 	r = uv_udp_init(loop, &s->udp);
@@ -128,7 +130,8 @@ int stun_new(uv_loop_t *loop, const char *listen, struct stun **ret_stun, struct
 		r = uv_udp_recv_start(&s->udp, on_alloc, on_datagram);
 	if (r < 0) {
 		stun_stop(s);
-		return error_set(err, r, "cannot listen for STUN on %s: %s", listen, uv_strerror(r));
+		return error_set(err, r, "cannot listen for STUN on %s: %s", listen,
+				 uv_strerror(r));
 	}
 	*ret_stun = s;
 	return 0;

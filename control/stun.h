@@ -18,8 +18,8 @@ size_t stun_answer(const uint8_t *request, size_t len, const struct endpoint *so
 		   uint8_t out[static STUN_MAX_ANSWER]);
 
 struct stun;
-int stun_new(uv_loop_t *loop, const char *listen, struct stun **ret_stun, struct error *err)
-	WARREN_MUST_USE;
+int stun_new(uv_loop_t *loop, const char *listen, struct stun **ret_stun,
+	     struct error *err) WARREN_MUST_USE;
 void stun_stop(struct stun *s); /* frees when the loop has closed it */
 
 #endif

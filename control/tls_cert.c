@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Self-made certificates (RFC 5280) by OpenSSL: P-256, SAN of the public host. Peers don't trust them
- * by name: they pin the key through the control server's signing key.
+ * Self-made certificates (RFC 5280) by OpenSSL: P-256, SAN of the public host. Peers don't trust
+ * them by name: they pin the key through the control server's signing key.
  */
 #include "control/tls_cert.h"
 
@@ -23,7 +23,7 @@
 #include "platform/file.h"
 
 #define LIFE_DAYS 3650
-#define MAX_PEM   65536
+#define MAX_PEM	  65536
 
 int tls_cert_url_host(const char *url, char *out, size_t cap)
 {
@@ -140,7 +140,8 @@ static int make(const char *cert_file, const char *key_file, const char *host)
 	return r;
 }
 
-int tls_cert_ensure(const char *cert_file, const char *key_file, const char *host, struct error *err)
+int tls_cert_ensure(const char *cert_file, const char *key_file, const char *host,
+		    struct error *err)
 {
 	X509 *cert = read_cert(cert_file);
 	bool good = cert && names_host(cert, host) && access(key_file, R_OK) == 0;

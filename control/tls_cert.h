@@ -10,10 +10,10 @@
 
 #include "platform/error.h"
 
-/* Makes an ECDSA P-256 key and a ten-year certificate for this host (name or IP address) unless both
- * files are there and the certificate names the host. Key: mode 0600. */
-int tls_cert_ensure(const char *cert_file, const char *key_file, const char *host, struct error *err)
-	WARREN_MUST_USE;
+/* Makes an ECDSA P-256 key and a ten-year certificate for this host (name or IP address) unless
+ * both files are there and the certificate names the host. Key: mode 0600. */
+int tls_cert_ensure(const char *cert_file, const char *key_file, const char *host,
+		    struct error *err) WARREN_MUST_USE;
 /* Base64 SHA-256 of the SubjectPublicKeyInfo of the first certificate in the file; out[45]. */
 int tls_cert_spki(const char *cert_file, char *out, size_t cap, struct error *err) WARREN_MUST_USE;
 /* The host of an https:// URL without brackets. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Signs and verifies the one form of HTTP Message Signatures that control/PROTOCOL.md section 2
- * allows (RFC 9421; digest of RFC 9530). Owns the signature base and the strict reading of the three
- * fields: another order, another set of components, white space or parameters elsewhere are refused,
- * so that what was signed can be read in one way only.
+ * allows (RFC 9421; digest of RFC 9530). Owns the signature base and the strict reading of the
+ * three fields: another order, another set of components, white space or parameters elsewhere are
+ * refused, so that what was signed can be read in one way only.
  */
 #include "control/proto/httpsig.h"
 
@@ -16,11 +16,11 @@
 
 #include "platform/encode.h"
 
-#define COMPONENTS   "(\"@method\" \"@authority\" \"@path\" \"@query\" \"content-digest\")"
-#define MAX_PARAMS   384
-#define MAX_BASE     16384
-#define NONCE_BYTES  16
-#define SIGNATURE    crypto_sign_BYTES
+#define COMPONENTS  "(\"@method\" \"@authority\" \"@path\" \"@query\" \"content-digest\")"
+#define MAX_PARAMS  384
+#define MAX_BASE    16384
+#define NONCE_BYTES 16
+#define SIGNATURE   crypto_sign_BYTES
 
 static bool keyid_char(char c)
 {
@@ -71,7 +71,7 @@ static int message_base(const struct httpsig_message *m, const char *digest, con
 		return -EMSGSIZE;
 	const struct httpsig_component components[] = {
 		{"@method", m->method}, {"@authority", m->authority}, {"@path", m->path},
-		{"@query", query},      {"content-digest", digest},
+		{"@query", query},	{"content-digest", digest},
 	};
 	return httpsig_base(components, sizeof(components) / sizeof(components[0]), params, out);
 }
@@ -135,7 +135,8 @@ int httpsig_sign(const struct httpsig_message *m, const struct httpsig_key *keys
 		    (i == 1 && keys[0].label == keys[1].label))
 			return -EINVAL;
 		snprintf(params, sizeof(params),
-			 COMPONENTS ";created=%" PRId64 ";nonce=\"%s\";keyid=\"%s\";alg=\"ed25519\"",
+			 COMPONENTS ";created=%" PRId64
+				    ";nonce=\"%s\";keyid=\"%s\";alg=\"ed25519\"",
 			 created_s, nonce_text, keys[i].keyid);
 		r = sign_one(m, digest, &keys[i], params, signature);
 		if (r < 0)
@@ -275,8 +276,7 @@ static int find_signature(const char *value, char label, uint8_t ret_signature[S
 		memcpy(text, at, text_len);
 		text[text_len] = 0;
 		at += text_len;
-		if (!take(&at, ":") ||
-		    encode_base64_exact(signature, sizeof(signature), text) < 0)
+		if (!take(&at, ":") || encode_base64_exact(signature, sizeof(signature), text) < 0)
 			return -EINVAL;
 		if (seen[count] == label) {
 			memcpy(ret_signature, signature, sizeof(signature));

@@ -22,7 +22,7 @@ struct httpsig_message {
 };
 
 struct httpsig_key {
-	char label;            /* 'w' or 'i' */
+	char label; /* 'w' or 'i' */
 	const char *keyid;
 	const uint8_t *secret; /* Ed25519 secret key[64] */
 };
@@ -35,8 +35,8 @@ struct httpsig_headers {
 	char signature[320];
 };
 int httpsig_sign(const struct httpsig_message *m, const struct httpsig_key *keys, size_t key_count,
-		 int64_t created_s, const uint8_t nonce[16], struct httpsig_headers *ret_headers)
-	WARREN_MUST_USE;
+		 int64_t created_s, const uint8_t nonce[16],
+		 struct httpsig_headers *ret_headers) WARREN_MUST_USE;
 
 struct httpsig_parsed {
 	char keyid[128];
@@ -44,10 +44,10 @@ struct httpsig_parsed {
 	char nonce[32];
 };
 /* Reads one label's parameters from the values (without names) of Signature-Input; strict. */
-int httpsig_parse(const char *signature_input, char label, struct httpsig_parsed *ret_parsed)
-	WARREN_MUST_USE;
-/* Verifies digest and signature of that label with the public key; -EBADMSG otherwise. Time and nonce
- * are the caller's to judge. */
+int httpsig_parse(const char *signature_input, char label,
+		  struct httpsig_parsed *ret_parsed) WARREN_MUST_USE;
+/* Verifies digest and signature of that label with the public key; -EBADMSG otherwise. Time and
+ * nonce are the caller's to judge. */
 int httpsig_verify(const struct httpsig_message *m, const char *content_digest,
 		   const char *signature_input, const char *signature, char label,
 		   const uint8_t public_key[32]) WARREN_MUST_USE;

@@ -262,8 +262,9 @@ static int apply_one(struct map *m, const json_t *op, struct error *err)
 
 	if (set && !del && value && json_is_string(set)) {
 		r = map_set(m, json_string_value(set), value);
-		return r < 0 ? error_set(err, r, "the map's change cannot be taken: bad key or too many "
-						 "components")
+		return r < 0 ? error_set(err, r,
+					 "the map's change cannot be taken: bad key or too many "
+					 "components")
 			     : 0;
 	}
 	if (del && !set && !value && json_is_string(del)) {

@@ -13,7 +13,7 @@
 #include "platform/error.h"
 
 #define MAP_MAX_COMPONENTS 20000
-#define MAP_MAX_KEY        64
+#define MAP_MAX_KEY	   64
 
 struct map;
 

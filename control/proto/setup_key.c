@@ -13,10 +13,10 @@
 #include "platform/encode.h"
 #include "platform/secret.h"
 
-#define PREFIX     "wsk_"
+#define PREFIX	   "wsk_"
 #define PREFIX_LEN 4
 #define SEED_LEN   32
-#define FP_LEN     16
+#define FP_LEN	   16
 
 static_assert(PREFIX_LEN + ENCODE_BASE64URL_SIZE(SEED_LEN + FP_LEN) <= SETUP_KEY_TEXT_SIZE,
 	      "a setup key fits its text");

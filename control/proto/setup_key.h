@@ -13,8 +13,8 @@
 
 /* Strict; -EINVAL for anything that is not a whole setup key. Seed and secret are the caller's to
  * wipe. */
-int setup_key_parse(const char *text, uint8_t ret_seed[32], uint8_t ret_fingerprint[16])
-	WARREN_MUST_USE;
+int setup_key_parse(const char *text, uint8_t ret_seed[32],
+		    uint8_t ret_fingerprint[16]) WARREN_MUST_USE;
 void setup_key_format(const uint8_t seed[32], const uint8_t fingerprint[16],
 		      char out[static SETUP_KEY_TEXT_SIZE]);
 /* Ed25519 key pair of the seed. */

@@ -22,15 +22,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy[size] = 0;
 	int n = server_http_parse((const char *)data, size, &head);
 	if (n > 0) {
-		if ((size_t)n > size || head.path[0] != '/' || !head.host || strchr(head.path, '\n') ||
-		    strchr(head.query, ' '))
+		if ((size_t)n > size || head.path[0] != '/' || !head.host ||
+		    strchr(head.path, '\n') || strchr(head.query, ' '))
 			abort();
 		for (size_t i = 0; i < head.header_count; i++)
 			if (strpbrk(head.headers[i].value, "\r\n"))
 				abort();
 		server_http_head_done(&head);
 	}
-	if (server_form_value(copy, "a", value, sizeof(value)) == 0 && strlen(value) >= sizeof(value))
+	if (server_form_value(copy, "a", value, sizeof(value)) == 0 &&
+	    strlen(value) >= sizeof(value))
 		abort();
 	free(copy);
 	return 0;

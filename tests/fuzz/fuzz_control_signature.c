@@ -34,8 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		second = text + size;
 	if (httpsig_parse(text, 'w', &parsed) == 0 && (!parsed.keyid[0] || parsed.created_s < 0))
 		abort();
-	if (httpsig_verify(&m, "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", text, second,
-			   'w', key) == 0)
+	if (httpsig_verify(&m, "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", text,
+			   second, 'w', key) == 0)
 		abort();
 	if (setup_key_parse(text, seed, print) == 0) {
 		setup_key_format(seed, print, again);

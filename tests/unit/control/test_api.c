@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The control server whole, but for TLS: its real signer child, an SQLite store in memory, its routes
- * on a Unix socket in a folder of its own, and a clock that the test owns. Peers enrol, listen, and
- * see each other come and go as the policy says; bad requests are refused with their codes.
+ * The control server whole, but for TLS: its real signer child, an SQLite store in memory, its
+ * routes on a Unix socket in a folder of its own, and a clock that the test owns. Peers enrol,
+ * listen, and see each other come and go as the policy says; bad requests are refused with their
+ * codes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,7 +109,7 @@ struct call {
 	size_t key_count;
 	int64_t created_s; /* 0: now */
 	bool admin, close;
-	const uint8_t *nonce; /* NULL: random */
+	const uint8_t *nonce;	      /* NULL: random */
 	struct httpsig_headers *keep; /* what was sent */
 };
 
@@ -128,8 +129,9 @@ static struct client *client_open(struct fixture *f, const struct call *q)
 		assert_int_equal(0, httpsig_sign(&m, q->keys, q->key_count,
 						 q->created_s ? q->created_s : NOW,
 						 q->nonce ? q->nonce : nonce, &h));
-	assert_int_equal(0, buffer_printf(&c->out, "%s %s%s%s HTTP/1.1\r\nHost: control:8443\r\n"
-						   "Content-Length: %zu\r\n%s",
+	assert_int_equal(0, buffer_printf(&c->out,
+					  "%s %s%s%s HTTP/1.1\r\nHost: control:8443\r\n"
+					  "Content-Length: %zu\r\n%s",
 					  q->method, q->path, q->query ? "?" : "",
 					  q->query ? q->query : "", len,
 					  q->close ? "Connection: close\r\n" : ""));
@@ -173,8 +175,8 @@ static void expect_error(struct fixture *f, struct call q, int status, const cha
 	json_t *root;
 
 	assert_int_equal(status, call(f, q, &root));
-	assert_string_equal(code, json_string_value(json_object_get(json_object_get(root, "error"),
-								    "code")));
+	assert_string_equal(
+		code, json_string_value(json_object_get(json_object_get(root, "error"), "code")));
 	assert_true(json_string_length(json_object_get(json_object_get(root, "error"), "message")) >
 		    10);
 	json_decref(root);
@@ -202,12 +204,14 @@ static int setup(void **state)
 					    .map_ttl_s = 86400,
 					    .login_ttl_s = 86400,
 					    .ssh_default = true};
-	f->c = (struct control){.config = &f->config, .loop = &f->loop, .clock = &f->clock,
+	f->c = (struct control){.config = &f->config,
+				.loop = &f->loop,
+				.clock = &f->clock,
 				.random = &random_system};
 	assert_int_equal(0, signer_new(f->key_dir, &f->c.signer, &err));
 	assert_int_equal(0, uv_loop_init(&f->loop));
-	const struct server_config config = {.loop = &f->loop, .admin_socket = f->admin_path,
-					     .public_socket = f->public_path};
+	const struct server_config config = {
+		.loop = &f->loop, .admin_socket = f->admin_path, .public_socket = f->public_path};
 	assert_int_equal(0, server_new(&config, &f->c.server, &err));
 	assert_int_equal(0, store_new(&f->loop, &store_sqlite_ops, ":memory:", &random_system,
 				      &f->c.store, &err));
@@ -266,8 +270,8 @@ static json_t *b64(const uint8_t *data, size_t len)
 	return json_string(text);
 }
 
-static json_t *proof(const struct fixture *f, const uint8_t secret[32], const uint8_t public_key[32],
-		     const uint8_t identity[32])
+static json_t *proof(const struct fixture *f, const uint8_t secret[32],
+		     const uint8_t public_key[32], const uint8_t identity[32])
 {
 	uint8_t shared[32], out[32], text[16 + 64];
 
@@ -281,13 +285,13 @@ static json_t *proof(const struct fixture *f, const uint8_t secret[32], const ui
 
 static char *enroll_body(const struct fixture *f, const struct machine *m)
 {
-	json_t *body = json_pack(
-		"{s:s,s:o,s:o,s:o,s:[],s:s,s:s,s:{s:b,s:i,s:[]},s:o,s:o}", "hostname", m->name,
-		"node_key", b64(m->node, 32), "path_key", b64(m->path, 32), "identity_key",
-		b64(m->identity, 32), "host_keys", "os", "linux", "version", "0.1.0", "ssh",
-		"advertised", m->ssh, "port", 22022, "features", "proof_node",
-		proof(f, m->node_secret, m->node, m->identity), "proof_path",
-		proof(f, m->path_secret, m->path, m->identity));
+	json_t *body =
+		json_pack("{s:s,s:o,s:o,s:o,s:[],s:s,s:s,s:{s:b,s:i,s:[]},s:o,s:o}", "hostname",
+			  m->name, "node_key", b64(m->node, 32), "path_key", b64(m->path, 32),
+			  "identity_key", b64(m->identity, 32), "host_keys", "os", "linux",
+			  "version", "0.1.0", "ssh", "advertised", m->ssh, "port", 22022,
+			  "features", "proof_node", proof(f, m->node_secret, m->node, m->identity),
+			  "proof_path", proof(f, m->path_secret, m->path, m->identity));
 	char *text = json_dumps(body, JSON_COMPACT);
 
 	json_decref(body);
@@ -319,9 +323,10 @@ static void create_key(struct fixture *f, const char *body, char out[SETUP_KEY_T
 {
 	json_t *root;
 
-	assert_int_equal(201, call(f, (struct call){"POST", "/v1/admin/setup-keys", .body = body,
-						    .admin = true},
-				   &root));
+	assert_int_equal(
+		201,
+		call(f, (struct call){"POST", "/v1/admin/setup-keys", .body = body, .admin = true},
+		     &root));
 	snprintf(out, SETUP_KEY_TEXT_SIZE, "%s", json_string_value(json_object_get(root, "key")));
 	json_decref(root);
 }
@@ -334,8 +339,9 @@ static void enroll(struct fixture *f, struct machine *m, const char *setup_key, 
 	const char *text;
 
 	make_enroll_keys(&k, setup_key, m);
-	assert_int_equal(status, call(f, (struct call){"POST", "/v1/enroll", .body = body,
-						       .keys = k.keys, .key_count = 2},
+	assert_int_equal(status, call(f,
+				      (struct call){"POST", "/v1/enroll", .body = body,
+						    .keys = k.keys, .key_count = 2},
 				      &root));
 	text = json_string_value(json_object_get(root, "signed"));
 	payload = signed_open(text, strlen(text), "peer", f->signing, NOW, 60, NULL);
@@ -374,8 +380,8 @@ static struct listener *listen_open(struct fixture *f, const struct machine *m, 
 	l->f = f;
 	l->m = m;
 	assert_int_equal(0, map_new(&l->map));
-	l->client = client_open(f, &(struct call){"GET", "/v1/stream", query, .keys = &key,
-						  .key_count = 1});
+	l->client = client_open(
+		f, &(struct call){"GET", "/v1/stream", query, .keys = &key, .key_count = 1});
 	return l;
 }
 
@@ -481,12 +487,15 @@ static bool sees(const struct listener *l, const struct machine *m)
 
 static void set_policy(struct fixture *f, const char *text)
 {
-	assert_int_equal(204, call(f, (struct call){"PUT", "/v1/admin/policy", "file=p.json", text,
-						    .admin = true},
+	assert_int_equal(204, call(f,
+				   (struct call){"PUT", "/v1/admin/policy", "file=p.json", text,
+						 .admin = true},
 				   NULL));
 }
 
-#define BOTH "{\"rules\":[{\"from\":[\"peer:one\"],\"to\":[\"peer:two\"],\"proto\":\"tcp\",\"ports\":\"22\"}]}"
+#define BOTH                                                                                       \
+	"{\"rules\":[{\"from\":[\"peer:one\"],\"to\":[\"peer:two\"],\"proto\":\"tcp\",\"ports\":"  \
+	"\"22\"}]}"
 
 /* ---- tests ---- */
 
@@ -499,15 +508,17 @@ static void test_server_object(void **state)
 	const char *text = json_string_value(json_object_get(root, "signed"));
 	payload = signed_open(text, strlen(text), "server", f->signing, NOW, 60, NULL);
 	assert_non_null(payload);
-	assert_string_equal("warren.internal", json_string_value(json_object_get(payload, "domain")));
-	assert_string_equal("control:3478", json_string_value(json_array_get(
-						    json_object_get(payload, "stun"), 0)));
+	assert_string_equal("warren.internal",
+			    json_string_value(json_object_get(payload, "domain")));
+	assert_string_equal("control:3478",
+			    json_string_value(json_array_get(json_object_get(payload, "stun"), 0)));
 	json_decref(payload);
 	json_decref(root);
 	expect_error(f, (struct call){.method = "GET", .path = "/v1/nothing"}, 404, "not_found");
 	expect_error(f, (struct call){.method = "POST", .path = "/v1/server"}, 405, "bad_request");
 	/* No admin route on the public side. */
-	expect_error(f, (struct call){.method = "GET", .path = "/v1/admin/peers"}, 404, "not_found");
+	expect_error(f, (struct call){.method = "GET", .path = "/v1/admin/peers"}, 404,
+		     "not_found");
 }
 
 static void test_enroll_and_see(void **state)
@@ -545,8 +556,7 @@ static void test_enroll_and_see(void **state)
 	assert_true(sees(l1, &two) && sees(l2, &one));
 	assert_false(sees(l1, &three) || sees(l2, &three));
 	/* The object for the monitor knows both machines and grows. */
-	const char *text =
-		json_string_value(json_object_get(map_get(l2->map, "ssh"), "signed"));
+	const char *text = json_string_value(json_object_get(map_get(l2->map, "ssh"), "signed"));
 	json_t *ssh = signed_open(text, strlen(text), "ssh", f->signing, NOW, 60, NULL);
 	assert_non_null(ssh);
 	assert_int_equal(2, json_array_size(json_object_get(ssh, "peers")));
@@ -715,9 +725,9 @@ static void test_setup_key_faults(void **state)
 	expect_error(f, q, 403, "setup_key_used_up");
 	make_enroll_keys(&k, unknown, &m);
 	expect_error(f, q, 403, "setup_key_unknown");
-	assert_int_equal(204, call(f, (struct call){"DELETE", "/v1/admin/setup-keys/gone",
-						    .admin = true},
-				   NULL));
+	assert_int_equal(
+		204,
+		call(f, (struct call){"DELETE", "/v1/admin/setup-keys/gone", .admin = true}, NULL));
 	make_enroll_keys(&k, gone, &m);
 	expect_error(f, q, 403, "setup_key_revoked");
 	make_enroll_keys(&k, soon, &m);
@@ -727,8 +737,9 @@ static void test_setup_key_faults(void **state)
 	make_enroll_keys(&k, soon, &m);
 	q.created_s = NOW + 60;
 	expect_error(f, q, 403, "setup_key_expired");
-	expect_error(f, (struct call){"POST", "/v1/admin/setup-keys", .body = "{\"name\":\"once\"}",
-				      .admin = true},
+	expect_error(f,
+		     (struct call){"POST", "/v1/admin/setup-keys", .body = "{\"name\":\"once\"}",
+				   .admin = true},
 		     409, "name_taken");
 	free(body);
 }
@@ -804,8 +815,8 @@ static void test_self(void **state)
 	read_delta(l);
 	char name[64];
 	snprintf(name, sizeof(name), "peer:%s", two.id);
-	assert_true(json_is_true(json_object_get(json_object_get(map_get(l->map, name), "ssh"),
-						 "advertised")));
+	assert_true(json_is_true(
+		json_object_get(json_object_get(map_get(l->map, name), "ssh"), "advertised")));
 	q.body = "{\"host_keys\":[\"not a key\"]}";
 	expect_error(f, q, 400, "bad_request");
 	q.method = "DELETE";
@@ -837,7 +848,8 @@ static void test_changes_meet(void **state)
 	struct store_peer a = *state_row(f->c.state, one.id), b = a;
 	a.ssh_advertised = true;
 	b.ssh_enabled = false;
-	assert_int_equal(0, state_change_peer(f->c.state, &a, STORE_PEER_SSH, "self", count_done, &done));
+	assert_int_equal(
+		0, state_change_peer(f->c.state, &a, STORE_PEER_SSH, "self", count_done, &done));
 	assert_int_equal(0, state_change_peer(f->c.state, &b, STORE_PEER_SSH_ENABLED, "admin",
 					      count_done, &done));
 	while (done < 2)
@@ -948,12 +960,14 @@ static void test_policy_refused_keeps_old(void **state)
 		"{\n  \"rules\": [ oops ]\n}",
 		"{\"rules\":[{\"from\":[\"nobody\"],\"to\":[\"peer:two\"]}]}",
 		"{\"rules\":[{\"from\":[\"peer:one\"],\"to\":[\"peer:two\"],\"proto\":\"tcp\","
-		"\"ports\":\"22\"}],\"tests\":[{\"from\":\"peer:one\",\"accept\":[\"peer:two:23\"]}]}",
+		"\"ports\":\"22\"}],\"tests\":[{\"from\":\"peer:one\",\"accept\":[\"peer:two:23\"]}"
+		"]}",
 		"{\"unknown\":1}",
 	};
 	for (size_t i = 0; i < 4; i++) {
-		assert_int_equal(422, call(f, (struct call){"PUT", "/v1/admin/policy",
-							    "file=p.json", bad[i], .admin = true},
+		assert_int_equal(422, call(f,
+					   (struct call){"PUT", "/v1/admin/policy", "file=p.json",
+							 bad[i], .admin = true},
 					   &root));
 		const char *message = json_string_value(
 			json_object_get(json_object_get(root, "error"), "message"));
@@ -991,14 +1005,16 @@ static void test_admin_peers(void **state)
 	assert_string_equal("uno", state_row(f->c.state, one.id)->name);
 	/* A chosen name stays when the machine calls itself something else. */
 	struct httpsig_key k = machine_key(&one);
-	assert_int_equal(204, call(f, (struct call){"PUT", "/v1/self", .keys = &k, .key_count = 1,
-						    .body = "{\"hostname\":\"eins\"}"},
+	assert_int_equal(204, call(f,
+				   (struct call){"PUT", "/v1/self", .keys = &k, .key_count = 1,
+						 .body = "{\"hostname\":\"eins\"}"},
 				   NULL));
 	assert_string_equal("uno", state_row(f->c.state, one.id)->name);
 	q = (struct call){"DELETE", "/v1/admin/peers/nobody", .admin = true};
 	expect_error(f, q, 404, "not_found");
 	json_t *root;
-	assert_int_equal(200, call(f, (struct call){"GET", "/v1/admin/events", .admin = true}, &root));
+	assert_int_equal(200,
+			 call(f, (struct call){"GET", "/v1/admin/events", .admin = true}, &root));
 	assert_true(json_array_size(json_object_get(root, "events")) >= 3);
 	json_decref(root);
 }
@@ -1017,7 +1033,8 @@ static void test_signer_refuses(void **state)
 	};
 
 	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(-EPERM, signer_object(f->c.signer, bad[i].type, bad[i].payload, &text));
+		assert_int_equal(-EPERM,
+				 signer_object(f->c.signer, bad[i].type, bad[i].payload, &text));
 		json_decref(bad[i].payload);
 	}
 	json_t *claims = json_pack("{s:s}", "iss", "https://elsewhere");

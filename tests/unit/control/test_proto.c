@@ -27,18 +27,22 @@
 static void test_vector_b26(void **state)
 {
 	const struct httpsig_component components[] = {
-		{"date", "Tue, 20 Apr 2021 02:07:55 GMT"}, {"@method", "POST"}, {"@path", "/foo"},
-		{"@authority", "example.com"},             {"content-type", "application/json"},
+		{"date", "Tue, 20 Apr 2021 02:07:55 GMT"},
+		{"@method", "POST"},
+		{"@path", "/foo"},
+		{"@authority", "example.com"},
+		{"content-type", "application/json"},
 		{"content-length", "18"},
 	};
 	const char *params = "(\"date\" \"@method\" \"@path\" \"@authority\" \"content-type\" "
 			     "\"content-length\");created=1618884473;keyid=\"test-key-ed25519\"";
-	uint8_t seed[32], public_key[32], expected_public[32], secret[64], signature[64], expected[64];
+	uint8_t seed[32], public_key[32], expected_public[32], secret[64], signature[64],
+		expected[64];
 	struct buffer base;
 
 	(void)state;
-	assert_int_equal(0, encode_base64url_exact(seed, 32,
-						   "n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU"));
+	assert_int_equal(
+		0, encode_base64url_exact(seed, 32, "n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU"));
 	assert_int_equal(0, encode_base64url_exact(expected_public, 32,
 						   "JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs"));
 	assert_int_equal(0, encode_base64_exact(expected, 64,
@@ -141,7 +145,9 @@ static void test_everything_is_covered(void **state)
 	assert_int_equal(-EBADMSG, verify(&r, 'w'));
 	/* Each byte of the fields. */
 	for (int field = 0; field < 3; field++) {
-		const char *text = field == 0 ? good.digest : field == 1 ? good.input : good.signature;
+		const char *text = field == 0	? good.digest
+				   : field == 1 ? good.input
+						: good.signature;
 
 		for (size_t i = 0; i < strlen(text); i++) {
 			char *changed = strdup(text);
@@ -149,7 +155,8 @@ static void test_everything_is_covered(void **state)
 			changed[i] ^= 1;
 			struct signed_request w = good;
 			*(field == 0 ? &w.digest : field == 1 ? &w.input : &w.signature) = changed;
-			/* The other label's part may change without harm to this one, but not to both. */
+			/* The other label's part may change without harm to this one, but not to
+			 * both. */
 			assert_true(verify(&w, 'w') < 0 || verify(&w, 'i') < 0);
 			free(changed);
 		}
@@ -182,8 +189,8 @@ static void test_strict_input(void **state)
 	struct httpsig_parsed p;
 
 	(void)state;
-	assert_int_equal(0, httpsig_parse("w=" C ";created=1;" N ";keyid=\"p\";alg=\"ed25519\"", 'w',
-					  &p));
+	assert_int_equal(
+		0, httpsig_parse("w=" C ";created=1;" N ";keyid=\"p\";alg=\"ed25519\"", 'w', &p));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(-EINVAL, httpsig_parse(bad[i], 'w', &p));
 }
@@ -334,14 +341,10 @@ static void test_setup_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vector_b26),
-		cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_sign_verify),
-		cmocka_unit_test(test_everything_is_covered),
-		cmocka_unit_test(test_strict_input),
-		cmocka_unit_test(test_diff_apply),
-		cmocka_unit_test(test_digest_form),
-		cmocka_unit_test(test_bad_ops_change_nothing),
+		cmocka_unit_test(test_vector_b26),   cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_sign_verify),  cmocka_unit_test(test_everything_is_covered),
+		cmocka_unit_test(test_strict_input), cmocka_unit_test(test_diff_apply),
+		cmocka_unit_test(test_digest_form),  cmocka_unit_test(test_bad_ops_change_nothing),
 		cmocka_unit_test(test_setup_key),
 	};
 

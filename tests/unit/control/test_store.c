@@ -37,7 +37,8 @@ static void *open_db(const char *where, const char *prefix, struct store_load *l
 
 static int add_key(void *db, const char *name, int64_t uses, int64_t expires_s)
 {
-	struct store_key_change a = {.key = {.uses_left = uses, .expires_s = expires_s}, .now_s = NOW};
+	struct store_key_change a = {.key = {.uses_left = uses, .expires_s = expires_s},
+				     .now_s = NOW};
 
 	snprintf(a.key.name, sizeof(a.key.name), "%s", name);
 	random_bytes(&random_system, a.key.public_key, 32);
@@ -152,9 +153,8 @@ static void test_restart(void **state)
 	assert_int_equal(0, add_key(db, "k", -1, 0));
 	struct store_enroll one = wish("k", "a", NOW);
 	assert_int_equal(0, ops->enroll(db, &one));
-	struct store_login_change login = {.login = {.groups = json_pack("[s]", "g"),
-						     .expires_s = NOW + 10},
-					   .now_s = NOW};
+	struct store_login_change login = {
+		.login = {.groups = json_pack("[s]", "g"), .expires_s = NOW + 10}, .now_s = NOW};
 	memcpy(login.login.peer, one.peer.id, sizeof(login.login.peer));
 	snprintf(login.login.identity, sizeof(login.login.identity), "a@b.c");
 	assert_int_equal(0, ops->login_change(db, &login));
@@ -177,7 +177,8 @@ static void test_restart(void **state)
 	assert_string_equal("{}", second.network.policy);
 	assert_string_equal("a", second.peers[0].name);
 	assert_true(ip_addr_equal(&one.peer.v6, &second.peers[0].v6));
-	assert_int_equal(0, sqlite3_exec(ops->native(db), "PRAGMA user_version=99", NULL, NULL, NULL));
+	assert_int_equal(0,
+			 sqlite3_exec(ops->native(db), "PRAGMA user_version=99", NULL, NULL, NULL));
 	ops->close(db);
 	struct error err = {0};
 	assert_true(ops->open(file, &random_system, &db, &err) < 0);
@@ -201,8 +202,8 @@ static void test_unchanged_is_no_revision(void **state)
 	assert_int_equal(0, add_key(db, "k", -1, 0));
 	struct store_enroll one = wish("k", "a", NOW);
 	assert_int_equal(0, ops->enroll(db, &one));
-	struct store_peer_change a = {.peer = one.peer, .fields = STORE_PEER_SYSTEM, .kind = "self",
-				      .now_s = NOW};
+	struct store_peer_change a = {
+		.peer = one.peer, .fields = STORE_PEER_SYSTEM, .kind = "self", .now_s = NOW};
 	snprintf(a.peer.os, sizeof(a.peer.os), "linux");
 	snprintf(a.peer.name, sizeof(a.peer.name), "not asked for");
 	assert_int_equal(0, ops->peer_change(db, &a));
@@ -219,9 +220,8 @@ static void test_unchanged_is_no_revision(void **state)
 static void test_labels(void **state)
 {
 	static const char *const labels[][2] = {
-		{"web-1", "web-1"},	{"Web_1.example.com", "web-1"}, {"--x--", "x"},
-		{"", "peer"},		{"...", "peer"},		{"\xc3\xa4\xc3\xb6", "peer"},
-		{"a b", "a-b"},
+		{"web-1", "web-1"}, {"Web_1.example.com", "web-1"}, {"--x--", "x"}, {"", "peer"},
+		{"...", "peer"},    {"\xc3\xa4\xc3\xb6", "peer"},   {"a b", "a-b"},
 	};
 	char out[64];
 
@@ -245,10 +245,8 @@ static void test_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_unchanged_is_no_revision),
+		cmocka_unit_test(test_addresses), cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_restart),	  cmocka_unit_test(test_unchanged_is_no_revision),
 		cmocka_unit_test(test_labels),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,8 @@ static void test_rfc5769_v6(void **state)
 	struct endpoint source;
 
 	(void)state;
-	assert_int_equal(0, endpoint_parse("[2001:db8:1234:5678:11:2233:4455:6677]:32853", &source));
+	assert_int_equal(0,
+			 endpoint_parse("[2001:db8:1234:5678:11:2233:4455:6677]:32853", &source));
 	assert_int_equal(44, stun_answer(request, sizeof(request), &source, out));
 	assert_memory_equal(out + 20, attribute, sizeof(attribute));
 }
@@ -58,7 +59,10 @@ static void test_optional_attributes(void **state)
 	assert_int_equal(0, endpoint_parse("192.0.2.1:32853", &source));
 	memcpy(with, request, 20);
 	with[3] = 8;
-	memcpy(with + 20, "\x80\x22\x00\x03" "abc", 7); /* SOFTWARE, padded */
+	memcpy(with + 20,
+	       "\x80\x22\x00\x03"
+	       "abc",
+	       7); /* SOFTWARE, padded */
 	assert_int_equal(32, stun_answer(with, sizeof(with), &source, out));
 	memcpy(with + 20, "\x00\x24\x00\x04", 4); /* PRIORITY must be understood */
 	assert_int_equal(0, stun_answer(with, sizeof(with), &source, out));
