@@ -94,8 +94,12 @@ static void user_put(void *arg, int result)
 	struct server_request *r = issuer_resume(&job->r);
 	const struct store_issuer_put *put = &job->put;
 
-	if (result == 0 && (put->set_password || (put->set_disabled && put->user.disabled)))
+	bool disabled = put->set_disabled && put->user.disabled;
+
+	if (result == 0 && (put->set_password || disabled))
 		issuer_flow_forget(job->i->flow, put->user.email);
+	if (result == 0 && disabled)
+		state_forget(job->i->c->state, put->user.email);
 	if (r != NULL && result == 0) {
 		log_info(put->created ? "user added" : "user changed", "email=%s", put->user.email);
 		json_t *body = json_pack("{s:s}", "email", put->user.email);
@@ -252,6 +256,7 @@ static void user_deleted(void *arg, int result)
 	struct server_request *r = issuer_resume(&job->r);
 	if (result == 0) {
 		issuer_flow_forget(job->i->flow, job->put.user.email);
+		state_forget(job->i->c->state, job->put.user.email);
 		log_info("user removed", "email=%s", job->put.user.email);
 	}
 	if (r != NULL && result == 0)

@@ -184,6 +184,16 @@ int signer_public(struct signer *s, uint8_t ret_signing[32], uint8_t ret_issuer[
 	return 0;
 }
 
+struct state {
+	char forgotten[256];
+};
+
+void state_forget(struct state *s, const char *identity)
+{
+	size_t len = strlen(s->forgotten);
+	snprintf(s->forgotten + len, sizeof(s->forgotten) - len, "%s\n", identity);
+}
+
 static int sign(void *ctx, const void *data, size_t len, uint8_t ret_sig[64])
 {
 	struct signer *s = ctx;
@@ -207,6 +217,7 @@ struct fixture {
 	struct server server;
 	struct store store;
 	struct signer signer;
+	struct state state;
 	struct clock_fake time;
 	struct clock clock;
 	struct random_fake fake;
@@ -259,6 +270,7 @@ static int setup(void **state)
 				.random = &f->random,
 				.server = &f->server,
 				.signer = &f->signer,
+				.state = &f->state,
 				.store = &f->store};
 	assert_int_equal(issuer_new(&f->c, &f->issuer, &err), 0);
 	assert_int_equal(issuer_routes(f->issuer), 0);
@@ -815,6 +827,7 @@ static void test_users(void **state)
 	assert_int_equal(request_from(f, SERVER_ADMIN, "POST", "/v1/admin/users",
 				      "{\"email\":\"bob@example.com\",\"disabled\":true}", ""),
 			 200);
+	assert_string_equal(f->state.forgotten, "bob@example.com\n");
 	assert_int_equal(get(f, AUTHORIZE), 303);
 	assert_int_equal(follow(f), 200);
 	assert_non_null(strstr(f->last.text, "type=\"password\""));
@@ -840,6 +853,7 @@ static void test_users(void **state)
 		request_from(f, SERVER_ADMIN, "DELETE", "/v1/admin/users/bob@example.com", "", ""),
 		404);
 	assert_int_equal(request_from(f, SERVER_ADMIN, "DELETE", "/v1/admin/users/", "", ""), 400);
+	assert_string_equal(f->state.forgotten, "bob@example.com\nbob@example.com\n");
 }
 
 static int hash_once(void **state)
