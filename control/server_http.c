@@ -163,7 +163,7 @@ int server_http_parse(const char *data, size_t len, struct server_http_head *ret
 {
 	struct server_http_head head = {0};
 	size_t limit = len < SERVER_HTTP_MAX_HEAD ? len : SERVER_HTTP_MAX_HEAD;
-	const char *end = memmem(data, limit, "\r\n\r\n", 4);
+	const char *end = len == 0 ? NULL : memmem(data, limit, "\r\n\r\n", 4);
 
 	if (!end)
 		return len >= SERVER_HTTP_MAX_HEAD ? -431 : 0;

@@ -311,6 +311,7 @@ int state_make_world(struct state *s)
 	struct policy_world *w;
 	int r = policy_world_new(&w);
 
+	s->world_stale = true;
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < s->peer_count; i++)
@@ -323,7 +324,22 @@ int state_make_world(struct state *s)
 	}
 	policy_world_free(s->world);
 	s->world = w;
+	s->world_stale = false;
 	return 0;
+}
+
+bool *state_concerned(struct state *s, const struct entry *e)
+{
+	bool *concerned = calloc(s->peer_count + 1, sizeof(bool));
+
+	if (!concerned)
+		return NULL;
+	/* One pass over the rules; the world holds the peers in the order of the array. */
+	if (!s->world_stale && policy_concerned(s->policy, s->world, e->row.id, concerned) == 0)
+		return concerned;
+	for (size_t i = 0; i < s->peer_count; i++)
+		concerned[i] = policy_concerns(s->policy, s->world, e->row.id, s->peers[i]->row.id);
+	return concerned;
 }
 
 /* ---- the rest of what others read ---- */

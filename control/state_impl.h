@@ -62,6 +62,7 @@ struct state {
 	int64_t seq;	       /* of ssh objects */
 	uv_timer_t tick, flush;
 	bool timers, stopping;
+	bool world_stale; /* the last attempt to make it failed */
 };
 
 struct stream {
@@ -85,6 +86,9 @@ int state_insert(struct state *s, const struct store_peer *row,
 void state_drop_entry(struct state *s, struct entry *e);
 void state_publish(struct state *s, struct entry *e);
 int state_make_world(struct state *s) WARREN_MUST_USE;
+/* Whom a rule connects with e: an answer per element of peers, the caller frees it. NULL: no
+ * memory. */
+bool *state_concerned(struct state *s, const struct entry *e);
 bool state_has_identity(const struct entry *e, const char *identity);
 int64_t state_now(const struct state *s);
 

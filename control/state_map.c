@@ -65,11 +65,14 @@ static int put(struct map *m, const char *key, json_t *value)
 
 static json_t *self_component(const struct state *s, const struct entry *e)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b}", "id", e->row.id, "name",
-			 e->row.name, "fqdn", e->pub.fqdn, "domain", s->c->config->domain,
+	return json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b,s:b,s:o,s:o}", "id", e->row.id,
+			 "name", e->row.name, "fqdn", e->pub.fqdn, "domain", s->c->config->domain,
 			 "overlay4", json_addr(&e->row.v4), "overlay6", json_addr(&e->row.v6),
 			 "prefix4", json_prefix(&s->network.prefix4), "prefix6",
-			 json_prefix(&s->network.prefix6), "ssh_enabled", e->row.ssh_enabled);
+			 json_prefix(&s->network.prefix6), "ssh_enabled", e->row.ssh_enabled,
+			 "ssh_advertised", e->row.ssh_advertised, "identities",
+			 state_identities(s, e->row.id), "setup_key",
+			 json_name_or_null(e->row.setup_key));
 }
 
 static json_t *peer_component(const struct state *s, const struct entry *e)
@@ -214,13 +217,14 @@ static int ssh_component(struct state *s, struct entry *e, const struct view *v)
 
 static int add_others(struct state *s, struct entry *e, struct view *v)
 {
-	int r = 0;
+	bool *concerned = state_concerned(s, e);
+	int r = concerned ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < s->peer_count; i++) {
 		struct entry *other = s->peers[i];
 		char key[MAP_MAX_KEY];
 
-		if (other == e || !policy_concerns(s->policy, s->world, e->row.id, other->row.id))
+		if (other == e || !concerned[i])
 			continue;
 		memcpy(key, "peer:", 5);
 		memcpy(key + 5, other->row.id, strlen(other->row.id) + 1);
@@ -230,6 +234,7 @@ static int add_others(struct state *s, struct entry *e, struct view *v)
 		    json_array_append_new(v->ssh_peers, ssh_peer(s, other)) < 0)
 			r = -ENOMEM;
 	}
+	free(concerned);
 	return r;
 }
 

@@ -45,12 +45,17 @@ void state_mark_all(struct state *s)
 
 void state_mark_around(struct state *s, struct entry *e)
 {
+	bool *concerned = state_concerned(s, e);
+
+	if (!concerned) {
+		state_mark_all(s);
+		return;
+	}
 	state_mark(s, e);
-	for (struct stream *t = s->streams; t; t = t->next)
-		if (!t->dirty && t->entry != e &&
-		    policy_concerns(s->policy, s->world, t->entry->row.id, e->row.id))
-			t->dirty = true;
-	schedule(s);
+	for (size_t i = 0; i < s->peer_count; i++)
+		if (concerned[i])
+			state_mark(s, s->peers[i]);
+	free(concerned);
 }
 
 /* ---- lines ---- */
