@@ -195,7 +195,7 @@ cat >/etc/netns/$nsc/warren/control.json <<EOF
   "socket": "$dir/run/control.sock",
   "listen": "0.0.0.0:8443",
   "public_url": "https://198.51.100.2:8443",
-  "stun_listen": "0.0.0.0:3478"
+  "stun": "0.0.0.0:3478"
 }
 EOF
 for name in first second; do
@@ -349,8 +349,8 @@ on $ns1 warren logout
 say "first\$ ssh $login@$address id -un"
 signin $dir/log/prompt2 &
 browser=$!
-on $ns1 script -qec "ssh -F none -o UserKnownHostsFile=none -o GlobalKnownHostsFile=none \
-	-o StrictHostKeyChecking=no $login@$address id -un" $dir/log/prompt2 </dev/null || die "keyboard-interactive login failed"
+on $ns1 script -qec "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no \
+	$login@$address id -un" $dir/log/prompt2 </dev/null || die "keyboard-interactive login failed"
 wait $browser || die "the browser did not get through the login"
 
 step "4. The ssh rule goes, then the TCP rule"

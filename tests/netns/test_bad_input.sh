@@ -98,6 +98,24 @@ done
 expect 0 on first warren status --check ready
 expect 0 ctl peer list
 
-note "no TUN device"
-expect 1 unshare --mount bash -c "mount --bind /dev/null /dev/net/tun && exec timeout 20 ip netns exec second warrend --state-dir $T/notun --socket $T/notun.sock --foreground" || true
+note "a clock that is off by an hour"
+stop second
+rm -rf $T/second
+gcc -shared -fPIC -D_GNU_SOURCE -o $T/clock_shim.so "$WARREN_SRC/tests/support/clock_shim.c" -ldl
+spawn second second env LD_PRELOAD=$T/clock_shim.so CLOCK_SHIM_OFFSET=-3600 warrend --state-dir $T/second \
+	--socket $T/second.sock
+within 15 on second warren status --check live
+ctl setup-key create --name clock --reusable >$T/key
+expect 1 on second warren up --control $CONTROL_URL --setup-key-file $T/key --hostname second
+one_sentence
+says 'clock'
+stop second
+
+note "no TUN device: the daemon runs, up says what is missing"
+rm -rf $T/second
+spawn second second unshare --mount bash -c "mount -t tmpfs t /dev/net && exec warrend --state-dir $T/second --socket $T/second.sock"
+within 15 on second warren status --check live
+expect 1 on second warren up --control $CONTROL_URL --setup-key-file $T/key --hostname second
+one_sentence
+says '/dev/net/tun'
 echo "all good"

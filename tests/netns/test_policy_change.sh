@@ -62,7 +62,7 @@ grep -q two $T/flow && fail "a cached flow outlived its rule"
 exec 9>&-
 kill $flow 2>/dev/null || true
 expect 255 on first warren ssh -o BatchMode=yes deploy@second true
-says 'polic'
+says 'rule'
 
 note "and everything comes back with the rules"
 usual_policy

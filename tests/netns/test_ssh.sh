@@ -47,7 +47,7 @@ on first ssh deploy@$host 'cat one two three' >$T/out
 command -v rsync >/dev/null && on first rsync -a -e ssh $T/blob deploy@$host:blob
 on first ssh deploy@$host 'cat blob' | cmp - $T/blob || fail "rsync"
 if command -v git >/dev/null; then
-	on first ssh deploy@$host 'git init -q --bare repo.git'
+	on first ssh deploy@$host 'git init -q --bare -b main repo.git'
 	git -c init.defaultBranch=main init -q $T/work
 	git -C $T/work -c user.name=t -c user.email=t@t commit -q --allow-empty -m one
 	on first git -C $T/work push -q deploy@$host:repo.git HEAD:main
