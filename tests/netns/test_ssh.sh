@@ -94,7 +94,7 @@ on first warren openssh remove
 on first warren logout
 : >$T/ki
 signin_from $T/ki &
-on first script -qec "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no \
+on first script -qefc "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no \
 	-o PreferredAuthentications=keyboard-interactive deploy@$(overlay second) id -un" $T/ki </dev/null >$T/out || fail "keyboard-interactive: $(cat $T/ki)"
 wait $!
 says '^deploy'
