@@ -50,6 +50,22 @@ struct entry *state_entry(const struct state *s, const char *id)
 	return found ? s->peers[at] : NULL;
 }
 
+void state_peer_key(const struct entry *e, char *out)
+{
+	memcpy(out, "peer:", 5);
+	memcpy(out + 5, e->row.id, strlen(e->row.id) + 1);
+}
+
+void state_forget_view(struct state *s, struct entry *e)
+{
+	char key[MAP_MAX_KEY];
+
+	state_peer_key(e, key);
+	map_del(s->shared, key);
+	json_decref(e->ssh_item);
+	e->ssh_item = NULL;
+}
+
 void state_publish(struct state *s, struct entry *e)
 {
 	struct state_peer *p = &e->pub;
@@ -67,6 +83,7 @@ void state_publish(struct state *s, struct entry *e)
 	p->ssh_enabled = row->ssh_enabled;
 	p->ssh_advertised = row->ssh_advertised;
 	p->ssh_port = row->ssh_port;
+	state_forget_view(s, e);
 }
 
 int state_insert(struct state *s, const struct store_peer *row, struct entry **ret_entry)
@@ -110,6 +127,7 @@ static void entry_free(struct entry *e)
 		free(l);
 	}
 	map_free(e->sent);
+	json_decref(e->ssh_item);
 	free(e->ssh_signed);
 	free(e);
 }
@@ -121,6 +139,7 @@ void state_drop_entry(struct state *s, struct entry *e)
 
 	if (!found)
 		return;
+	state_forget_view(s, e);
 	s->peer_count--;
 	memmove(&s->peers[at], &s->peers[at + 1], (s->peer_count - at) * sizeof(struct entry *));
 	entry_free(e);
@@ -530,9 +549,13 @@ int state_new(struct control *c, struct state **ret_state, struct error *err)
 	if (!s)
 		return error_set(err, -ENOMEM, "out of memory");
 	s->c = c;
+	if (map_new(&s->shared) < 0) {
+		free(s);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
 	r = ip_prefix_parse(config->prefix4[0] ? config->prefix4 : "100.64.0.0/10", &load.prefix4);
 	if (r < 0 || load.prefix4.addr.family != 4 || load.prefix4.bits > 28) {
-		free(s);
+		state_free(s);
 		return error_set(err, -EINVAL,
 				 "\"%s\" is not an IPv4 range of at least /28 for the mesh",
 				 config->prefix4);
@@ -591,6 +614,7 @@ void state_free(struct state *s)
 	free(s->network.policy);
 	policy_free(s->policy);
 	policy_world_free(s->world);
+	map_free(s->shared);
 	json_decref(s->stun);
 	json_decref(s->issuer);
 	free(s);

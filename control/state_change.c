@@ -249,6 +249,7 @@ static void login_changed(void *arg, int result)
 		} else {
 			result = take_login(e, l);
 		}
+		state_forget_view(s, e);
 		took(s, job->login.revision);
 		state_mark_around(s, e);
 		mark_identity(s, l->identity);

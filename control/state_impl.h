@@ -34,6 +34,10 @@ struct entry {
 	uint8_t ssh_hash[32];
 	char *ssh_signed;
 	int64_t ssh_until_s;
+	/* What others are told of it, made when first asked for: its item in objects of type "ssh"
+	 * and that item's hash. The component "peer:ID" is in the state's `shared`. */
+	json_t *ssh_item;
+	uint8_t ssh_item_hash[32];
 	int64_t last_seen_s;
 	double signal_tokens;
 	uint64_t signal_at_ns;
@@ -53,6 +57,7 @@ struct state {
 	size_t key_count, key_cap;
 	struct policy *policy;
 	struct policy_world *world;
+	struct map *shared; /* components "peer:ID", the same in every map */
 	/* open addressing, power of two, grows; rebuilt as old ones go */
 	struct nonce *nonces;
 	size_t nonce_cap, nonce_count;
@@ -85,6 +90,10 @@ int state_insert(struct state *s, const struct store_peer *row,
 		 struct entry **ret_entry) WARREN_MUST_USE;
 void state_drop_entry(struct state *s, struct entry *e);
 void state_publish(struct state *s, struct entry *e);
+/* After any change of what others are told of e. */
+void state_forget_view(struct state *s, struct entry *e);
+/* "peer:ID"; out[MAP_MAX_KEY]. */
+void state_peer_key(const struct entry *e, char *out);
 int state_make_world(struct state *s) WARREN_MUST_USE;
 /* Whom a rule connects with e: an answer per element of peers, the caller frees it. NULL: no
  * memory. */

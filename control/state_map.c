@@ -138,10 +138,42 @@ static void add_identities(json_t *all, const struct entry *e, const char *slice
 
 struct view {
 	struct buffer slice;
-	json_t *identities; /* object */
-	json_t *ssh_peers;  /* array; only for a target */
+	json_t *identities;		   /* object */
+	json_t *ssh_peers;		   /* array; only for a target */
+	crypto_generichash_state ssh_hash; /* of the items of ssh_peers */
 	struct map *map;
 };
+
+/* Adds a machine to the list of the object of type "ssh". */
+static int add_ssh_peer(struct state *s, struct entry *e, struct view *v)
+{
+	if (!e->ssh_item) {
+		size_t len = 0;
+		char *text;
+
+		e->ssh_item = ssh_peer(s, e);
+		text = e->ssh_item ? json_canonical(e->ssh_item, &len) : NULL;
+		if (!text)
+			return -ENOMEM;
+		crypto_generichash(e->ssh_item_hash, 32, (const uint8_t *)text, len, NULL, 0);
+		free(text);
+	}
+	crypto_generichash_update(&v->ssh_hash, e->ssh_item_hash, 32);
+	return json_array_append(v->ssh_peers, e->ssh_item) < 0 ? -ENOMEM : 0;
+}
+
+static int add_peer(struct state *s, struct entry *e, struct view *v)
+{
+	char key[MAP_MAX_KEY];
+	int r = 0;
+
+	state_peer_key(e, key);
+	if (!map_get(s->shared, key))
+		r = put(s->shared, key, peer_component(s, e));
+	if (r == -ENOSPC) /* a network larger than any one map may be */
+		return put(v->map, key, peer_component(s, e));
+	return r < 0 ? r : map_share(v->map, s->shared, key);
+}
 
 static bool is_target(const struct entry *e)
 {
@@ -165,51 +197,60 @@ static json_t *ca_keys(struct state *s, const struct entry *e)
 	return keys;
 }
 
-static void content_hash(const json_t *payload, uint8_t ret_hash[32])
+/* Of all that the object says but for its times: the payload without the machines, and they. */
+static int content_hash(struct view *v, const json_t *payload, uint8_t ret_hash[32])
 {
 	size_t len = 0;
 	char *text = json_canonical(payload, &len);
 
-	if (text)
-		crypto_generichash(ret_hash, 32, (const uint8_t *)text, len, NULL, 0);
-	else
-		randombytes_buf(ret_hash, 32);
+	if (!text)
+		return -ENOMEM;
+	crypto_generichash_update(&v->ssh_hash, (const uint8_t *)text, len);
+	crypto_generichash_final(&v->ssh_hash, ret_hash, 32);
 	free(text);
+	return 0;
+}
+
+static int sign_ssh(struct state *s, struct entry *e, const struct view *v, json_t *payload)
+{
+	int64_t now_s = state_now(s), ttl = s->c->config->map_ttl_s;
+	char *text = NULL;
+	int r;
+
+	if (json_object_set(payload, "peers", v->ssh_peers) < 0 ||
+	    json_object_set_new(payload, "seq", json_integer(++s->seq)) < 0 ||
+	    json_object_set_new(payload, "now", json_integer(now_s)) < 0 ||
+	    json_object_set_new(payload, "valid_until", json_integer(now_s + ttl)) < 0)
+		return -ENOMEM;
+	r = signer_object(s->c->signer, "ssh", payload, &text);
+	if (r < 0)
+		return r;
+	free(e->ssh_signed);
+	e->ssh_signed = text;
+	e->ssh_until_s = now_s + ttl;
+	return 0;
 }
 
 /* Signs the object of type "ssh" again when what it says has changed or half its life is over. */
-static int ssh_component(struct state *s, struct entry *e, const struct view *v)
+static int ssh_component(struct state *s, struct entry *e, struct view *v)
 {
-	int64_t now_s = state_now(s), ttl = s->c->config->map_ttl_s;
-	json_t *ca = ca_keys(s, e);
+	json_t *ca = ca_keys(s, e), *payload;
 	uint8_t hash[32];
-	int r = 0;
+	int r;
 
 	if (!ca)
 		return -EIO;
-	json_t *payload =
-		json_pack("{s:s,s:b,s:o,s:s%,s:O,s:O,s:[]}", "peer", e->row.id, "enabled", 1, "ca",
-			  ca, "policy", (const char *)v->slice.data, v->slice.len, "peers",
-			  v->ssh_peers, "identities", v->identities, "revoked");
+	payload = json_pack("{s:s,s:b,s:o,s:s%,s:O,s:[]}", "peer", e->row.id, "enabled", 1, "ca",
+			    ca, "policy", (const char *)v->slice.data, v->slice.len, "identities",
+			    v->identities, "revoked");
 	if (!payload)
 		return -ENOMEM;
-	content_hash(payload, hash);
-	if (!e->ssh_signed || memcmp(hash, e->ssh_hash, 32) != 0 ||
-	    e->ssh_until_s - now_s < ttl / 2) {
-		char *text = NULL;
-
-		if (json_object_set_new(payload, "seq", json_integer(++s->seq)) < 0 ||
-		    json_object_set_new(payload, "now", json_integer(now_s)) < 0 ||
-		    json_object_set_new(payload, "valid_until", json_integer(now_s + ttl)) < 0)
-			r = -ENOMEM;
+	r = content_hash(v, payload, hash);
+	if (r == 0 && (!e->ssh_signed || memcmp(hash, e->ssh_hash, 32) != 0 ||
+		       e->ssh_until_s - state_now(s) < s->c->config->map_ttl_s / 2)) {
+		r = sign_ssh(s, e, v, payload);
 		if (r == 0)
-			r = signer_object(s->c->signer, "ssh", payload, &text);
-		if (r == 0) {
-			free(e->ssh_signed);
-			e->ssh_signed = text;
-			e->ssh_until_s = now_s + ttl;
 			memcpy(e->ssh_hash, hash, sizeof(hash));
-		}
 	}
 	json_decref(payload);
 	return r < 0 ? r : put(v->map, "ssh", json_pack("{s:s}", "signed", e->ssh_signed));
@@ -222,17 +263,13 @@ static int add_others(struct state *s, struct entry *e, struct view *v)
 
 	for (size_t i = 0; r == 0 && i < s->peer_count; i++) {
 		struct entry *other = s->peers[i];
-		char key[MAP_MAX_KEY];
 
 		if (other == e || !concerned[i])
 			continue;
-		memcpy(key, "peer:", 5);
-		memcpy(key + 5, other->row.id, strlen(other->row.id) + 1);
-		r = put(v->map, key, peer_component(s, other));
+		r = add_peer(s, other, v);
 		add_identities(v->identities, other, (const char *)v->slice.data);
-		if (r == 0 && v->ssh_peers &&
-		    json_array_append_new(v->ssh_peers, ssh_peer(s, other)) < 0)
-			r = -ENOMEM;
+		if (r == 0 && v->ssh_peers)
+			r = add_ssh_peer(s, other, v);
 	}
 	free(concerned);
 	return r;
@@ -247,9 +284,10 @@ static int fill(struct state *s, struct entry *e, struct view *v)
 	if (r < 0)
 		return r;
 	add_identities(v->identities, e, (const char *)v->slice.data);
-	if (v->ssh_peers && json_array_append_new(v->ssh_peers, ssh_peer(s, e)) < 0)
-		return -ENOMEM;
-	r = put(v->map, "self", self_component(s, e));
+	if (v->ssh_peers)
+		r = add_ssh_peer(s, e, v);
+	if (r == 0)
+		r = put(v->map, "self", self_component(s, e));
 	if (r == 0)
 		r = add_others(s, e, v);
 	if (r == 0)
@@ -273,6 +311,7 @@ int state_build_map(struct state *s, struct entry *e, struct map **ret_map)
 	int r = map_new(&v.map);
 
 	buffer_init(&v.slice, MAX_SLICE);
+	crypto_generichash_init(&v.ssh_hash, NULL, 0, 32);
 	if (r == 0 && !v.identities)
 		r = -ENOMEM;
 	if (r == 0)

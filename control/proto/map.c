@@ -141,20 +141,17 @@ static int grow(struct map *m)
 	return 0;
 }
 
-int map_set(struct map *m, const char *key, json_t *value)
+/* Puts c under its key; takes it, also on failure. */
+static int insert_take(struct map *m, struct component *c)
 {
 	bool found;
+	size_t at = find(m, c->key, &found);
+	int r = found ? 0 : m->count == MAP_MAX_COMPONENTS ? -ENOSPC : grow(m);
 
-	if (!key_valid(key) || !value)
-		return -EINVAL;
-	size_t at = find(m, key, &found);
-	if (!found && m->count == MAP_MAX_COMPONENTS)
-		return -ENOSPC;
-	if (!found && grow(m) < 0)
-		return -ENOMEM;
-	struct component *c = component_new(key, value);
-	if (!c)
-		return -ENOMEM;
+	if (r < 0) {
+		component_unref(c);
+		return r;
+	}
 	if (found) {
 		component_unref(m->items[at]);
 	} else {
@@ -164,6 +161,25 @@ int map_set(struct map *m, const char *key, json_t *value)
 	}
 	m->items[at] = c;
 	return 0;
+}
+
+int map_set(struct map *m, const char *key, json_t *value)
+{
+	if (!key_valid(key) || !value)
+		return -EINVAL;
+	struct component *c = component_new(key, value);
+	return c ? insert_take(m, c) : -ENOMEM;
+}
+
+int map_share(struct map *m, const struct map *from, const char *key)
+{
+	bool found;
+	size_t at = find(from, key, &found);
+
+	if (!found)
+		return -ENOENT;
+	from->items[at]->refs++;
+	return insert_take(m, from->items[at]);
 }
 
 void map_del(struct map *m, const char *key)

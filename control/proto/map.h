@@ -22,6 +22,8 @@ void map_free(struct map *m);
 int map_copy(const struct map *m, struct map **ret_map) WARREN_MUST_USE;
 /* Keeps a reference of value. */
 int map_set(struct map *m, const char *key, json_t *value) WARREN_MUST_USE;
+/* Puts the component that `from` has under this key, shared, not copied; -ENOENT. */
+int map_share(struct map *m, const struct map *from, const char *key) WARREN_MUST_USE;
 void map_del(struct map *m, const char *key);
 json_t *map_get(const struct map *m, const char *key); /* borrowed or NULL */
 size_t map_count(const struct map *m);
