@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bytes of one channel (RFC 4254 sections 5 and 6.10). Towards the process: libssh's buffer is the queue,
- * bounded by the window that we grant; what was read from it and not written waits in in_carry. Towards
- * the client: nothing is read from a descriptor while the window is shut, the socket is full or a
- * remainder waits.
+ * Bytes of one channel (RFC 4254 sections 5 and 6.10). Towards the process: libssh's buffer is the
+ * queue, bounded by the window that we grant; what was read from it and not written waits in
+ * in_carry. Towards the client: nothing is read from a descriptor while the window is shut, the
+ * socket is full or a remainder waits.
  */
 #include "ssh/channel.h"
 
@@ -15,10 +15,12 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/file.h"
 
-#define READ_BYTES  131072u /* at once from a pipe or socket */
+#define READ_BYTES  131072u	 /* at once from a pipe or socket */
 #define KEEP_BYTES  (256u << 10) /* of an empty remainder; more goes back to the allocator */
+#define EOF_WAIT_NS (NSEC_PER_SEC / 2)
 #define GROW_EVERY  (1u << 20)
 #define GROW_AFTER  (256u << 10) /* idle channels keep libssh's small window */
 
@@ -229,8 +231,8 @@ static int run_in(struct channel *c)
 	if (c->in_fd < 0 && !c->in_closed)
 		return 0;
 	write_carry(c);
-	/* All of it at once: libssh opens the window at each read, however much it still holds. So at most
-	 * one window waits here and one there. */
+	/* All of it at once: libssh opens the window at each read, however much it still holds. So
+	 * at most one window waits here and one there. */
 	while (rc == 0 && c->in_carry.len == 0 && !c->in_blocked &&
 	       libssh_channel_backlog(c->ssh) > 0)
 		rc = feed(c, libssh_channel_read(c->ssh, c->scratch, CHANNEL_SCRATCH));
@@ -258,7 +260,8 @@ static bool may_read(const struct channel *c, const struct channel_out *o, bool 
 	       libssh_channel_window(c->ssh) > 0;
 }
 
-/* Reads what is there (a terminal gives 4 KiB at a time): bytes, and *ret_empty when there was no more. */
+/* Reads what is there (a terminal gives 4 KiB at a time): bytes, and *ret_empty when there was no
+ * more. */
 static size_t read_some(struct channel *c, struct channel_out *o, size_t cap, bool *ret_empty)
 {
 	size_t len = 0;
@@ -318,30 +321,34 @@ static int run_out(struct channel *c, struct channel_out *o, bool ready, bool co
 		if (c->in_fd < 0 || o->fd != c->in_fd)
 			close_out(c, o);
 		o->done = true;
+		c->done_ns = clock_monotonic_ns(&clock_system);
 	}
 	return 0;
 }
 
 /* ---- The end. */
 
-static int send_exit(struct channel *c)
+static void send_exit(struct channel *c)
 {
-	if (c->exit_sent || c->client_closed)
-		return 0;
+	if (c->exit_sent)
+		return;
 	if (c->by_signal)
 		libssh_channel_exit_signal(c->ssh, c->signal, c->core);
 	else
 		libssh_channel_exit_status(c->ssh, c->status);
 	c->exit_sent = true;
-	return 0;
 }
 
 static bool is_over(const struct channel *c)
 {
 	bool out_done = c->out.done && c->err.done;
 
+	/* Without a terminal the process goes on, as under sshd, and its exit status still counts.
+	 */
+	if (c->client_closed && c->started && !c->pty)
+		return c->exited;
 	if (c->client_closed)
-		return c->in_closed || c->exited || c->in_fd < 0 || !input_waits(c);
+		return c->in_closed || c->in_fd < 0 || !input_waits(c);
 	if (c->state == CHANNEL_WAITING)
 		return false;
 	if (c->kind == CHANNEL_SESSION)
@@ -349,12 +356,20 @@ static bool is_over(const struct channel *c)
 	return out_done && (c->in_closed || (c->client_eof && !input_waits(c)));
 }
 
+/* Some clients close at our end of file and would miss the exit status, which is often just behind.
+ */
+bool channel_ticks(const struct channel *c)
+{
+	return c->started && c->out.done && c->err.done && !c->eof_sent && !c->exited &&
+	       !c->client_closed && clock_monotonic_ns(&clock_system) < c->done_ns + EOF_WAIT_NS;
+}
+
 static int finish(struct channel *c)
 {
 	int rc = 0;
 
 	if (!c->eof_sent && c->state == CHANNEL_RUNNING && c->out.done && c->err.done &&
-	    !c->client_closed) {
+	    !c->client_closed && !channel_ticks(c)) {
 		if (c->exited)
 			send_exit(c);
 		rc = libssh_channel_eof(c->ssh);
@@ -381,7 +396,8 @@ static bool is_ready(const struct pollfd *polls, int fd)
 	return false;
 }
 
-void channel_poll(const struct channel *c, bool congested, struct pollfd polls[static CHANNEL_POLLS])
+void channel_poll(const struct channel *c, bool congested,
+		  struct pollfd polls[static CHANNEL_POLLS])
 {
 	for (size_t i = 0; i < CHANNEL_POLLS; i++)
 		polls[i] = (struct pollfd){.fd = -1};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One SSH channel and the descriptors behind it: PTY master, three pipes or a socket. Moves bytes both ways
- * with back-pressure, ends each way by itself, and loses nothing at exit. Knows no monitor.
+ * One SSH channel and the descriptors behind it: PTY master, three pipes or a socket. Moves bytes
+ * both ways with back-pressure, ends each way by itself, and loses nothing at exit. Knows no
+ * monitor.
  */
 #ifndef WARREN_SSH_CHANNEL_H
 #define WARREN_SSH_CHANNEL_H
@@ -15,9 +16,9 @@
 #include "ssh/libssh_server.h"
 #include "ssh/monitor_wire.h"
 
-#define CHANNEL_POLLS    3
-#define CHANNEL_WINDOW   (4u << 20)       /* what a busy client may have under way */
-#define CHANNEL_SCRATCH  CHANNEL_WINDOW
+#define CHANNEL_POLLS	  3
+#define CHANNEL_WINDOW	  (4u << 20) /* what a busy client may have under way */
+#define CHANNEL_SCRATCH	  CHANNEL_WINDOW
 #define CHANNEL_ENV_BYTES 32768
 
 enum channel_kind { CHANNEL_SESSION, CHANNEL_DIRECT, CHANNEL_OUTGOING /* -R and agent */ };
@@ -31,8 +32,8 @@ enum channel_state {
 /* One way from a descriptor to the client. */
 struct channel_out {
 	int fd;
-	bool done;           /* end of file, and all sent */
-	bool at_eof;         /* nothing more to read */
+	bool done;	     /* end of file, and all sent */
+	bool at_eof;	     /* nothing more to read */
 	struct buffer carry; /* read, but not sent: bounded by one read */
 };
 
@@ -41,7 +42,7 @@ struct channel {
 	enum channel_kind kind;
 	enum channel_state state;
 	struct libssh_channel *ssh;
-	void *owner;      /* whoever made it */
+	void *owner;	  /* whoever made it */
 	uint8_t *scratch; /* [CHANNEL_SCRATCH], shared by all channels */
 
 	/* What a session asked for before it starts. */
@@ -52,16 +53,18 @@ struct channel {
 	struct buffer env; /* n × (string name, string value), as SESSION wants it */
 
 	bool pty, socket; /* one descriptor for both ways */
-	int in_fd;        /* towards the process; -1: not yet, or closed */
-	bool in_closed;   /* nobody reads any more: discard */
+	int in_fd;	  /* towards the process; -1: not yet, or closed */
+	bool in_closed;	  /* nobody reads any more: discard */
 	bool in_blocked;
 	struct buffer in_carry; /* from in_at on */
 	size_t in_at;
 	uint64_t taken, grown_at; /* bytes from the client, and when the window was last opened */
 	struct channel_out out, err;
 	bool client_eof, client_closed;
-	bool started, told_close; /* a process runs or ran; the monitor knows that the client left */
+	bool started;	 /* a process runs or ran */
+	bool told_close; /* the monitor knows that the client left */
 	bool eof_sent;
+	uint64_t done_ns; /* when the last of both outputs was done */
 
 	bool exited, exit_sent;
 	bool by_signal, core;
@@ -79,7 +82,8 @@ int channel_connect_take(struct channel *c, int fd) WARREN_MUST_USE;
 /* The session does not start: text to the person, exit status 255. */
 void channel_refuse(struct channel *c, const char *text);
 /* The process ended; what it wrote is still sent. signal NULL or empty: status counts. */
-void channel_exit(struct channel *c, bool by_signal, uint32_t status, const char *signal, bool core);
+void channel_exit(struct channel *c, bool by_signal, uint32_t status, const char *signal,
+		  bool core);
 /* Writes a line for the person, best effort. */
 void channel_say(struct channel *c, const char *text);
 /* Closes without exit status. */
@@ -88,10 +92,13 @@ void channel_abort(struct channel *c);
 size_t channel_take(struct channel *c, const uint8_t *data, size_t len);
 /* Window of the terminal changed. */
 void channel_resize(struct channel *c, const struct libssh_window *window);
+/* Must run again soon, though no descriptor is ready. */
+bool channel_ticks(const struct channel *c);
 /* What to wait for; entries without interest have fd -1. */
-void channel_poll(const struct channel *c, bool congested, struct pollfd polls[static CHANNEL_POLLS]);
-/* Does what can be done now. polls as they came back, or NULL. 1 when the channel is over (free it), 0, or
- * negative when the connection is. */
+void channel_poll(const struct channel *c, bool congested,
+		  struct pollfd polls[static CHANNEL_POLLS]);
+/* Does what can be done now. polls as they came back, or NULL. 1 when the channel is over (free
+ * it), 0, or negative when the connection is. */
 int channel_run(struct channel *c, const struct pollfd *polls, bool congested) WARREN_MUST_USE;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * EVP_DigestSign and EVP_DigestVerify of the worker: see the header. The state is global because the
- * interposed functions get no context of ours.
+ * EVP_DigestSign and EVP_DigestVerify of the worker: see the header. The state is global because
+ * the interposed functions get no context of ours.
  */
 #include "ssh/libssh_hooks.h"
 
@@ -16,7 +16,8 @@
 
 #define PROOFS 4 /* requests that one packet burst may hold before the first is answered */
 
-typedef int (*digest_sign_fn)(EVP_MD_CTX *, unsigned char *, size_t *, const unsigned char *, size_t);
+typedef int (*digest_sign_fn)(EVP_MD_CTX *, unsigned char *, size_t *, const unsigned char *,
+			      size_t);
 typedef int (*digest_verify_fn)(EVP_MD_CTX *, const unsigned char *, size_t, const unsigned char *,
 				size_t);
 

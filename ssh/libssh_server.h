@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libssh's server side behind one thin interface: the only file of ssh/ that includes libssh. Everything
- * here runs in the worker, single-threaded and never blocking. What libssh 0.10 cannot do is listed in
- * DECISIONS.md; a newer or patched one changes this file only.
+ * libssh's server side behind one thin interface: nothing but libssh_*.c includes libssh.
+ * Everything here runs in the worker, single-threaded and never blocking. What libssh 0.10 cannot
+ * do is listed in DECISIONS.md; a newer or patched one changes those files only.
  */
 #ifndef WARREN_SSH_LIBSSH_SERVER_H
 #define WARREN_SSH_LIBSSH_SERVER_H
@@ -17,26 +17,26 @@
 
 #define LIBSSH_LOGIN_MAX     64
 #define LIBSSH_ALGORITHM_MAX 64
-#define LIBSSH_BLOB_MAX      8192
+#define LIBSSH_BLOB_MAX	     8192
 
 struct libssh_server;
 struct libssh_channel;
 
 enum libssh_auth_kind {
 	LIBSSH_AUTH_NONE,
-	LIBSSH_AUTH_QUERY,       /* would this key do? */
-	LIBSSH_AUTH_KEY,         /* with a signature */
+	LIBSSH_AUTH_QUERY,	 /* would this key do? */
+	LIBSSH_AUTH_KEY,	 /* with a signature */
 	LIBSSH_AUTH_INTERACTIVE, /* keyboard-interactive begins */
-	LIBSSH_AUTH_RESPONSE,    /* the client has shown our text */
-	LIBSSH_AUTH_OTHER,       /* a method that we don't offer, or what libssh could not read */
+	LIBSSH_AUTH_RESPONSE,	 /* the client has shown our text */
+	LIBSSH_AUTH_OTHER,	 /* a method that we don't offer, or what libssh could not read */
 };
 
 /* Valid until the next libssh_server_auth_next. */
 struct libssh_auth_request {
 	enum libssh_auth_kind kind;
-	char login[LIBSSH_LOGIN_MAX];           /* empty for RESPONSE and for what was not read */
-	char algorithm[LIBSSH_ALGORITHM_MAX];   /* KEY: as signed; QUERY: the key's type */
-	uint8_t blob[LIBSSH_BLOB_MAX];          /* the whole key or certificate */
+	char login[LIBSSH_LOGIN_MAX];	      /* empty for RESPONSE and for what was not read */
+	char algorithm[LIBSSH_ALGORITHM_MAX]; /* KEY: as signed; QUERY: the key's type */
+	uint8_t blob[LIBSSH_BLOB_MAX];	      /* the whole key or certificate */
 	size_t blob_len;
 	const uint8_t *signature, *signed_data; /* KEY */
 	size_t signature_len, signed_data_len;
@@ -48,9 +48,9 @@ struct libssh_window {
 
 enum libssh_start { LIBSSH_SHELL, LIBSSH_EXEC, LIBSSH_SUBSYSTEM };
 
-/* What the client does after its login. ctx is the connection's; user is what open_… returned for the
- * channel. These run while libssh takes a packet apart: they may ask the monitor and close descriptors,
- * but must not send on a channel or free one. */
+/* What the client does after its login. ctx is the connection's; user is what open_… returned for
+ * the channel. These run while libssh takes a packet apart: they may ask the monitor and close
+ * descriptors, but must not send on a channel or free one. */
 struct libssh_server_ops {
 	/* NULL refuses. */
 	void *(*open_session)(void *ctx, struct libssh_channel *channel);
@@ -70,11 +70,11 @@ struct libssh_server_ops {
 	void (*closed)(void *user);
 };
 
-/* Takes over the connection fd. host_public: blob of an ssh-ed25519 key; sign asks for signatures with
- * it. versions: what follows "SSH-2.0-" (empty: libssh's own). */
+/* Takes over the connection fd. host_public: blob of an ssh-ed25519 key; sign asks for signatures
+ * with it. versions: what follows "SSH-2.0-" (empty: libssh's own). */
 int libssh_server_new(int fd, const uint8_t *host_public, size_t len, const char *versions,
-		      libssh_hooks_sign_fn sign, void *sign_ctx,
-		      struct libssh_server **ret_server, struct error *err) WARREN_MUST_USE;
+		      libssh_hooks_sign_fn sign, void *sign_ctx, struct libssh_server **ret_server,
+		      struct error *err) WARREN_MUST_USE;
 /* Frees everything; closes the connection when libssh_server_disconnect did not. NULL is fine. */
 void libssh_server_free(struct libssh_server *s);
 /* 1 when the key exchange is done, 0 to be called again when fd is readable, or negative. */
@@ -93,20 +93,20 @@ void libssh_server_ignore(struct libssh_server *s);
 void libssh_server_disconnect(struct libssh_server *s, const char *text, int timeout_ms);
 
 /* ---- Authentication. */
-/* Reads from the connection: 1 and a request, 0 when there is none yet, negative when the connection is
- * over. */
-int libssh_server_auth_next(struct libssh_server *s, struct libssh_auth_request *ret_request)
-	WARREN_MUST_USE;
+/* Reads from the connection: 1 and a request, 0 when there is none yet, negative when the
+ * connection is over. */
+int libssh_server_auth_next(struct libssh_server *s,
+			    struct libssh_auth_request *ret_request) WARREN_MUST_USE;
 void libssh_server_auth_methods(struct libssh_server *s, bool publickey, bool interactive);
-/* Answers to the newest request: the key would do; failure (partial: go on with the methods); a text
- * without a question. */
+/* Answers to the newest request: the key would do; failure (partial: go on with the methods); a
+ * text without a question. */
 int libssh_server_auth_pk_ok(struct libssh_server *s) WARREN_MUST_USE;
 int libssh_server_auth_refuse(struct libssh_server *s, bool partial) WARREN_MUST_USE;
 int libssh_server_auth_ask(struct libssh_server *s, const char *instruction) WARREN_MUST_USE;
 int libssh_server_auth_banner(struct libssh_server *s, const char *text) WARREN_MUST_USE;
 /* The login stands. From here the ops are called, by libssh_server_pump. */
-int libssh_server_auth_accept(struct libssh_server *s, const struct libssh_server_ops *ops, void *ctx)
-	WARREN_MUST_USE;
+int libssh_server_auth_accept(struct libssh_server *s, const struct libssh_server_ops *ops,
+			      void *ctx) WARREN_MUST_USE;
 
 /* ---- Channels. */
 /* Reads and writes the connection as far as it goes now. Negative when it is over. */
@@ -120,22 +120,24 @@ int libssh_channel_open_agent(struct libssh_server *s, void *user,
 int libssh_channel_opened(struct libssh_channel *c) WARREN_MUST_USE;
 /* What the client allows us to send now. */
 uint32_t libssh_channel_window(struct libssh_channel *c);
-/* Sends up to len bytes: how many were sent (0 during a key exchange or without window), or negative. */
-ssize_t libssh_channel_write(struct libssh_channel *c, const void *data, size_t len, bool is_stderr)
-	WARREN_MUST_USE;
+/* Sends up to len bytes: how many were sent (0 during a key exchange or without window), or
+ * negative. */
+ssize_t libssh_channel_write(struct libssh_channel *c, const void *data, size_t len,
+			     bool is_stderr) WARREN_MUST_USE;
 /* Bytes in libssh's buffer that ops->data did not take. */
 size_t libssh_channel_backlog(struct libssh_channel *c);
 /* Takes some of them. */
 ssize_t libssh_channel_read(struct libssh_channel *c, void *out, size_t cap) WARREN_MUST_USE;
-/* Lets the client have up to window bytes under way. out[window] takes what arrives meanwhile; returns how
- * much, as libssh_channel_read. */
+/* Lets the client have up to window bytes under way. out[window] takes what arrives meanwhile;
+ * returns how much, as libssh_channel_read. */
 ssize_t libssh_channel_grow(struct libssh_channel *c, void *out, size_t window) WARREN_MUST_USE;
 void libssh_channel_exit_status(struct libssh_channel *c, uint32_t status);
 void libssh_channel_exit_signal(struct libssh_channel *c, const char *name, bool core);
 /* 1 when sent, 0 to be called again. */
 int libssh_channel_eof(struct libssh_channel *c) WARREN_MUST_USE;
 int libssh_channel_close(struct libssh_channel *c) WARREN_MUST_USE;
-/* Call it after libssh_channel_close returned 1 (or the connection is over). No op comes after it. */
+/* Call it after libssh_channel_close returned 1 (or the connection is over). No op comes after it.
+ */
 void libssh_channel_free(struct libssh_channel *c);
 
 #endif

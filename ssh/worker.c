@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The worker process: gives up its rights, then runs one SSH connection (ssh/PROTOCOL.md section 4) in one
- * loop over the connection, the monitor and the descriptors behind the channels.
+ * The worker process: gives up its rights, then runs one SSH connection (ssh/PROTOCOL.md section 4)
+ * in one loop over the connection, the monitor and the descriptors behind the channels.
  */
 #include "ssh/worker.h"
 
@@ -25,23 +25,22 @@
 #include "platform/user.h"
 #include "ssh/worker_internal.h"
 
-#define MAX_FILES    4096
-#define MAX_MEMORY   (UINT64_C(512) << 20)
-#define BYTES_EVERY  NSEC_PER_SEC
-#define ENDING_NS    NSEC_PER_SEC /* for the last bytes to the client */
+#define MAX_FILES     4096
+#define MAX_MEMORY    (UINT64_C(512) << 20)
+#define BYTES_EVERY   NSEC_PER_SEC
+#define ENDING_NS     NSEC_PER_SEC /* for the last bytes to the client */
 #define DISCONNECT_MS 500
 
-/* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what moving bytes
- * between descriptors needs. */
+/* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
+ * moving bytes between descriptors needs. */
 static const char *const allowed_calls[] = {
-	"poll",	   "ppoll", "recvfrom", "sendto",     "recvmsg",    "sendmsg", "read", "write",
-	"writev",  "close", "fcntl",	"ioctl",      "shutdown",   "setsockopt", "getsockopt",
-	NULL,
+	"poll",	  "ppoll", "recvfrom", "sendto", "recvmsg",  "sendmsg",	   "read",	 "write",
+	"writev", "close", "fcntl",    "ioctl",	 "shutdown", "setsockopt", "getsockopt", NULL,
 };
 static const char *const refused_calls[] = {
-	"open",	  "openat", "openat2",	  "stat",     "lstat",	"fstat", "newfstatat", "statx",
-	"access", "faccessat", "faccessat2", "readlink", "readlinkat", "socket", "sysinfo",
-	"getcwd", "uname", "getppid", "prlimit64", NULL,
+	"open",	   "openat", "openat2",	  "stat",	"lstat",     "fstat",	   "newfstatat",
+	"statx",   "access", "faccessat", "faccessat2", "readlink",  "readlinkat", "socket",
+	"sysinfo", "getcwd", "uname",	  "getppid",	"prlimit64", NULL,
 };
 
 uint64_t worker_now_ns(void)
@@ -131,9 +130,9 @@ static int confine(struct error *err)
 		rc = limit_memory();
 	if (rc == 0)
 		rc = sandbox_apply(&profile, err);
-	return rc < 0 && err->code == 0 ? error_set(err, rc, "cannot confine the worker: %s",
-						    strerror(-rc))
-					: rc;
+	return rc < 0 && err->code == 0
+		       ? error_set(err, rc, "cannot confine the worker: %s", strerror(-rc))
+		       : rc;
 }
 
 /* Exchange hash → signature of the host key. */
@@ -258,6 +257,8 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 		return 50;
 	if (!w->authenticated)
 		return worker_auth_timeout_ms(w, now_ns);
+	if (worker_channels_tick(w))
+		return 100;
 	return now_ns - w->told_ns < BYTES_EVERY ? 1000 : -1;
 }
 
@@ -271,7 +272,8 @@ static int wait_for_something(struct worker *w, size_t channels)
 	w->polls[1].events = POLLIN;
 	worker_channels_poll(w, w->polls + 2);
 	do
-		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS, timeout_ms(w, worker_now_ns()));
+		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS,
+			     timeout_ms(w, worker_now_ns()));
 	while (ready < 0 && errno == EINTR);
 	return ready < 0 ? -errno : 0;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The worker of one SSH connection (ssh/PROTOCOL.md section 4): speaks SSH and nothing else, without any
- * right. It asks the monitor for everything.
+ * The worker of one SSH connection (ssh/PROTOCOL.md section 4): speaks SSH and nothing else,
+ * without any right. It asks the monitor for everything.
  */
 #ifndef WARREN_SSH_WORKER_H
 #define WARREN_SSH_WORKER_H
 
-/* `warren-ssh-session --worker`: descriptors 3 (connection) and 4 (monitor), see monitor_wire.h. Gives up
- * all privileges first. Returns the exit status when the connection is over. */
+/* `warren-ssh-session --worker`: descriptors 3 (connection) and 4 (monitor), see monitor_wire.h.
+ * Gives up all privileges first. Returns the exit status when the connection is over. */
 int worker_run(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Authentication as the client sees it (RFC 4252, RFC 4256): each request goes to the monitor, each answer
- * of the monitor to the client. A success that the monitor did not say would open nothing: the monitor
- * starts no session for it.
+ * Authentication as the client sees it (RFC 4252, RFC 4256): each request goes to the monitor, each
+ * answer of the monitor to the client. A success that the monitor did not say would open nothing:
+ * the monitor starts no session for it.
  */
 #include "ssh/worker_internal.h"
 
@@ -78,11 +78,11 @@ static int refuse(struct worker *w, const char *message, bool counts)
 {
 	int rc = show(w, message);
 
-	if (rc == 0)
-		rc = libssh_server_auth_refuse(w->server, false);
-	if (rc == 0 && counts && ++w->auth.tries >= w->max_auth_tries)
+	if (rc == 0 && counts && ++w->auth.tries >= w->max_auth_tries) {
 		worker_end(w, "Too many authentication failures");
-	return rc;
+		return 0;
+	}
+	return rc < 0 ? rc : libssh_server_auth_refuse(w->server, false);
 }
 
 static int accept_login(struct worker *w)
@@ -106,9 +106,10 @@ static int conclude(struct worker *w, uint8_t result, const char *methods, const
 	return rc < 0 ? rc : libssh_server_auth_refuse(w->server, true);
 }
 
-/* Sends the request that was begun; the answer is u8 result, string methods (with_methods), string message. */
-static int ask_monitor(struct worker *w, bool with_methods, uint8_t *ret_result, char *methods, size_t cap,
-		       char *message, size_t message_cap)
+/* Sends the request that was begun; the answer is u8 result, string methods (with_methods), string
+ * message. */
+static int ask_monitor(struct worker *w, bool with_methods, uint8_t *ret_result, char *methods,
+		       size_t cap, char *message, size_t message_cap)
 {
 	struct worker_packet *answer;
 	int rc = worker_monitor_call(&w->monitor, &answer);

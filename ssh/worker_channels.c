@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Channels of an authenticated connection: what the client asks for goes to the monitor, and the descriptors
- * that the monitor sends go behind the channels.
+ * Channels of an authenticated connection: what the client asks for goes to the monitor, and the
+ * descriptors that the monitor sends go behind the channels.
  */
 #include "ssh/worker_internal.h"
 
@@ -55,7 +55,8 @@ static void broken(struct worker *w)
 	worker_end(w, "internal error");
 }
 
-/* Sends the request that was begun: its result, and the answer when ret_answer wants it (free it). */
+/* Sends the request that was begun: its result, and the answer when ret_answer wants it (free it).
+ */
 static bool ask(struct worker *w, uint8_t *ret_result, struct worker_packet **ret_answer)
 {
 	struct worker_packet *answer;
@@ -158,7 +159,8 @@ static void on_window(void *user, const struct libssh_window *window)
 	channel_resize(user, window);
 }
 
-/* The monitor decides which of them the session gets (AcceptEnv); here only their amount is bounded. */
+/* The monitor decides which of them the session gets (AcceptEnv); here only their amount is
+ * bounded. */
 static bool on_env(void *user, const char *name, const char *value)
 {
 	struct channel *c = user;
@@ -404,13 +406,13 @@ int worker_channels_event(struct worker *w, struct worker_packet *p)
 
 /* ---- The loop's part. */
 
-/* The client is gone from a channel while something runs behind it. */
+/* The client is gone from a terminal while something runs on it, or a forward is over. */
 static int tell_close(struct worker *w, struct channel *c)
 {
 	struct worker_packet *answer;
 	int rc;
 
-	if (c->told_close || c->exited || !c->started)
+	if (c->told_close || (c->kind != CHANNEL_DIRECT && (!c->pty || c->exited)))
 		return 0;
 	c->told_close = true;
 	writer_u32(worker_monitor_begin(&w->monitor, MONITOR_CLOSE), c->id);
@@ -450,6 +452,15 @@ int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t cou
 		i++;
 	}
 	return 0;
+}
+
+bool worker_channels_tick(const struct worker *w)
+{
+	for (size_t i = 0; i < w->channel_count; i++) {
+		if (channel_ticks(w->channels[i]))
+			return true;
+	}
+	return false;
 }
 
 void worker_channels_end(struct worker *w, const char *text)

@@ -15,7 +15,7 @@
 
 #define WORKER_CHANNELS_MAX 1024 /* sessions and forwards of one connection */
 #define WORKER_BANNERS_MAX  8
-#define WORKER_TEXT_MAX     2048
+#define WORKER_TEXT_MAX	    2048
 
 enum worker_interactive {
 	INTERACTIVE_IDLE,
@@ -77,10 +77,12 @@ void worker_auth_done(struct worker_auth *a);
 extern const struct libssh_server_ops worker_channels_ops;
 /* An event of the monitor. */
 int worker_channels_event(struct worker *w, struct worker_packet *p) WARREN_MUST_USE;
-/* Moves bytes of all channels and frees those that are over. polls: CHANNEL_POLLS for each channel in
- * order (count of them as at worker_channels_poll), or NULL. */
+/* Moves bytes of all channels and frees those that are over. polls: CHANNEL_POLLS for each channel
+ * in order (count of them as at worker_channels_poll), or NULL. */
 int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t count) WARREN_MUST_USE;
 void worker_channels_poll(struct worker *w, struct pollfd *polls);
+/* A channel must run again within 100 ms. */
+bool worker_channels_tick(const struct worker *w);
 /* The text to every terminal, then no more channels. */
 void worker_channels_end(struct worker *w, const char *text);
 void worker_channels_free(struct worker *w);

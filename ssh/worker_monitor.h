@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The worker's end of ssh/PROTOCOL.md section 4: requests with their answers, and the monitor's events.
- * One request at a time; events that come before its answer wait in a bounded queue.
+ * The worker's end of ssh/PROTOCOL.md section 4: requests with their answers, and the monitor's
+ * events. One request at a time; events that come before its answer wait in a bounded queue.
  */
 #ifndef WARREN_SSH_WORKER_MONITOR_H
 #define WARREN_SSH_WORKER_MONITOR_H
@@ -41,14 +41,16 @@ void worker_monitor_init(struct worker_monitor *m, int fd);
 void worker_monitor_done(struct worker_monitor *m);
 /* Begins a request: fields are written to the writer that it returns. */
 struct writer *worker_monitor_begin(struct worker_monitor *m, enum monitor_wire_request type);
-/* Sends it and waits for the answer (worker_packet_free it). -EPIPE when the monitor is gone, -EBADMSG
- * for an answer out of order. */
-int worker_monitor_call(struct worker_monitor *m, struct worker_packet **ret_answer) WARREN_MUST_USE;
+/* Sends it and waits for the answer (worker_packet_free it). -EPIPE when the monitor is gone,
+ * -EBADMSG for an answer out of order. */
+int worker_monitor_call(struct worker_monitor *m,
+			struct worker_packet **ret_answer) WARREN_MUST_USE;
 /* Sends it without waiting; the answer comes as a packet with *ret_id. */
 int worker_monitor_post(struct worker_monitor *m, uint32_t *ret_id) WARREN_MUST_USE;
-/* The next packet that is not an answer to worker_monitor_call; *ret_packet is NULL when there is none
- * now. */
-int worker_monitor_next(struct worker_monitor *m, struct worker_packet **ret_packet) WARREN_MUST_USE;
+/* The next packet that is not an answer to worker_monitor_call; *ret_packet is NULL when there is
+ * none now. */
+int worker_monitor_next(struct worker_monitor *m,
+			struct worker_packet **ret_packet) WARREN_MUST_USE;
 /* Takes descriptor number n out of the packet; -1 when there is none. */
 int worker_packet_take_fd(struct worker_packet *p, size_t n);
 /* Closes what was not taken. NULL is fine. */

@@ -82,6 +82,7 @@ s t 'kill -TERM $$' 2>err; is "killed: 255" 255 $?
 s -v t 'kill -TERM $$' 2>&1 | grep -q 'rtype exit-signal'; ok "killed: exit-signal"
 is "stdin half-close" "x" "$(echo x | s t cat)"
 is "half-close, then output" "3|end" "$(printf 'abc' | s t 'wc -c; echo end' | tr -d ' ' | paste -sd'|')"
+is "outputs closed, then status" 4 "$(s t 'exec >&- 2>&-; sleep 1; exit 4' </dev/null; echo $?)"
 is "stdout closed first" "later" "$(s t 'exec 1>&-; sleep 0.3; echo later >&2' 2>&1)"
 is "PTY" "xterm-test" "$(TERM=xterm-test s -tt t 'test -t 0 && echo $TERM' </dev/null | tr -d '\r')"
 s -tt t 'exit 3' </dev/null; is "PTY exit status" 3 $?
@@ -238,6 +239,47 @@ sed "s#IdentityFile.*#IdentityFile $dir/dss#" config >config.dss
 ssh-keygen -q -t dsa -N '' -f dss 2>/dev/null
 timeout 15 ssh -F config.dss -o PubkeyAcceptedAlgorithms=+ssh-dss -o PreferredAuthentications=publickey t true 2>/dev/null
 is "key type that libssh doesn't know: refused, no hang" 255 $?
+start FAKE=1
+ssh-keygen -q -t ed25519 -N '' -f ca
+cp id certkey; cp id.pub certkey.pub
+ssh-keygen -q -s ca -I test -n cert certkey.pub
+sed "s#IdentityFile.*#IdentityFile $dir/certkey#" config >config.cert
+: >log
+timeout 20 ssh -F config.cert cert@t true; ok "certificate"
+sleep 0.2
+grep -q 'key ssh-ed25519-cert-v01@openssh.com signature 64 good' log; ok "the whole certificate reached the monitor"
+# An agent that signs badly: libssh would leave such a client without an answer.
+cat >agent.py <<-'X'
+	import base64, os, socket, struct, sys
+	blob = base64.b64decode(open("id.pub").read().split()[1])
+	string = lambda b: struct.pack(">I", len(b)) + b
+	kind = sys.argv[2]
+	body = {"wrong": os.urandom(64), "short": b"short", "empty": b""}.get(kind, os.urandom(64))
+	name = b"ssh-foo" if kind == "type" else b"ssh-ed25519"
+	l = socket.socket(socket.AF_UNIX); l.bind(sys.argv[1]); l.listen(5)
+	while True:
+	    c = l.accept()[0]
+	    while True:
+	        head = c.recv(4, socket.MSG_WAITALL)
+	        if len(head) < 4:
+	            break
+	        request = c.recv(struct.unpack(">I", head)[0], socket.MSG_WAITALL)
+	        if request[0] == 11:
+	            reply = bytes([12]) + struct.pack(">I", 1) + string(blob) + string(b"bad")
+	        elif request[0] == 13:
+	            reply = bytes([14]) + string(string(name) + string(body))
+	        else:
+	            reply = bytes([5])
+	        c.sendall(string(reply))
+X
+for kind in wrong short empty; do
+	python3 agent.py "$dir/agent.$kind" $kind & pids+=($!)
+	for _ in {1..50}; do [[ -S agent.$kind ]] && break; sleep 0.1; done
+	sed "s#IdentityFile.*#IdentityFile $dir/id.pub#; s#IdentityAgent.*#IdentityAgent $dir/agent.$kind#" config >config.agent
+	time_start=$SECONDS
+	timeout 20 ssh -F config.agent t true 2>err; rc=$?
+	[[ $rc == 255 ]] && ((SECONDS - time_start < 5)); ok "$kind signature: refused, no hang"
+done
 for i in 1 2 3 4 5 6; do ssh-keygen -q -t ed25519 -N '' -f "many$i"; done
 grep -v IdentityFile config >config.many
 for i in 1 2 3 4 5 6; do echo " IdentityFile $dir/many$i" >>config.many; done
@@ -247,7 +289,22 @@ start FAKE_GRACE_S=2
 time_start=$SECONDS
 timeout 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; cat <&3" >/dev/null; ((SECONDS - time_start <= 4)); ok "grace time"
 
+echo "# other clients"
+start FAKE=1
+if command -v dbclient >/dev/null && command -v dropbearconvert >/dev/null; then
+	dropbearconvert openssh dropbear id id.dropbear 2>/dev/null || ssh-keygen -p -q -m PEM -N '' -f id
+	is "dbclient" "db 3" "$(timeout 20 dbclient -y -y -i id.dropbear -p $port ok@127.0.0.1 'echo db; exit 3' 2>/dev/null) $?"
+fi
+if command -v plink >/dev/null && command -v puttygen >/dev/null; then
+	puttygen id -o id.ppk 2>/dev/null
+	is "plink" "pl 3" "$(timeout 20 plink -batch -hostkey "$(ssh-keygen -lf <(echo "ssh-ed25519 $(cat hostkey)") | cut -d' ' -f2)" \
+		-i id.ppk -P $port ok@127.0.0.1 'echo pl; exit 3' 2>/dev/null) $?"
+fi
+
 echo "# the end"
+start FAKE_WAIT_S=10
+is "10 s of waiting, client wants signs of life" "in" "$(s -o ServerAliveInterval=2 -o ServerAliveCountMax=2 \
+	-o PreferredAuthentications=keyboard-interactive wait@t echo in)"
 start FAKE_WAIT_S=60
 : >log
 timeout 2 ssh -F config -o PreferredAuthentications=keyboard-interactive wait@t true 2>/dev/null

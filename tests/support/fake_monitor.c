@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plays the monitor for the SSH worker alone (ssh/PROTOCOL.md section 4), so that the worker can be driven
- * by stock SSH clients without policy, PAM or users: fake_monitor PORT WORKER CLIENT_KEY_BLOB_BASE64 HOSTKEY_OUT
- * listens on 127.0.0.1:PORT, writes its host key's blob (base64) to HOSTKEY_OUT and starts WORKER --worker for
- * each connection. Sessions run as whoever started it: never use it for anything but tests.
+ * Plays the monitor for the SSH worker alone (ssh/PROTOCOL.md section 4), so that the worker can be
+ * driven by stock SSH clients without policy, PAM or users: fake_monitor PORT WORKER
+ * CLIENT_KEY_BLOB_BASE64 HOSTKEY_OUT listens on 127.0.0.1:PORT, writes its host key's blob (base64)
+ * to HOSTKEY_OUT and starts WORKER --worker for each connection. Sessions run as whoever started
+ * it: never use it for anything but tests.
  *
- * Logins: "ok" the given key; "nokey" refuses keys with a message; "wait" keyboard-interactive, yes after
- * FAKE_WAIT_S seconds; "waitno" no, with a message; "none" without anything; "nosession" logs in, but sessions
- * are refused with a message. SIGUSR1: END to all connections. Lines on stderr say what happened.
+ * Logins: "ok" the given key; "nokey" refuses keys with a message; "cert" only certificates; "wait"
+ * keyboard-interactive, yes after FAKE_WAIT_S seconds; "waitno" no, with a message; "none" without
+ * anything; "nosession" logs in, but sessions are refused with a message. SIGUSR1: END to all
+ * connections. Lines on stderr say what happened.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,9 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +42,8 @@
 
 static struct monitor {
 	int fd;
+	pid_t worker;
+	int worker_status; /* -1: it runs */
 	uint8_t seed[64], public[32];
 	uint8_t key[4096];
 	size_t key_len;
@@ -145,6 +149,14 @@ static void on_sign(uint32_t id, struct reader *r)
 	finish(&w, NULL, 0);
 }
 
+/* The key itself, or any certificate for it. */
+static bool is_our_key(const char *algorithm, const uint8_t *blob, size_t len)
+{
+	if (strcmp(algorithm, "ssh-ed25519-cert-v01@openssh.com") == 0)
+		return memmem(blob, len, g.key + g.key_len - 32, 32) != NULL;
+	return len == g.key_len && memcmp(blob, g.key, len) == 0;
+}
+
 static void on_query(uint32_t id, struct reader *r)
 {
 	char login[64], algorithm[64];
@@ -157,9 +169,9 @@ static void on_query(uint32_t id, struct reader *r)
 	if (!reader_done(r))
 		die("QUERY");
 	fprintf(stderr, "query %s %zu\n", algorithm, len);
-	if (strcmp(login, "nokey") == 0)
+	if (strcmp(login, "nokey") == 0 || (strcmp(login, "cert") == 0 && len == g.key_len))
 		login_result(MONITOR_AUTH_QUERY, id, MONITOR_NO, "this key is not for you");
-	else if (len == g.key_len && memcmp(blob, g.key, len) == 0)
+	else if (is_our_key(algorithm, blob, len))
 		login_result(MONITOR_AUTH_QUERY, id, MONITOR_YES, "");
 	else
 		login_result(MONITOR_AUTH_QUERY, id, MONITOR_NO, "");
@@ -191,9 +203,9 @@ static void on_key(uint32_t id, struct reader *r)
 	writer_cstring(&e, algorithm);
 	writer_string(&e, blob, blob_len);
 	ok = !e.failed && e.len == data_len && memcmp(e.data, data, data_len) == 0;
-	if (ok && strcmp(algorithm, "ssh-ed25519") == 0)
-		ok = sig_len == 64 && blob_len == g.key_len && memcmp(blob, g.key, blob_len) == 0 &&
-		     crypto_sign_verify_detached(sig, data, data_len, blob + blob_len - 32) == 0;
+	if (ok && strncmp(algorithm, "ssh-ed25519", 11) == 0)
+		ok = sig_len == 64 && is_our_key(algorithm, blob, blob_len) &&
+		     crypto_sign_verify_detached(sig, data, data_len, g.key + g.key_len - 32) == 0;
 	fprintf(stderr, "key %s signature %zu %s\n", algorithm, sig_len, ok ? "good" : "bad");
 	login_result(MONITOR_AUTH_KEY, id, ok ? MONITOR_YES : MONITOR_NO,
 		     ok ? "" : "the signature is wrong");
@@ -393,6 +405,8 @@ static void reap(void)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == g.worker)
+			g.worker_status = status;
 		for (size_t i = 0; i < MAX_SESSIONS; i++) {
 			struct writer w;
 
@@ -403,9 +417,8 @@ static void reap(void)
 			writer_u32(&w, g.sessions[i].channel);
 			writer_u8(&w, WIFSIGNALED(status) != 0);
 			writer_u32(&w, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0);
-			writer_cstring(&w, WIFSIGNALED(status)
-						   ? sigabbrev_np(WTERMSIG(status))
-						   : "");
+			writer_cstring(&w,
+				       WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : "");
 			writer_u8(&w, WIFSIGNALED(status) && WCOREDUMP(status));
 			finish(&w, NULL, 0);
 		}
@@ -449,8 +462,7 @@ static void on_connect(uint32_t id, struct reader *r)
 
 static void on_listen(uint32_t id, struct reader *r)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(sin);
 	struct writer w = begin(MONITOR_LISTEN, id);
 	size_t i = 0;
@@ -661,7 +673,8 @@ static void serve(int connection, const char *worker, sigset_t *mask)
 	if (pid < 0)
 		die("fork");
 	if (pid == 0) {
-		int high = fcntl(pair[1], F_DUPFD, 100), high_connection = fcntl(connection, F_DUPFD, 101);
+		int high = fcntl(pair[1], F_DUPFD, 100),
+		    high_connection = fcntl(connection, F_DUPFD, 101);
 
 		sigprocmask(SIG_UNBLOCK, mask, NULL);
 		dup2(high_connection, WORKER_FD_CONNECTION);
@@ -672,6 +685,8 @@ static void serve(int connection, const char *worker, sigset_t *mask)
 	close(connection);
 	close(pair[1]);
 	g.fd = pair[0];
+	g.worker = pid;
+	g.worker_status = -1;
 	signals = signalfd(-1, mask, SFD_CLOEXEC);
 	loop(signals);
 	for (size_t i = 0; i < g.agent_count; i++)
@@ -680,11 +695,12 @@ static void serve(int connection, const char *worker, sigset_t *mask)
 		if (g.sessions[i].pid > 0)
 			kill(-g.sessions[i].pid, SIGHUP);
 	}
-	waitpid(pid, &signals, 0);
-	if (!WIFEXITED(signals))
-		fprintf(stderr, "worker died of signal %d\n", WTERMSIG(signals));
+	if (g.worker_status < 0)
+		waitpid(pid, &g.worker_status, 0);
+	if (!WIFEXITED(g.worker_status))
+		fprintf(stderr, "worker died of signal %d\n", WTERMSIG(g.worker_status));
 	else
-		fprintf(stderr, "worker ended %d\n", WEXITSTATUS(signals));
+		fprintf(stderr, "worker ended %d\n", WEXITSTATUS(g.worker_status));
 	exit(0);
 }
 
@@ -704,8 +720,7 @@ static void write_host_key(const char *path)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	sigset_t mask;
 	int listener;
 
