@@ -5,12 +5,10 @@
  */
 #include <errno.h>
 #include <grp.h>
-#include <libgen.h>
 #include <shadow.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,9 +22,9 @@
 
 static const char *pam_service(void)
 {
-	if (access("/etc/pam.d/warren-ssh", F_OK) == 0)
-		return "warren-ssh";
-	return access("/etc/pam.d/sshd", F_OK) == 0 ? "sshd" : "other";
+	if (access("/etc/pam.d/sshd", F_OK) == 0)
+		return "sshd";
+	return access("/etc/pam.d/warren-ssh", F_OK) == 0 ? "warren-ssh" : "other";
 }
 
 /* Nobody is there to answer: informational text is kept, questions fail. */
@@ -76,7 +74,7 @@ static int start_pam(struct monitor *m)
 }
 
 /* "!" before a hash: locked by passwd -l. A bare "!" or "*" only says that there is no password. */
-static bool is_locked(const char *hash)
+bool account_locked(const char *hash)
 {
 	return hash[0] == '!' && hash[1] != '\0' && hash[1] != '!' && hash[1] != '*';
 }
@@ -88,7 +86,7 @@ static int check_shadow(const char *login, struct error *err)
 
 	if (sp == NULL)
 		return 0; /* no shadow entry: PAM decides */
-	if (is_locked(sp->sp_pwdp))
+	if (account_locked(sp->sp_pwdp))
 		return error_set(err, -EACCES, "the account %s is locked on this machine", login);
 	if (sp->sp_expire > 0 && today >= sp->sp_expire)
 		return error_set(err, -EACCES, "the account %s has expired on this machine", login);
@@ -139,10 +137,13 @@ static int check_pam(struct monitor *m, struct error *err)
 	r = pam_acct_mgmt(m->pam, 0);
 	if (r == PAM_SUCCESS)
 		return 0;
+	while (m->pam_text.len > 0 && m->pam_text.data[m->pam_text.len - 1] == '\n')
+		m->pam_text.len--;
 	error_set(err, -EACCES, "the account %s may not be used on this machine: %s", m->account.name,
 		  m->pam_text.len > 0 && buffer_cstring(&m->pam_text) != NULL
 			  ? (const char *)m->pam_text.data
 			  : pam_strerror(m->pam, r));
+	buffer_reset(&m->pam_text);
 	pam_end(m->pam, r);
 	m->pam = NULL;
 	return -EACCES;
@@ -173,12 +174,17 @@ int account_check(struct monitor *m, const char *login, struct error *err)
 	return r;
 }
 
+/* Limits, umask and groups that PAM sets for this process are what sessions inherit, as with sshd. */
 int account_open_session(struct monitor *m)
 {
 	int r;
 
 	if (m->pam == NULL || m->pam_session_open)
 		return 0;
+	if (setrlimit(RLIMIT_CORE, &m->core_limit) < 0) /* the process itself stays undumpable */
+		log_debug("sessions get no core files", NULL);
+	if (initgroups(m->account.name, m->account.gid) < 0)
+		return -errno;
 	r = pam_setcred(m->pam, PAM_ESTABLISH_CRED);
 	if (r == PAM_SUCCESS)
 		r = pam_open_session(m->pam, 0);
@@ -186,7 +192,7 @@ int account_open_session(struct monitor *m)
 		monitor_audit(m, "PAM refuses a session", "reason", pam_strerror(m->pam, r));
 		return -EACCES;
 	}
-	m->pam_session_open = true;
+	m->pam_session_open = m->groups_ready = true;
 	return 0;
 }
 
@@ -200,18 +206,28 @@ void account_close_session(struct monitor *m)
 	}
 	pam_end(m->pam, PAM_SUCCESS);
 	m->pam = NULL;
+	m->pam_session_open = false;
 }
 
-void account_become(const struct user_account *account)
+void account_become(const struct monitor *m)
 {
+	const struct user_account *account = &m->account;
+	uid_t r, e, s;
+	gid_t gr, ge, gs;
+
 	if (geteuid() != 0) {
 		if (geteuid() != account->uid)
 			_exit(126);
 		return;
 	}
-	if (initgroups(account->name, account->gid) < 0 ||
-	    setresgid(account->gid, account->gid, account->gid) < 0 ||
+	if (!m->groups_ready && initgroups(account->name, account->gid) < 0)
+		_exit(126);
+	if (setresgid(account->gid, account->gid, account->gid) < 0 ||
 	    setresuid(account->uid, account->uid, account->uid) < 0)
+		_exit(126);
+	if (getresuid(&r, &e, &s) < 0 || r != account->uid || e != account->uid || s != account->uid ||
+	    getresgid(&gr, &ge, &gs) < 0 || gr != account->gid || ge != account->gid ||
+	    gs != account->gid)
 		_exit(126);
 	if (account->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
 		_exit(126);

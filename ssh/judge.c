@@ -116,6 +116,13 @@ static int load_cas(struct known *k, const json_t *object, struct error *err)
 	return 0;
 }
 
+static int compare_serials(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
 static int load_revoked(struct known *k, const json_t *object, struct error *err)
 {
 	json_t *list;
@@ -133,6 +140,8 @@ static int load_revoked(struct known *k, const json_t *object, struct error *err
 			return error_set(err, -EINVAL, "revoked serial %zu is not a number", i);
 		k->revoked[k->revoked_count++] = (uint64_t)json_integer_value(serial);
 	}
+	/* sshcert_check searches by halves. */
+	qsort(k->revoked, k->revoked_count, sizeof(*k->revoked), compare_serials);
 	return 0;
 }
 
@@ -327,6 +336,10 @@ static void add_known_groups(const struct known *k, struct accepted *a)
 {
 	const json_t *list = json_object_get(k->identities, a->identity);
 
+	/* A grant's own groups stand until the object has newer ones. */
+	if (list == NULL && a->proof == PROOF_GRANT)
+		return;
+	a->group_count = 0;
 	for (size_t i = 0; i < json_array_size(list) && a->group_count < MAX_GROUPS; i++)
 		snprintf(a->groups[a->group_count++], sizeof(a->groups[0]), "%s",
 			 json_string_value(json_array_get(list, i)));
@@ -431,20 +444,12 @@ static uint32_t caps_of_cert(const struct sshcert *cert)
 	return mask;
 }
 
-/* The subject's Ed25519 key: string "ssh-ed25519", string key[32] (RFC 8709 section 4). */
 static void take_subject_key(const struct sshcert *cert, struct verifier_decision *d)
 {
-	struct reader r = reader_init(cert->subject, cert->subject_len);
-	const uint8_t *type, *key;
-	size_t type_len, key_len;
-
-	type = reader_string(&r, 64, &type_len);
-	key = reader_string(&r, 64, &key_len);
-	if (!reader_done(&r) || type == NULL || key == NULL || type_len != 11 || key_len != 32 ||
-	    memcmp(type, "ssh-ed25519", 11) != 0)
+	if (cert->subject_len > sizeof(d->subject))
 		return;
-	d->has_subject_key = true;
-	memcpy(d->subject_key, key, sizeof(d->subject_key));
+	memcpy(d->subject, cert->subject, cert->subject_len);
+	d->subject_len = cert->subject_len;
 }
 
 static int check_cert(struct judge *j, const struct sshcert *cert, const char *login,
@@ -469,6 +474,24 @@ static int check_cert(struct judge *j, const struct sshcert *cert, const char *l
 	return 0;
 }
 
+static int take_cert(struct judge *j, const struct sshcert *cert, struct accepted *a,
+		     struct verifier_decision *d)
+{
+	if (identity_of_key_id(cert->key_id, j->trust.peer_id, a->identity, sizeof(a->identity)) < 0) {
+		refuse(d, "the certificate was made for another machine");
+		return -EACCES;
+	}
+	a->serial = cert->serial;
+	memcpy(a->ca, cert->ca, sizeof(a->ca));
+	/* Control minted it from a login that was fresh then. */
+	a->auth_time_s = cert->valid_after_s;
+	a->cap_mask = caps_of_cert(cert);
+	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
+	snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
+	add_known_groups(j->known, a);
+	return 0;
+}
+
 void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *login,
 		const struct ip_addr *client, int64_t now_s, bool remember,
 		struct verifier_decision *ret_decision)
@@ -483,25 +506,12 @@ void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *lo
 		refuse(d, "out of memory");
 		return;
 	}
-	if (!in_force(j, now_s, d)) {
-		/* refused */
-	} else if (sshcert_parse(blob, len, cert, &err) < 0) {
+	if (sshcert_parse(blob, len, cert, &err) < 0) {
 		refuse(d, error_text(&err));
-	} else if (check_cert(j, cert, login, client, now_s, d) == 0) {
-		if (identity_of_key_id(cert->key_id, j->trust.peer_id, a->identity,
-				       sizeof(a->identity)) < 0) {
-			refuse(d, "the certificate was made for another machine");
-		} else {
-			a->serial = cert->serial;
-			memcpy(a->ca, cert->ca, sizeof(a->ca));
-			/* Control minted it from a login that was fresh then. */
-			a->auth_time_s = cert->valid_after_s;
-			a->cap_mask = caps_of_cert(cert);
-			a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
-			snprintf(a->force_command, sizeof(a->force_command), "%s",
-				 cert->force_command);
-			take_subject_key(cert, d);
-			add_known_groups(j->known, a);
+	} else {
+		take_subject_key(cert, d);
+		if (in_force(j, now_s, d) && check_cert(j, cert, login, client, now_s, d) == 0 &&
+		    take_cert(j, cert, a, d) == 0) {
 			judge_login(j, a, now_s, d);
 			accept_if(j, remember, d);
 		}
@@ -595,6 +605,9 @@ void judge_again(struct judge *j, int64_t now_s, struct verifier_decision *ret_d
 		refuse(ret_decision, "nobody is logged in");
 	else if (j->known != NULL && !still_good(j, &j->accepted))
 		refuse(ret_decision, "the certificate of this login was revoked");
-	else
+	else {
+		if (j->known != NULL && j->accepted.proof != PROOF_MACHINE)
+			add_known_groups(j->known, &j->accepted);
 		judge_login(j, &j->accepted, now_s, ret_decision);
+	}
 }

@@ -6,9 +6,9 @@
  */
 #include "ssh/monitor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -17,8 +17,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "platform/clock.h"
@@ -29,6 +29,7 @@
 
 #define CONFIG_MAX       4096
 #define STATE_INTERVAL_NS NSEC_PER_SEC
+#define STOPPING         "the machine's SSH server is stopping"
 #define MAX_SIGNATURES   100000 /* key exchanges of one connection */
 
 struct request {
@@ -45,7 +46,8 @@ static int bytes(struct monitor *m, uint32_t id, struct reader *r);
 
 static const struct request requests[] = {
 	{MONITOR_HELLO, IN(MONITOR_KEX), true, hello},
-	{MONITOR_SIGN, IN(MONITOR_KEX) | IN(MONITOR_AUTH) | IN(MONITOR_OPEN), false, monitor_auth_sign},
+	{MONITOR_SIGN, IN(MONITOR_KEX) | IN(MONITOR_AUTH) | IN(MONITOR_OPEN) | IN(MONITOR_ENDING), false,
+	 monitor_auth_sign},
 	{MONITOR_AUTH_NONE, IN(MONITOR_AUTH), false, monitor_auth_none},
 	{MONITOR_AUTH_QUERY, IN(MONITOR_AUTH), false, monitor_auth_query},
 	{MONITOR_AUTH_KEY, IN(MONITOR_AUTH), false, monitor_auth_key},
@@ -76,73 +78,26 @@ void monitor_begin(struct writer *w, uint8_t type, uint32_t id)
 	writer_u32(w, id);
 }
 
+int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds)
+{
+	uint64_t end = monitor_now_ns() + MONITOR_SEND_MS * NSEC_PER_MSEC;
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int r;
+
+	while ((r = unixsock_send(fd, data, len, fds, nfds)) == -EAGAIN) {
+		uint64_t now = monitor_now_ns();
+
+		if (now >= end || poll(&p, 1, (int)((end - now) / NSEC_PER_MSEC) + 1) == 0)
+			return -ETIMEDOUT;
+	}
+	return r;
+}
+
 int monitor_reply(struct monitor *m, const struct writer *w, const int *fds, size_t nfds)
 {
 	if (w->failed)
 		return -EMSGSIZE;
-	return unixsock_send(m->worker_fd, w->data, w->len, fds, nfds);
-}
-
-void monitor_audit(struct monitor *m, const char *event, const char *key, const char *value)
-{
-	char client[ENDPOINT_STRLEN];
-
-	endpoint_format(&m->config.client, client);
-	log_info(event, "connection=%u client=%s identity=%s peer=%s login=%s %s=%s",
-		 m->config.session_id, client,
-		 m->decision.identity[0] != '\0' ? m->decision.identity : "-",
-		 m->decision.caller_name[0] != '\0' ? m->decision.caller_name : "-",
-		 m->login[0] != '\0' ? m->login : "-", key, value);
-}
-
-/* ------------------------------------------------------------------ what status shows */
-
-static void format_time(int64_t t, char out[32])
-{
-	time_t when = (time_t)t;
-	struct tm tm;
-
-	gmtime_r(&when, &tm);
-	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
-static void send_state(struct monitor *m, bool ended)
-{
-	char since[32], from[ENDPOINT_STRLEN];
-	uint8_t data[4096];
-	struct writer w = writer_init(data, sizeof(data));
-	json_t *state;
-	char *text;
-
-	format_time(m->since_s, since);
-	endpoint_format(&m->config.client, from);
-	state = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I}", "id",
-			  (int)m->config.session_id, "identity", m->decision.identity, "login", m->login,
-			  "peer", m->decision.caller_name, "from", from, "method", m->method, "since",
-			  since, "channels", (int)m->session_count, "forwards", (int)m->forwards,
-			  "received", (json_int_t)m->received, "sent", (json_int_t)m->sent);
-	if (state == NULL)
-		return;
-	if (ended) {
-		json_object_set_new(state, "ended", json_true());
-		json_object_set_new(state, "reason", json_string(m->ending_reason));
-	}
-	text = json_dumps(state, JSON_COMPACT);
-	json_decref(state);
-	if (text == NULL)
-		return;
-	monitor_begin(&w, SSH_WIRE_STATE, 0);
-	writer_cstring(&w, text);
-	free(text);
-	if (!w.failed && unixsock_send(m->broker_fd, data, w.len, NULL, 0) < 0)
-		log_debug("the broker does not take this session's state", NULL);
-	m->state_dirty = false;
-	m->state_sent_ns = monitor_now_ns();
-}
-
-void monitor_state_changed(struct monitor *m)
-{
-	m->state_dirty = true;
+	return monitor_send(m->worker_fd, w->data, w->len, fds, nfds);
 }
 
 static int bytes(struct monitor *m, uint32_t id, struct reader *r)
@@ -150,7 +105,7 @@ static int bytes(struct monitor *m, uint32_t id, struct reader *r)
 	(void)id;
 	m->received = reader_u64(r);
 	m->sent = reader_u64(r);
-	m->state_dirty = true;
+	monitor_state_changed(m);
 	return reader_done(r) ? 0 : -EBADMSG;
 }
 
@@ -175,6 +130,14 @@ static int hello(struct monitor *m, uint32_t id, struct reader *r)
 	return monitor_reply(m, &w, NULL, 0);
 }
 
+/* What runs now has to be gone at the end, also what a shell started in groups of its own. */
+static void remember_sessions(struct monitor *m)
+{
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
+		if (m->sessions[i].used)
+			m->ended[m->ended_count++] = m->sessions[i].pid;
+}
+
 void monitor_end(struct monitor *m, const char *reason)
 {
 	uint8_t data[512];
@@ -185,13 +148,49 @@ void monitor_end(struct monitor *m, const char *reason)
 	m->state = MONITOR_ENDING;
 	snprintf(m->ending_reason, sizeof(m->ending_reason), "%s", reason);
 	m->ending_deadline_ns = monitor_now_ns() + MONITOR_END_GRACE_NS;
-	monitor_audit(m, "ssh connection is ended", "reason", reason);
+	monitor_audit(m, "ssh connection is ended", "reason", m->ending_reason);
 	monitor_begin(&w, MONITOR_END, 0);
-	writer_cstring(&w, reason);
-	if (!w.failed && unixsock_send(m->worker_fd, data, w.len, NULL, 0) < 0)
-		m->ending_deadline_ns = 0;
-	session_signal_all(m, SIGHUP);
+	writer_cstring(&w, m->ending_reason);
+	if (monitor_reply(m, &w, NULL, 0) < 0)
+		log_debug("the worker does not hear of the end", NULL);
+	remember_sessions(m);
+	for (size_t i = 0; i < m->ended_count; i++)
+		session_signal_tree(m->ended[i], SIGHUP);
 	forward_close_all(m);
+}
+
+/* While the connection ends requests are still answered, or the worker would wait for ever. */
+static int refuse_in_ending(struct monitor *m, uint8_t type, uint32_t id)
+{
+	uint8_t data[64];
+	struct writer w = writer_init(data, sizeof(data));
+
+	monitor_begin(&w, type, id);
+	writer_u8(&w, MONITOR_NO);
+	switch (type) {
+	case MONITOR_AUTH_NONE:
+	case MONITOR_AUTH_KEY:
+		writer_cstring(&w, "");
+		writer_cstring(&w, "");
+		break;
+	case MONITOR_AUTH_QUERY:
+	case MONITOR_AUTH_INTERACTIVE:
+	case MONITOR_SESSION:
+		writer_cstring(&w, "");
+		break;
+	case MONITOR_LISTEN:
+		writer_u32(&w, 0);
+		writer_cstring(&w, "");
+		break;
+	case MONITOR_AUTH_CANCEL:
+	case MONITOR_SIGNAL:
+	case MONITOR_CONNECT:
+	case MONITOR_UNLISTEN:
+		break;
+	default:
+		return -EPERM;
+	}
+	return monitor_reply(m, &w, NULL, 0);
 }
 
 static int start_worker(struct monitor *m)
@@ -204,18 +203,21 @@ static int start_worker(struct monitor *m)
 	m->worker = fork();
 	if (m->worker == 0) {
 		char *const argv[] = {(char[]){"warren-ssh-session"}, (char[]){"--worker"}, NULL};
-		char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL};
-		const char *debug = getenv("WARREN_SANDBOX_DEBUG");
+		char debug[] = "WARREN_SANDBOX_DEBUG=1", json[] = "WARREN_LOG_JSON=1";
+		char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL, NULL};
+		size_t n = 1;
 		sigset_t none;
 
-		if (debug != NULL)
-			envp[1] = (char[]){"WARREN_SANDBOX_DEBUG=1"};
+		if (getenv("WARREN_SANDBOX_DEBUG") != NULL)
+			envp[n++] = debug;
+		if (getenv("WARREN_LOG_JSON") != NULL)
+			envp[n++] = json;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* 3 is the connection already; the pair never is, because 3 to 7 are taken. */
-		if (dup2(pair[1], WORKER_FD_MONITOR) < 0 ||
-		    dup2(SSH_WIRE_FD_CONNECTION, WORKER_FD_CONNECTION) < 0)
+		/* 3 is the connection already. The pair may have got 4, which was free again. */
+		if (pair[1] == WORKER_FD_MONITOR ? fcntl(pair[1], F_SETFD, 0) < 0
+						 : dup2(pair[1], WORKER_FD_MONITOR) < 0)
 			_exit(1);
 		close_range(WORKER_FD_MONITOR + 1, ~0U, 0);
 		execve("/proc/self/exe", argv, envp);
@@ -224,7 +226,7 @@ static int start_worker(struct monitor *m)
 	r = m->worker < 0 ? -errno : 0;
 	close(pair[1]);
 	m->worker_fd = pair[0];
-	return r;
+	return r < 0 ? r : file_set_nonblock(m->worker_fd, true);
 }
 
 static int read_config(struct monitor *m)
@@ -278,9 +280,15 @@ static int start(struct monitor *m)
 	bool enabled;
 	int r;
 
-	for (int fd = SSH_WIRE_FD_CONNECTION; fd <= SSH_WIRE_FD_MAIN; fd++)
-		if (fd != SSH_WIRE_FD_CONNECTION && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	static_assert((int)SSH_WIRE_FD_CONNECTION == (int)WORKER_FD_CONNECTION, "start_worker");
+	for (int fd = SSH_WIRE_FD_CONFIG; fd <= SSH_WIRE_FD_MAIN; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			return -errno;
+	r = file_set_nonblock(SSH_WIRE_FD_BROKER, true);
+	if (r == 0)
+		r = file_set_nonblock(SSH_WIRE_FD_MAIN, true);
+	if (r < 0)
+		return r;
 	r = verifier_start(&m->verifier); /* before the host key is in this process */
 	if (r == 0)
 		r = read_config(m);
@@ -298,6 +306,8 @@ static int start(struct monitor *m)
 		log_warn("the ssh object is refused; nobody can log in", "reason=%s", error_text(&err));
 	close(SSH_WIRE_FD_OBJECT);
 	m->since_s = monitor_now_s();
+	m->since_ns = monitor_now_ns();
+	monitor_audit(m, "ssh connection", "network", m->config.network);
 	m->grace_deadline_ns = monitor_now_ns() + (uint64_t)m->config.login_grace_s * NSEC_PER_SEC;
 	return 0;
 }
@@ -318,28 +328,18 @@ static const struct request *permitted(struct monitor *m, uint8_t type)
 	return NULL;
 }
 
-static int worker_message(struct monitor *m)
+int monitor_packet(struct monitor *m, const uint8_t *data, size_t len)
 {
-	static uint8_t data[MONITOR_WIRE_MAX];
-	const struct request *request;
-	struct reader r;
-	uint8_t type;
-	uint32_t id;
-	ssize_t n = unixsock_recv(m->worker_fd, data, sizeof(data), NULL, NULL, MSG_DONTWAIT);
+	struct reader r = reader_init(data, len);
+	uint8_t type = reader_u8(&r);
+	uint32_t id = reader_u32(&r);
+	const struct request *request = r.failed ? NULL : permitted(m, type);
 
-	if (n == -EAGAIN || n == -EINTR)
-		return 0;
-	if (n <= 0)
-		return -EPIPE;
-	r = reader_init(data, (size_t)n);
-	type = reader_u8(&r);
-	id = reader_u32(&r);
-	request = r.failed ? NULL : permitted(m, type);
 	if (request == NULL) {
 		char number[16];
 
-		if (m->state == MONITOR_ENDING)
-			return 0;
+		if (m->state == MONITOR_ENDING && !r.failed)
+			return refuse_in_ending(m, type, id);
 		snprintf(number, sizeof(number), "%u", type);
 		monitor_audit(m, "ssh worker asked for what it may not", "request", number);
 		return -EPERM;
@@ -349,6 +349,33 @@ static int worker_message(struct monitor *m)
 	if (type == MONITOR_SIGN && ++m->sign_count > MAX_SIGNATURES)
 		return -EPERM;
 	return request->handle(m, id, &r);
+}
+
+/* The worker left: the end, but for processes that have their time to end. */
+static int worker_gone(struct monitor *m)
+{
+	file_close(&m->worker_fd);
+	return m->state == MONITOR_ENDING && m->session_count > 0 ? 0 : -EPIPE;
+}
+
+static int worker_message(struct monitor *m)
+{
+	static uint8_t data[MONITOR_WIRE_MAX];
+	ssize_t n = unixsock_recv(m->worker_fd, data, sizeof(data), NULL, NULL, MSG_DONTWAIT);
+	char number[16];
+	int r;
+
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n == 0 || n == -ECONNRESET || n == -EPIPE)
+		return worker_gone(m);
+	r = n < 0 ? (int)n : monitor_packet(m, data, (size_t)n);
+	if (r < 0 && r != -EPIPE && m->state != MONITOR_ENDING) {
+		snprintf(number, sizeof(number), "%u", n > 0 ? data[0] : 0);
+		monitor_audit(m, "ssh worker broke the rules", "request", number);
+		snprintf(m->ending_reason, sizeof(m->ending_reason), "protocol violation");
+	}
+	return r;
 }
 
 static void new_object(struct monitor *m, int fd)
@@ -376,8 +403,11 @@ static int broker_message(struct monitor *m)
 
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	if (n <= 0)
-		return -EPIPE;
+	if (n <= 0) { /* nobody is left who could withdraw the login */
+		file_close(&m->broker_fd);
+		monitor_end(m, STOPPING);
+		return 0;
+	}
 	r = reader_init(data, (size_t)n);
 	type = reader_u8(&r);
 	reader_u32(&r);
@@ -414,26 +444,25 @@ static int main_message(struct monitor *m)
 	return r.failed ? 0 : monitor_auth_main(m, type, id, &r);
 }
 
-/* Reaps; returns false when the worker is gone. */
-static bool reap(struct monitor *m)
+static void reap(struct monitor *m)
 {
 	struct signalfd_siginfo info;
-	bool worker = true;
 	int status;
 	pid_t pid;
 
 	while (read(m->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo != SIGCHLD)
-			monitor_end(m, "the machine's SSH server is stopping");
+			monitor_end(m, STOPPING);
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == m->worker) {
-			m->worker = -1;
-			worker = false;
+			m->worker = -1; /* its socket says when all that it sent was read */
+		} else if (verifier_reaped(m->verifier, pid)) {
+			monitor_end(m, "internal error: nobody is left to judge this login");
 		} else {
 			session_reaped(m, pid, status);
+			forward_reaped(m, pid);
 		}
 	}
-	return worker;
 }
 
 #define FIXED_FDS 4
@@ -455,33 +484,45 @@ static size_t collect(struct monitor *m, struct pollfd *p, size_t *listener_at, 
 	return n;
 }
 
-/* Timers; returns how long poll may sleep. */
+/* The login may end by the clock; the wall clock may jump. */
+static void again_in_time(struct monitor *m, uint64_t now_ns)
+{
+	if (m->state != MONITOR_OPEN || m->decision.again_at_s == 0 ||
+	    monitor_now_s() < m->decision.again_at_s || now_ns - m->again_ns < NSEC_PER_SEC)
+		return;
+	m->again_ns = now_ns;
+	monitor_auth_again(m);
+}
+
+static int pending_in_time(struct monitor *m, uint64_t now_ns)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < MONITOR_MAX_PENDING; i++)
+		if (m->pending[i].fd >= 0 && now_ns >= m->pending[i].deadline_ns)
+			r = forward_pending_ready(m, &m->pending[i], true);
+	return r;
+}
+
+/* Timers; *ret_timeout_ms: how long poll may sleep. */
 static int timers(struct monitor *m, int *ret_timeout_ms)
 {
 	uint64_t now = monitor_now_ns();
 
-	*ret_timeout_ms = 1000;
+	*ret_timeout_ms = m->state == MONITOR_ENDING ? 50 : 1000;
 	if (m->state == MONITOR_ENDING) {
-		*ret_timeout_ms = 50;
-		if (now >= m->ending_deadline_ns)
+		if (now >= m->ending_deadline_ns || (m->worker_fd < 0 && m->session_count == 0))
 			return -ETIMEDOUT;
-	} else if (m->state != MONITOR_OPEN && now >= m->grace_deadline_ns) {
-		monitor_audit(m, "ssh login took too long", "method", m->method);
+		return 0;
+	}
+	if (m->state != MONITOR_OPEN && now >= m->grace_deadline_ns) {
+		monitor_audit(m, "ssh login refused", "reason", "it took too long");
 		return -ETIMEDOUT;
 	}
-	if (m->state == MONITOR_OPEN && m->decision.again_at_s != 0 &&
-	    monitor_now_s() >= m->decision.again_at_s)
-		monitor_auth_again(m);
+	again_in_time(m, now);
 	if (m->state == MONITOR_OPEN && m->state_dirty && now - m->state_sent_ns >= STATE_INTERVAL_NS)
-		send_state(m, false);
-	for (size_t i = 0; i < MONITOR_MAX_PENDING; i++)
-		if (m->pending[i].fd >= 0 && now >= m->pending[i].deadline_ns) {
-			int r = forward_pending_ready(m, &m->pending[i], true);
-
-			if (r < 0)
-				return r;
-		}
-	return 0;
+		monitor_state_send(m, false);
+	return pending_in_time(m, now);
 }
 
 static int turn(struct monitor *m)
@@ -496,14 +537,13 @@ static int turn(struct monitor *m)
 	n = collect(m, p, &listener_at, &pending_at);
 	if (poll(p, n, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
-	/* Exits first: a worker that is told EXIT may still have requests on the way. */
-	if (p[3].revents != 0 && !reap(m))
-		return -EPIPE;
-	if (p[0].revents != 0)
+	if (p[3].revents != 0)
+		reap(m);
+	if (p[0].revents != 0 && m->worker_fd >= 0)
 		r = worker_message(m);
-	if (r == 0 && p[1].revents != 0)
+	if (r == 0 && p[1].revents != 0 && m->broker_fd >= 0)
 		r = broker_message(m);
-	if (r == 0 && p[2].revents != 0)
+	if (r == 0 && p[2].revents != 0 && m->main_fd >= 0)
 		r = main_message(m);
 	for (size_t i = 0; r == 0 && i < MONITOR_MAX_LISTENERS; i++)
 		if (p[listener_at + i].fd >= 0 && p[listener_at + i].revents != 0 &&
@@ -516,47 +556,104 @@ static int turn(struct monitor *m)
 	return r;
 }
 
+/* Processes of an ended connection are gone now; those of one that the client left get SIGHUP and may
+ * go on, as with sshd. */
+static void finish_sessions(struct monitor *m)
+{
+	if (m->state == MONITOR_ENDING)
+		for (size_t i = 0; i < m->ended_count; i++)
+			session_signal_tree(m->ended[i], SIGKILL);
+	else
+		session_signal_all(m, SIGHUP);
+	session_forget_all(m);
+}
+
+static void audit_end(struct monitor *m)
+{
+	struct monitor_who who = monitor_who(m);
+
+	log_info("ssh connection over",
+		 "connection=%u client=%s identity=%s peer=%s login=%s reason=%s duration_s=%llu "
+		 "received=%llu sent=%llu",
+		 m->config.session_id, who.client, who.identity, who.peer, who.login,
+		 m->ending_reason,
+		 m->since_ns != 0 ? (unsigned long long)((monitor_now_ns() - m->since_ns) / NSEC_PER_SEC)
+				  : 0ULL,
+		 (unsigned long long)m->received, (unsigned long long)m->sent);
+}
+
 static void finish(struct monitor *m, int result)
 {
-	bool had_login = m->method[0] != '\0' && m->since_s != 0;
-
 	if (m->ending_reason[0] == '\0')
 		snprintf(m->ending_reason, sizeof(m->ending_reason), "%s",
 			 result == -EPIPE ? "closed" : strerror(-result));
-	session_signal_all(m, SIGHUP);
+	if (m->worker > 0) {
+		kill(m->worker, SIGKILL);
+		waitpid(m->worker, NULL, 0);
+		m->worker = -1;
+	}
+	finish_sessions(m);
 	forward_close_all(m);
 	account_close_session(m);
-	if (m->worker > 0)
-		kill(m->worker, SIGKILL);
-	if (m->ending_deadline_ns != 0)
-		session_signal_all(m, SIGKILL);
-	monitor_audit(m, "ssh connection over", "reason", m->ending_reason);
-	if (had_login)
-		send_state(m, true);
+	audit_end(m);
+	if (m->logged_in && m->broker_fd >= 0)
+		monitor_state_send(m, true);
+}
+
+struct monitor *monitor_new(void)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	m->broker_fd = m->main_fd = m->worker_fd = m->signal_fd = -1;
+	m->worker = -1;
+	buffer_init(&m->pam_text, 16384);
+	forward_init(m);
+	return m;
+}
+
+void monitor_free(struct monitor *m)
+{
+	if (m == NULL)
+		return;
 	verifier_stop(m->verifier);
 	secret_free(m->host_secret);
 	buffer_done(&m->pam_text);
+	file_close(&m->worker_fd);
+	file_close(&m->signal_fd);
+	free(m);
+}
+
+/* What is opened later must never be 0, 1 or 2. */
+static int fill_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+			return -EBADF;
+	return 0;
 }
 
 int monitor_run(void)
 {
-	struct monitor *m = calloc(1, sizeof(*m));
+	struct monitor *m = fill_standard_fds() == 0 ? monitor_new() : NULL;
 	int r;
 
-	if (m == NULL || secret_process_init() < 0)
+	if (m == NULL)
 		return 1;
+	umask(022); /* PAM may say otherwise; sessions inherit it */
+	if (getrlimit(RLIMIT_CORE, &m->core_limit) < 0 || secret_process_init() < 0) {
+		monitor_free(m);
+		return 1;
+	}
 	m->broker_fd = SSH_WIRE_FD_BROKER;
 	m->main_fd = SSH_WIRE_FD_MAIN;
-	m->worker_fd = m->signal_fd = -1;
-	m->worker = -1;
-	buffer_init(&m->pam_text, 16384);
-	forward_init(m);
 	r = start(m);
 	if (r < 0)
 		log_error("this ssh connection cannot be served", "reason=%s", strerror(-r));
 	while (r == 0)
 		r = turn(m);
 	finish(m, r);
-	free(m);
+	monitor_free(m);
 	return 0;
 }

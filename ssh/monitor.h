@@ -10,10 +10,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "platform/buffer.h"
 #include "platform/error.h"
+#include "platform/log.h"
 #include "platform/user.h"
 #include "ssh/monitor_wire.h"
 #include "ssh/verifier.h"
@@ -21,7 +24,9 @@
 
 #define MONITOR_MAX_LISTENERS 16
 #define MONITOR_MAX_PENDING   64  /* connects under way */
-#define MONITOR_MAX_AGENTS    4
+#define MONITOR_MAX_DIRECT    1024 /* forwards that are open, for status */
+#define MONITOR_MAX_USED      32   /* destinations that were connected to */
+#define MONITOR_SEND_MS       1000 /* a worker that does not read for that long has lost its connection */
 #define MONITOR_INTERACTIVE_S 600 /* a person may take that long to log in */
 #define MONITOR_END_GRACE_NS  (2 * UINT64_C(1000000000))
 
@@ -31,8 +36,9 @@ enum monitor_state { MONITOR_KEX, MONITOR_AUTH, MONITOR_OPEN, MONITOR_ENDING };
 struct session {
 	bool used;
 	uint32_t channel;
-	pid_t pid;
+	pid_t pid;      /* also its session and process group */
 	bool pty;
+	uint32_t cap;   /* POLICY_SSH_* that it needs */
 	char tty[64];
 };
 
@@ -40,16 +46,22 @@ struct listener {
 	int fd; /* -1: free */
 	char address[256];
 	uint16_t asked_port, port;
-	bool agent;
-	uint32_t channel;  /* of an agent's session */
+	bool agent;        /* one for the connection, as sshd */
+	uint32_t channel;  /* of the session that asked for the agent first */
 	char path[104];    /* agent: socket and folder are removed at the end */
 };
 
 struct pending_connect {
 	int fd; /* of the helper; -1: free */
-	pid_t pid;
+	pid_t pid; /* -1: reaped */
 	uint32_t channel;
 	uint64_t deadline_ns;
+};
+
+/* A destination that was connected to: judged again when policy changes. */
+struct used_destination {
+	char host[256];
+	uint16_t port;
 };
 
 struct monitor {
@@ -62,8 +74,8 @@ struct monitor {
 	enum monitor_state state;
 	char ending_reason[256];
 	uint64_t ending_deadline_ns, grace_deadline_ns;
-	bool hello_done, waiting;
-	uint32_t sign_count, auth_tries;
+	bool hello_done;
+	uint32_t sign_count, auth_requests, auth_failures;
 	uint8_t session_id[64];
 	size_t session_id_len;
 	char session_hash[65];
@@ -72,37 +84,70 @@ struct monitor {
 	struct user_account account;
 	struct verifier_decision decision;
 	char method[24];
+	bool logged_in;
+	bool no_interactive;            /* who it is was proven, and refused: asking again helps nobody */
 	uint32_t main_request;          /* id of a pending LOGIN_START; 0: none */
-	uint32_t interactive_id;
+	bool waiting;                   /* the URL of main_request is shown */
 	int64_t since_s;
+	uint64_t since_ns, again_ns;    /* the login was judged again then */
 
 	pam_handle_t *pam;
-	bool pam_session_open;
+	bool pam_session_open, groups_ready;
 	struct buffer pam_text;         /* what PAM wants the person to read */
+	struct rlimit core_limit;       /* as inherited: the monitor's own is 0 */
 	struct session sessions[MONITOR_WIRE_SESSIONS];
 	size_t session_count;
+	pid_t ended[MONITOR_WIRE_SESSIONS]; /* process sessions that monitor_end has to see gone */
+	size_t ended_count;
 	struct listener listeners[MONITOR_MAX_LISTENERS];
 	struct pending_connect pending[MONITOR_MAX_PENDING];
 	uint64_t received, sent, state_sent_ns;
 	bool state_dirty;
-	uint32_t forwards;
+	uint32_t direct[MONITOR_MAX_DIRECT];
+	size_t direct_count, listener_count;
+	struct used_destination used[MONITOR_MAX_USED];
+	size_t used_count;
+	bool used_more; /* than fit */
 };
 
 /* Whole program: `warren-ssh-session` as the broker starts it. Returns the exit status. */
 int monitor_run(void);
 
 /* ---- monitor.c */
+/* Zeroed but for descriptors, which are -1. NULL without memory. */
+struct monitor *monitor_new(void);
+void monitor_free(struct monitor *m);
 uint64_t monitor_now_ns(void);
 int64_t monitor_now_s(void);
+/* One packet of the worker: the table decides. 0, or -errno: the connection ends. */
+int monitor_packet(struct monitor *m, const uint8_t *data, size_t len) WARREN_MUST_USE;
+/* Like unixsock_send on a non-blocking socket, but waits MONITOR_SEND_MS at most. */
+int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds) WARREN_MUST_USE;
 int monitor_reply(struct monitor *m, const struct writer *w, const int *fds, size_t nfds)
 	WARREN_MUST_USE;
 void monitor_begin(struct writer *w, uint8_t type, uint32_t id);
 /* Ends the connection: END to the worker with the text, processes get SIGHUP, two seconds later all is
  * killed. The first reason counts. */
 void monitor_end(struct monitor *m, const char *reason);
-/* An audit event: one log line. pairs as in log_write. */
-void monitor_audit(struct monitor *m, const char *event, const char *key, const char *value);
+
+/* ---- monitor_report.c: audit lines, and what `status` shows. */
+struct monitor_who {
+	char client[ENDPOINT_STRLEN];
+	const char *identity, *peer, *login;
+};
+struct monitor_who monitor_who(const struct monitor *m);
+/* An audit event: one log line with one pair of its own. key is a string literal. */
+#define monitor_audit(m, event, key, value)                                                        \
+	do {                                                                                       \
+		struct monitor_who who_ = monitor_who(m);                                          \
+                                                                                                   \
+		log_info(event, "connection=%u client=%s identity=%s peer=%s login=%s " key "=%s", \
+			 (m)->config.session_id, who_.client, who_.identity, who_.peer,            \
+			 who_.login, value);                                                       \
+	} while (0)
 void monitor_state_changed(struct monitor *m);
+void monitor_state_send(struct monitor *m, bool ended);
+uint32_t monitor_forwards(const struct monitor *m);
 
 /* ---- monitor_auth.c: requests of section 4 before a login, and what main answers. 0, or -errno: the
  * connection ends. */
@@ -116,18 +161,30 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reade
 	WARREN_MUST_USE;
 /* A new object, or the moment of again_at: is the login still allowed? */
 void monitor_auth_again(struct monitor *m);
-/* Is data exactly what RFC 4252 section 7 signs for this request? (Exported for tests.) */
-bool monitor_auth_signed_data(const uint8_t *data, size_t len, const uint8_t *session_id,
-			      size_t session_id_len, const char *login, const char *algorithm,
-			      const uint8_t *blob, size_t blob_len);
+
+/* ---- monitor_signature.c */
+/* Is data exactly what RFC 4252 section 7 signs for this request? */
+bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
+			    size_t session_id_len, const char *login, const char *algorithm,
+			    const uint8_t *blob, size_t blob_len);
+/* Is it the name of a user certificate algorithm that monitor_signature_verify knows? */
+bool monitor_signature_known(const char *algorithm);
+/* Does signature prove the key? subject: plain public key blob (RFC 4253 section 6.6) of the type that
+ * goes with algorithm. signature: 64 bytes for Ed25519, DER for ECDSA, the number for RSA. */
+bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, size_t subject_len,
+			      const uint8_t *signature, size_t signature_len, const uint8_t *data,
+			      size_t len);
 
 /* ---- account.c: the local account and PAM. */
 /* 0, or -EACCES with a sentence for the person. */
 int account_check(struct monitor *m, const char *login, struct error *err) WARREN_MUST_USE;
+/* PAM's session, once for the connection, before the first process or forward. */
 int account_open_session(struct monitor *m) WARREN_MUST_USE;
 void account_close_session(struct monitor *m);
 /* In a forked child: becomes the user for good; exits the process on any doubt. */
-void account_become(const struct user_account *account);
+void account_become(const struct monitor *m);
+/* Password field of an account that was locked (passwd -l, usermod -L). */
+bool account_locked(const char *hash);
 
 /* ---- session.c */
 int session_start(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
@@ -136,8 +193,37 @@ int session_close(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_
 /* A child of ours ended (waitpid status). */
 void session_reaped(struct monitor *m, pid_t pid, int status);
 void session_signal_all(struct monitor *m, int signal);
+/* Every process of a login session that began with leader `sid`, not only its process group. */
+void session_signal_tree(pid_t sid, int signal);
+/* Bookkeeping for what runs on when the monitor ends. */
+void session_forget_all(struct monitor *m);
+
+/* ---- session_child.c: from fork to exec. */
+/* A parsed SESSION request. */
+struct session_wish {
+	uint32_t channel;
+	uint8_t kind;
+	char *command;
+	bool pty, agent;
+	char term[64];
+	struct winsize size;
+	size_t env_count;
+	struct {
+		char name[64], value[512];
+	} env[MONITOR_WIRE_ENV_MAX];
+};
+#define SESSION_SFTP_SERVER "/usr/lib/openssh/sftp-server"
+/* fds[3]: PTY slave three times, or pipe ends. tty, agent: empty without. greeting: shown on a terminal. */
+_Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish, const int fds[3],
+				 const char *tty, const char *agent, const char *greeting);
+
+/* ---- session_record.c: utmp, wtmp and lastlog of terminals, where the files exist. */
+void session_record(const struct monitor *m, const char *tty, pid_t pid, bool begin);
+/* "Last login: …" of the time before, empty without; then this login is the last. */
+void session_record_last(const struct monitor *m, const char *tty, char *ret_text, size_t cap);
 
 /* ---- forward.c */
+void forward_init(struct monitor *m);
 int forward_connect(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int forward_listen(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
@@ -145,11 +231,37 @@ int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r) WARREN_MU
 int forward_pending_ready(struct monitor *m, struct pending_connect *p, bool timed_out)
 	WARREN_MUST_USE;
 int forward_accept(struct monitor *m, struct listener *l) WARREN_MUST_USE;
-/* An agent socket for a session, made by the user. */
+/* The worker closed a channel that may have been a forward. */
+void forward_closed(struct monitor *m, uint32_t channel);
+void forward_reaped(struct monitor *m, pid_t pid);
+/* POLICY_SSH_* that forwards in use need, and whether d still allows their destinations. */
+uint32_t forward_caps_used(const struct monitor *m);
+bool forward_destinations_allowed(const struct monitor *m, const struct verifier_decision *d);
+/* The connection's agent socket, made by the user at the first call. */
 int forward_agent_open(struct monitor *m, uint32_t channel, char *ret_path, size_t cap)
 	WARREN_MUST_USE;
-void forward_close_agent(struct monitor *m, uint32_t channel);
 void forward_close_all(struct monitor *m);
-void forward_init(struct monitor *m);
+
+/* ---- forward_helper.c: short-lived processes with the user's rights. */
+struct forward_task {
+	int (*open)(struct forward_task *t, char message[static 128]); /* a descriptor or -errno */
+	char host[256];
+	uint16_t port;
+	char path[104]; /* agent; fits sun_path */
+};
+int forward_helper_connect(struct forward_task *t, char message[static 128]);
+int forward_helper_listen(struct forward_task *t, char message[static 128]);
+int forward_helper_agent(struct forward_task *t, char message[static 128]);
+int forward_helper_remove_agent(struct forward_task *t, char message[static 128]);
+int forward_helper_start(struct monitor *m, struct forward_task *t, int *ret_fd, pid_t *ret_pid)
+	WARREN_MUST_USE;
+/* The helper's one packet: a descriptor, or -EACCES and its message. path may be NULL. */
+int forward_helper_result(int fd, char *path, size_t path_cap, char message[static 128])
+	WARREN_MUST_USE;
+/* Starts and waits: for what is quick by nature. */
+int forward_helper_run(struct monitor *m, struct forward_task *t, char message[static 128])
+	WARREN_MUST_USE;
+
+#define FORWARD_CONNECT_LIMIT_S 30
 
 #endif

@@ -7,20 +7,14 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "platform/clock.h"
 #include "platform/encode.h"
 #include "platform/log.h"
-#include "platform/unixsock.h"
 #include "ssh/monitor.h"
 
-#define METHODS          "publickey,keyboard-interactive"
-#define CERT_SUFFIX      "-cert-v01@openssh.com"
-#define ED25519_CERT     "ssh-ed25519" CERT_SUFFIX
-#define USERAUTH_REQUEST 50
+#define MAX_REQUESTS 64 /* of one connection, whatever their answer */
 
 int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
 {
@@ -44,6 +38,11 @@ int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
 	return monitor_reply(m, &w, NULL, 0);
 }
 
+static const char *methods(const struct monitor *m)
+{
+	return m->no_interactive ? "publickey" : "publickey,keyboard-interactive";
+}
+
 static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wire_result result,
 		  const char *message)
 {
@@ -53,7 +52,7 @@ static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wir
 	monitor_begin(&w, type, id);
 	writer_u8(&w, (uint8_t)result);
 	if (type == MONITOR_AUTH_NONE || type == MONITOR_AUTH_KEY)
-		writer_cstring(&w, METHODS);
+		writer_cstring(&w, methods(m));
 	writer_cstring(&w, message);
 	return monitor_reply(m, &w, NULL, 0);
 }
@@ -66,13 +65,12 @@ static bool same_login(struct monitor *m, const char *login)
 	return strcmp(m->login, login) == 0;
 }
 
-static int count_try(struct monitor *m)
+static int count_request(struct monitor *m)
 {
-	if (++m->auth_tries > m->config.max_auth_tries * 4) {
-		monitor_audit(m, "ssh login refused", "reason", "too many attempts");
-		return -EPERM;
-	}
-	return 0;
+	if (++m->auth_requests <= MAX_REQUESTS && m->auth_failures <= m->config.max_auth_tries)
+		return 0;
+	monitor_audit(m, "ssh login refused", "reason", "too many attempts");
+	return -EPERM;
 }
 
 static void client_addr(const struct monitor *m, struct ip_addr *ret_addr)
@@ -80,23 +78,29 @@ static void client_addr(const struct monitor *m, struct ip_addr *ret_addr)
 	endpoint_ip(&m->config.client, ret_addr);
 }
 
-/* The proof held: does the machine agree? Fills message on refusal. */
-static bool admit(struct monitor *m, const char *method, char message[static 256])
+/* The proof of d holds: do policy and the machine agree? Fills message on refusal. */
+static bool admit(struct monitor *m, const struct verifier_decision *d, const char *method,
+		  char message[static 256])
 {
 	struct error err = {0};
 
+	m->decision = *d;
 	snprintf(m->method, sizeof(m->method), "%s", method);
-	if (!m->decision.allowed) {
-		snprintf(message, 256, "%s", m->decision.message);
+	if (!d->allowed) {
+		snprintf(message, 256, "%s", d->message);
 	} else if (account_check(m, m->login, &err) < 0) {
-		snprintf(message, 256, "%s", error_text(&err));
+		snprintf(message, 256, "%.255s", error_text(&err));
 	} else {
 		m->state = MONITOR_OPEN;
+		m->logged_in = true;
 		m->since_s = monitor_now_s();
-		monitor_audit(m, "ssh login", "method", method);
+		monitor_audit(m, "ssh login", "method", m->method);
 		return true;
 	}
 	monitor_audit(m, "ssh login refused", "reason", message);
+	m->no_interactive = m->no_interactive || d->identity[0] != '\0';
+	memset(&m->decision, 0, sizeof(m->decision));
+	m->auth_failures++;
 	return false;
 }
 
@@ -106,7 +110,7 @@ static void tell_broker(struct monitor *m, uint8_t type)
 	struct writer w = writer_init(data, sizeof(data));
 
 	monitor_begin(&w, type, 0);
-	if (unixsock_send(m->broker_fd, data, w.len, NULL, 0) < 0)
+	if (monitor_send(m->broker_fd, data, w.len, NULL, 0) < 0)
 		log_debug("the broker does not listen", NULL);
 }
 
@@ -114,7 +118,6 @@ static void tell_broker(struct monitor *m, uint8_t type)
 static void opened(struct monitor *m)
 {
 	tell_broker(m, SSH_WIRE_AUTHENTICATED);
-	m->main_request = 0;
 	m->state_sent_ns = 0;
 	monitor_state_changed(m);
 }
@@ -129,12 +132,12 @@ int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
 	reader_cstring(r, login, sizeof(login));
 	if (!reader_done(r) || !same_login(m, login))
 		return -EBADMSG;
+	if (count_request(m) < 0)
+		return -EPERM;
 	client_addr(m, &client);
 	if (m->config.no_auth && m->config.through_mesh &&
-	    verifier_machine(m->verifier, login, &client, monitor_now_s(), &d) == 0 && d.allowed) {
-		m->decision = d;
-		good = admit(m, "none", message);
-	}
+	    verifier_machine(m->verifier, login, &client, monitor_now_s(), &d) == 0 && d.allowed)
+		good = admit(m, &d, "none", message);
 	if (good)
 		opened(m);
 	return answer(m, MONITOR_AUTH_NONE, id, good ? MONITOR_YES : MONITOR_NO, message);
@@ -162,67 +165,56 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 	blob = reader_string(r, MONITOR_WIRE_MAX, &len);
 	if (!reader_done(r) || blob == NULL || !same_login(m, login))
 		return -EBADMSG;
-	if (count_try(m) < 0)
+	if (count_request(m) < 0)
 		return -EPERM;
-	/* A certificate is no secret: its holder has proven nothing yet, so no reason is given. The
-	 * signature is asked for even when policy says no, so that the refusal can name its reason. */
-	good = strcmp(algorithm, ED25519_CERT) == 0 &&
-	       ask_cert(m, login, blob, len, false, &d) == 0 && d.has_subject_key;
+	/* A certificate is no secret: who shows it has proven nothing yet, so nothing is said. The
+	 * signature is asked for even when the certificate will be refused, so that the refusal can
+	 * name its reason to the one whose certificate it is. */
+	good = monitor_signature_known(algorithm) && ask_cert(m, login, blob, len, false, &d) == 0 &&
+	       d.subject_len > 0;
+	if (!good)
+		m->auth_failures++;
 	return answer(m, MONITOR_AUTH_QUERY, id, good ? MONITOR_YES : MONITOR_NO, "");
 }
 
-bool monitor_auth_signed_data(const uint8_t *data, size_t len, const uint8_t *session_id,
-			      size_t session_id_len, const char *login, const char *algorithm,
-			      const uint8_t *blob, size_t blob_len)
-{
-	uint8_t *expected = malloc(MONITOR_WIRE_MAX);
-	struct writer w;
-	bool equal;
+/* A KEY request's fields, borrowed. */
+struct proof {
+	char login[64], algorithm[64];
+	const uint8_t *blob, *signature, *data;
+	size_t blob_len, signature_len, data_len;
+};
 
-	if (expected == NULL || session_id_len == 0) {
-		free(expected);
-		return false;
-	}
-	w = writer_init(expected, MONITOR_WIRE_MAX);
-	writer_string(&w, session_id, session_id_len);
-	writer_u8(&w, USERAUTH_REQUEST);
-	writer_cstring(&w, login);
-	writer_cstring(&w, "ssh-connection");
-	writer_cstring(&w, "publickey");
-	writer_u8(&w, 1);
-	writer_cstring(&w, algorithm);
-	writer_string(&w, blob, blob_len);
-	equal = !w.failed && w.len == len && memcmp(expected, data, len) == 0;
-	free(expected);
-	return equal;
+static bool proven(struct monitor *m, const struct proof *p, struct verifier_decision *d)
+{
+	return monitor_signature_known(p->algorithm) &&
+	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len, p->login,
+				      p->algorithm, p->blob, p->blob_len) &&
+	       ask_cert(m, p->login, p->blob, p->blob_len, true, d) == 0 && d->subject_len > 0 &&
+	       monitor_signature_verify(p->algorithm, d->subject, d->subject_len, p->signature,
+					p->signature_len, p->data, p->data_len);
 }
 
 int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 {
-	const uint8_t *blob, *signature, *data;
-	size_t blob_len, signature_len, data_len;
 	struct verifier_decision d = {0};
-	char login[64], algorithm[64], message[256] = "";
+	struct proof p;
+	char message[256] = "";
 	bool good = false;
 
-	reader_cstring(r, login, sizeof(login));
-	reader_cstring(r, algorithm, sizeof(algorithm));
-	blob = reader_string(r, MONITOR_WIRE_MAX, &blob_len);
-	signature = reader_string(r, 4096, &signature_len);
-	data = reader_string(r, MONITOR_WIRE_MAX, &data_len);
-	if (!reader_done(r) || blob == NULL || signature == NULL || data == NULL ||
-	    !same_login(m, login))
+	reader_cstring(r, p.login, sizeof(p.login));
+	reader_cstring(r, p.algorithm, sizeof(p.algorithm));
+	p.blob = reader_string(r, MONITOR_WIRE_MAX, &p.blob_len);
+	p.signature = reader_string(r, 4096, &p.signature_len);
+	p.data = reader_string(r, MONITOR_WIRE_MAX, &p.data_len);
+	if (!reader_done(r) || p.blob == NULL || p.signature == NULL || p.data == NULL ||
+	    !same_login(m, p.login))
 		return -EBADMSG;
-	if (count_try(m) < 0)
+	if (count_request(m) < 0)
 		return -EPERM;
-	if (strcmp(algorithm, ED25519_CERT) == 0 && signature_len == crypto_sign_BYTES &&
-	    monitor_auth_signed_data(data, data_len, m->session_id, m->session_id_len, login, algorithm,
-				     blob, blob_len) &&
-	    ask_cert(m, login, blob, blob_len, true, &d) == 0 && d.has_subject_key &&
-	    crypto_sign_verify_detached(signature, data, data_len, d.subject_key) == 0) {
-		m->decision = d;
-		good = admit(m, "certificate", message);
+	if (proven(m, &p, &d)) {
+		good = admit(m, &d, "certificate", message);
 	} else {
+		m->auth_failures++;
 		monitor_audit(m, "ssh login refused", "reason", "the signature does not prove the key");
 	}
 	if (good)
@@ -241,23 +233,35 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 	int result;
 
 	reader_cstring(r, login, sizeof(login));
-	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0)
+	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0 ||
+	    id == 0)
 		return -EBADMSG;
-	if (count_try(m) < 0)
+	if (count_request(m) < 0)
 		return -EPERM;
+	if (m->no_interactive)
+		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO, "");
 	client_addr(m, &client);
 	ip_addr_format(&client, address);
 	monitor_begin(&w, SSH_WIRE_LOGIN_START, id);
 	writer_cstring(&w, login);
 	writer_cstring(&w, m->session_hash);
 	writer_cstring(&w, address);
-	result = m->main_fd >= 0 ? unixsock_send(m->main_fd, data, w.len, NULL, 0) : -EPIPE;
+	result = m->main_fd >= 0 ? monitor_send(m->main_fd, data, w.len, NULL, 0) : -EPIPE;
 	if (result < 0)
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO,
 			      "logins are not possible at this moment: the daemon is restarting");
 	m->main_request = id;
-	m->interactive_id = id;
+	m->waiting = false;
 	return 0; /* answered when main knows the URL */
+}
+
+/* Nobody is waited for any more: the time to log in is short again. */
+static void interactive_over(struct monitor *m)
+{
+	m->main_request = 0;
+	m->waiting = false;
+	m->grace_deadline_ns =
+		monitor_now_ns() + (uint64_t)m->config.login_grace_s * NSEC_PER_SEC;
 }
 
 int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r)
@@ -270,10 +274,10 @@ int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r)
 		return -EBADMSG;
 	if (m->main_request != 0 && m->main_fd >= 0) {
 		monitor_begin(&w, SSH_WIRE_LOGIN_CANCEL, m->main_request);
-		if (unixsock_send(m->main_fd, data, w.len, NULL, 0) < 0)
+		if (monitor_send(m->main_fd, data, w.len, NULL, 0) < 0)
 			log_debug("main does not listen", NULL);
 	}
-	m->main_request = 0;
+	interactive_over(m);
 	reply = writer_init(data, sizeof(data));
 	monitor_begin(&reply, MONITOR_AUTH_CANCEL, id);
 	writer_u8(&reply, MONITOR_YES);
@@ -284,16 +288,25 @@ static int interactive_done(struct monitor *m, bool good, const char *message)
 {
 	uint8_t data[1024];
 	struct writer w = writer_init(data, sizeof(data));
+	uint32_t id = m->main_request;
+	bool waiting = m->waiting;
 
-	if (!m->waiting) /* refused before there was a URL: this is the answer itself */
-		return answer(m, MONITOR_AUTH_INTERACTIVE, m->interactive_id,
-			      good ? MONITOR_YES : MONITOR_NO, message);
-	m->waiting = false;
+	interactive_over(m);
+	if (!waiting) /* refused before there was a URL: this is the answer itself */
+		return answer(m, MONITOR_AUTH_INTERACTIVE, id, good ? MONITOR_YES : MONITOR_NO, message);
 	monitor_begin(&w, MONITOR_INTERACTIVE_DONE, 0);
 	writer_u8(&w, good ? MONITOR_YES : MONITOR_NO);
-	writer_cstring(&w, METHODS);
+	writer_cstring(&w, methods(m));
 	writer_cstring(&w, message);
 	return monitor_reply(m, &w, NULL, 0);
+}
+
+/* Main is not believed: what it says to a person's terminal is one line of text. */
+static void plain_text(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = ' ';
 }
 
 static int show_url(struct monitor *m, uint32_t id, const char *url)
@@ -326,9 +339,9 @@ static int take_grant(struct monitor *m, const uint8_t *grant, size_t len)
 	if (verifier_grant(m->verifier, (const char *)grant, len, m->login, m->session_hash, &client,
 			   monitor_now_s(), &d) < 0) {
 		snprintf(message, sizeof(message), "the login could not be verified");
+		m->auth_failures++;
 	} else {
-		m->decision = d;
-		good = admit(m, "keyboard-interactive", message);
+		good = admit(m, &d, "keyboard-interactive", message);
 	}
 	if (good)
 		opened(m);
@@ -347,28 +360,41 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reade
 	if (type == SSH_WIRE_LOGIN_URL) {
 		reader_cstring(r, url, sizeof(url));
 		reader_u64(r);
+		plain_text(url);
 		return reader_done(r) && !m->waiting ? show_url(m, id, url) : 0;
 	}
-	m->main_request = 0;
-	if (type != SSH_WIRE_LOGIN_DONE)
-		return interactive_done(m, false, "the login was broken off: the daemon is restarting");
-	result = reader_u8(r);
-	reader_cstring(r, message, sizeof(message));
-	grant = reader_string(r, MONITOR_WIRE_MAX, &len);
-	if (!reader_done(r) || grant == NULL)
-		return interactive_done(m, false, "the daemon's answer cannot be read");
-	if (result == 0)
-		return take_grant(m, grant, len);
-	snprintf(m->method, sizeof(m->method), "keyboard-interactive");
+	if (type == SSH_WIRE_LOGIN_DONE) {
+		result = reader_u8(r);
+		reader_cstring(r, message, sizeof(message));
+		grant = reader_string(r, MONITOR_WIRE_MAX, &len);
+		if (reader_done(r) && grant != NULL && result == 0)
+			return take_grant(m, grant, len);
+		if (!reader_done(r) || grant == NULL)
+			snprintf(message, sizeof(message), "the daemon's answer cannot be read");
+	} else {
+		snprintf(message, sizeof(message), "the login was broken off: the daemon is restarting");
+	}
+	plain_text(message);
+	m->auth_failures++;
 	monitor_audit(m, "ssh login refused", "reason", message);
 	return interactive_done(m, false, message);
+}
+
+/* What is in use of what the login may no longer do. */
+static bool narrowed(const struct monitor *m, const struct verifier_decision *d)
+{
+	uint32_t used = forward_caps_used(m);
+
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
+		if (m->sessions[i].used)
+			used |= m->sessions[i].cap;
+	return (used & m->decision.caps & ~d->caps) != 0 || !forward_destinations_allowed(m, d);
 }
 
 void monitor_auth_again(struct monitor *m)
 {
 	struct verifier_decision d = {0};
 	char text[300];
-	bool narrowed;
 
 	if (m->state != MONITOR_OPEN)
 		return;
@@ -382,11 +408,7 @@ void monitor_auth_again(struct monitor *m)
 		return;
 	}
 	/* What is in use and no longer allowed ends; simplest and surest with the whole connection. */
-	narrowed = (m->decision.caps & ~d.caps) != 0 && m->session_count + m->forwards > 0;
-	if (d.destination_count != m->decision.destination_count ||
-	    memcmp(d.destinations, m->decision.destinations, sizeof(d.destinations)) != 0)
-		narrowed = narrowed || m->forwards > 0;
-	if (narrowed) {
+	if (narrowed(m, &d)) {
 		monitor_end(m, "access was narrowed by policy: connect again");
 		return;
 	}

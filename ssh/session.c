@@ -3,48 +3,27 @@
  * Shells, commands and subsystems as the user (RFC 4254 section 6): PTY or pipes are made here and passed
  * to the worker; the process tree belongs to the monitor, which reports how it ends.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pty.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <termios.h>
-#include <time.h>
 #include <unistd.h>
-#include <utmpx.h>
 
 #include "platform/file.h"
 #include "platform/log.h"
-#include "platform/secret.h"
 #include "ssh/monitor.h"
 
-#define PATH_USER    "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
-#define PATH_ROOT    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define SFTP_SERVER  "/usr/lib/openssh/sftp-server"
-#define PIPE_BYTES   (1 << 20)
-#define ENV_MAX      128
-#define COMMAND_MAX  32768
-
-/* A parsed SESSION request. */
-struct wish {
-	uint32_t channel;
-	uint8_t kind;
-	char *command;
-	bool pty, agent;
-	char term[64];
-	struct winsize size;
-	size_t env_count;
-	struct {
-		char name[64], value[512];
-	} env[MONITOR_WIRE_ENV_MAX];
-};
+#define PIPE_BYTES  (1 << 20)
+#define COMMAND_MAX 32768
+#define PROC_MAX    512 /* of /proc/PID/stat */
 
 static const struct {
 	const char *name;
@@ -66,7 +45,7 @@ static const char *signal_name(int number, char buf[static 32])
 
 /* ------------------------------------------------------------------ the request */
 
-static int read_env(struct reader *r, struct wish *wish)
+static int read_env(struct reader *r, struct session_wish *wish)
 {
 	uint32_t count = reader_u32(r);
 
@@ -80,7 +59,7 @@ static int read_env(struct reader *r, struct wish *wish)
 	return 0;
 }
 
-static int read_wish(struct reader *r, struct wish *wish)
+static int read_wish(struct reader *r, struct session_wish *wish)
 {
 	const uint8_t *command;
 	size_t len;
@@ -118,196 +97,41 @@ static int refuse(struct monitor *m, uint32_t id, const char *message)
 	return monitor_reply(m, &w, NULL, 0);
 }
 
+static uint32_t cap_of(uint8_t kind)
+{
+	return kind == MONITOR_SHELL  ? POLICY_SSH_SHELL
+	       : kind == MONITOR_EXEC ? POLICY_SSH_EXEC
+				      : POLICY_SSH_SFTP;
+}
+
 /* What policy and machine say to this kind of session; NULL: allowed. */
-static const char *forbidden(const struct monitor *m, const struct wish *wish)
+static const char *forbidden(const struct monitor *m, const struct session_wish *wish)
 {
 	uint32_t caps = m->decision.caps;
-	bool forced = m->decision.force_command[0] != '\0';
 
-	if (wish->pty && !m->decision.pty)
-		return "a terminal is not allowed for this login";
-	if (forced)
-		return NULL;
+	if (wish->kind == MONITOR_SUBSYSTEM && strcmp(wish->command, "sftp") != 0)
+		return "there is no such subsystem";
 	if (wish->kind == MONITOR_SHELL && (caps & POLICY_SSH_SHELL) == 0)
 		return "policy does not allow a shell for this login";
 	if (wish->kind == MONITOR_EXEC && (caps & POLICY_SSH_EXEC) == 0)
 		return "policy does not allow commands for this login";
-	if (wish->kind != MONITOR_SUBSYSTEM)
-		return NULL;
-	if (strcmp(wish->command, "sftp") != 0)
-		return "there is no such subsystem";
-	if ((caps & POLICY_SSH_SFTP) == 0)
+	if (wish->kind == MONITOR_SUBSYSTEM && (caps & POLICY_SSH_SFTP) == 0)
 		return "policy does not allow sftp for this login";
+	if (wish->pty && !m->decision.pty)
+		return "a terminal is not allowed for this login";
+	if (wish->kind != MONITOR_SUBSYSTEM || m->decision.force_command[0] != '\0')
+		return NULL;
 	if (!m->config.allow_sftp)
 		return "sftp is off on this machine (`warren up --enable-ssh-sftp` turns it on)";
-	if (access(SFTP_SERVER, X_OK) != 0)
-		return "sftp needs " SFTP_SERVER ": install openssh-sftp-server";
+	if (access(SESSION_SFTP_SERVER, X_OK) != 0)
+		return "sftp needs " SESSION_SFTP_SERVER ": install openssh-sftp-server";
 	return NULL;
-}
-
-/* ------------------------------------------------------------------ the child */
-
-struct child {
-	struct monitor *m;
-	const struct wish *wish;
-	char tty[64], agent_path[104];
-	int in, out, err; /* already open: PTY slave three times, or pipe ends */
-	char *env[ENV_MAX];
-	size_t env_count;
-};
-
-static void set_env(struct child *c, const char *name, const char *value)
-{
-	char *line = NULL;
-	size_t len = strlen(name);
-
-	if (asprintf(&line, "%s=%s", name, value) < 0)
-		_exit(126);
-	for (size_t i = 0; i < c->env_count; i++)
-		if (strncmp(c->env[i], line, len + 1) == 0) {
-			c->env[i] = line;
-			return;
-		}
-	if (c->env_count + 1 < ENV_MAX)
-		c->env[c->env_count++] = line;
-}
-
-/* As Debian's sshd: AcceptEnv LANG LC_*, and COLORTERM. */
-static bool env_accepted(const char *name)
-{
-	return strcmp(name, "LANG") == 0 || strncmp(name, "LC_", 3) == 0 ||
-	       strcmp(name, "COLORTERM") == 0;
-}
-
-static void make_env(struct child *c)
-{
-	const struct monitor *m = c->m;
-	const struct user_account *a = &m->account;
-	char client[IP_ADDR_STRLEN], server[IP_ADDR_STRLEN], text[160];
-	struct ip_addr client_addr, server_addr;
-	char **pam_env = m->pam != NULL ? pam_getenvlist(m->pam) : NULL;
-
-	set_env(c, "USER", a->name);
-	set_env(c, "LOGNAME", a->name);
-	set_env(c, "HOME", a->home);
-	set_env(c, "PATH", a->uid == 0 ? PATH_ROOT : PATH_USER);
-	snprintf(text, sizeof(text), "/var/mail/%s", a->name);
-	set_env(c, "MAIL", text);
-	set_env(c, "SHELL", a->shell[0] != '\0' ? a->shell : "/bin/sh");
-	for (size_t i = 0; i < c->wish->env_count; i++)
-		if (env_accepted(c->wish->env[i].name))
-			set_env(c, c->wish->env[i].name, c->wish->env[i].value);
-	for (char **p = pam_env; p != NULL && *p != NULL; p++) {
-		char *equal = strchr(*p, '=');
-
-		if (equal == NULL)
-			continue;
-		*equal = '\0';
-		set_env(c, *p, equal + 1);
-	}
-	endpoint_ip(&m->config.client, &client_addr);
-	endpoint_ip(&m->config.server, &server_addr);
-	ip_addr_format(&client_addr, client);
-	ip_addr_format(&server_addr, server);
-	snprintf(text, sizeof(text), "%s %u %u", client, endpoint_port(&m->config.client),
-		 endpoint_port(&m->config.server));
-	set_env(c, "SSH_CLIENT", text);
-	snprintf(text, sizeof(text), "%s %u %s %u", client, endpoint_port(&m->config.client), server,
-		 endpoint_port(&m->config.server));
-	set_env(c, "SSH_CONNECTION", text);
-	if (c->wish->pty) {
-		set_env(c, "SSH_TTY", c->tty);
-		set_env(c, "TERM", c->wish->term[0] != '\0' ? c->wish->term : "dumb");
-	}
-	if (c->agent_path[0] != '\0')
-		set_env(c, "SSH_AUTH_SOCK", c->agent_path);
-	if (m->decision.force_command[0] != '\0' && c->wish->kind == MONITOR_EXEC)
-		set_env(c, "SSH_ORIGINAL_COMMAND", c->wish->command);
-	c->env[c->env_count] = NULL;
-}
-
-static void write_loginuid(uid_t uid)
-{
-	char text[16];
-	int fd = open("/proc/self/loginuid", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	snprintf(text, sizeof(text), "%u", uid);
-	if (write(fd, text, strlen(text)) < 0)
-		log_debug("the audit login id is not set", NULL);
-	close(fd);
-}
-
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int n = 1; n < NSIG; n++)
-		signal(n, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static _Noreturn void exec_command(struct child *c)
-{
-	const struct monitor *m = c->m;
-	const char *shell = m->account.shell[0] != '\0' ? m->account.shell : "/bin/sh";
-	const char *base = strrchr(shell, '/') != NULL ? strrchr(shell, '/') + 1 : shell;
-	const char *command = c->wish->kind == MONITOR_SUBSYSTEM ? SFTP_SERVER : c->wish->command;
-	char name[sizeof(m->account.shell) + 2];
-
-	if (m->decision.force_command[0] != '\0')
-		command = m->decision.force_command;
-	if (c->wish->kind == MONITOR_SHELL && m->decision.force_command[0] == '\0') {
-		snprintf(name, sizeof(name), "-%s", base);
-		char *const argv[] = {name, NULL};
-
-		execve(shell, argv, c->env);
-	} else {
-		char *const argv[] = {strdup(base), strdup("-c"), strdup(command), NULL};
-
-		execve(shell, argv, c->env);
-	}
-	dprintf(STDERR_FILENO, "%s: %s\n", shell, strerror(errno));
-	_exit(126);
-}
-
-static _Noreturn void run_child(struct child *c)
-{
-	struct monitor *m = c->m;
-
-	secret_wipe(m->host_secret, crypto_sign_SECRETKEYBYTES); /* this process's copy */
-	if (setsid() < 0)
-		_exit(126);
-	if (c->wish->pty && ioctl(c->in, TIOCSCTTY, 0) < 0)
-		_exit(126);
-	if (dup2(c->in, 0) < 0 || dup2(c->out, 1) < 0 || dup2(c->err, 2) < 0)
-		_exit(126);
-	make_env(c);
-	write_loginuid(m->account.uid);
-	close_range(3, ~0U, 0);
-	umask(022);
-	account_become(&m->account);
-	if (m->account.home[0] == '\0' || chdir(m->account.home) < 0) {
-		if (c->wish->kind == MONITOR_SHELL)
-			dprintf(STDERR_FILENO, "Could not chdir to home directory %s: %s\r\n",
-				m->account.home, strerror(errno));
-		if (chdir("/") < 0)
-			_exit(126);
-	}
-	if (c->wish->kind == MONITOR_SHELL && c->wish->pty && m->pam_text.len > 0 &&
-	    access(".hushlogin", F_OK) != 0 &&
-	    file_write_all(STDOUT_FILENO, m->pam_text.data, m->pam_text.len) < 0)
-		_exit(126);
-	reset_signals();
-	exec_command(c);
 }
 
 /* ------------------------------------------------------------------ terminal, records, start */
 
 /* The terminal belongs to the user and the group that may write to it (user tty 620). */
-static int open_terminal(const struct monitor *m, const struct wish *wish, int *ret_master,
+static int open_terminal(const struct monitor *m, const struct session_wish *wish, int *ret_master,
 			 int *ret_slave, char tty[64])
 {
 	const struct group *group = getgrnam("tty");
@@ -322,34 +146,6 @@ static int open_terminal(const struct monitor *m, const struct wish *wish, int *
 			       fchmod(*ret_slave, group != NULL ? 0620 : 0600) < 0))
 		return -errno;
 	return 0;
-}
-
-static void record_terminal(const struct monitor *m, const char *tty, pid_t pid, bool begin)
-{
-	struct utmpx ut = {.ut_type = begin ? USER_PROCESS : DEAD_PROCESS, .ut_pid = pid};
-	const char *line = strncmp(tty, "/dev/", 5) == 0 ? tty + 5 : tty;
-	size_t len = strlen(line);
-	struct ip_addr client;
-	char host[IP_ADDR_STRLEN];
-	struct timespec now;
-
-	if (geteuid() != 0)
-		return;
-	clock_gettime(CLOCK_REALTIME, &now);
-	ut.ut_tv.tv_sec = (typeof(ut.ut_tv.tv_sec))now.tv_sec;
-	snprintf(ut.ut_line, sizeof(ut.ut_line), "%s", line);
-	memcpy(ut.ut_id, len > sizeof(ut.ut_id) ? line + len - sizeof(ut.ut_id) : line,
-	       len > sizeof(ut.ut_id) ? sizeof(ut.ut_id) : len);
-	if (begin) {
-		endpoint_ip(&m->config.client, &client);
-		ip_addr_format(&client, host);
-		snprintf(ut.ut_user, sizeof(ut.ut_user), "%.31s", m->account.name);
-		snprintf(ut.ut_host, sizeof(ut.ut_host), "%s", host);
-	}
-	setutxent();
-	pututxline(&ut);
-	endutxent();
-	updwtmpx("/var/log/wtmp", &ut);
 }
 
 static void bigger_pipe(int fd)
@@ -392,42 +188,47 @@ static struct session *free_slot(struct monitor *m, uint32_t channel)
 	return slot;
 }
 
-static int spawn(struct monitor *m, const struct wish *wish, struct session *s, int mine[3])
-{
-	struct child *c = calloc(1, sizeof(*c));
-	int theirs[3] = {-1, -1, -1};
-	int r;
+/* What the child needs until exec. */
+struct start {
+	int theirs[3]; /* to close */
+	char tty[64], agent[104], greeting[256];
+};
 
-	if (c == NULL)
-		return -ENOMEM;
-	c->m = m;
-	c->wish = wish;
-	if (wish->pty) {
-		r = open_terminal(m, wish, &mine[0], &theirs[0], c->tty);
-		c->in = c->out = c->err = theirs[0];
-	} else {
-		r = open_pipes(mine, theirs);
-		c->in = theirs[0];
-		c->out = theirs[1];
-		c->err = theirs[2];
-	}
+static int open_descriptors(struct monitor *m, const struct session_wish *wish, struct start *st,
+			    int mine[3])
+{
+	if (wish->pty)
+		return open_terminal(m, wish, &mine[0], &st->theirs[0], st->tty);
+	return open_pipes(mine, st->theirs);
+}
+
+static int spawn(struct monitor *m, const struct session_wish *wish, struct session *s, int mine[3])
+{
+	struct start st = {.theirs = {-1, -1, -1}};
+	int r = open_descriptors(m, wish, &st, mine);
+
 	if (r == 0 && wish->agent && (m->decision.caps & POLICY_SSH_AGENT) != 0 &&
-	    forward_agent_open(m, wish->channel, c->agent_path, sizeof(c->agent_path)) < 0)
+	    forward_agent_open(m, wish->channel, st.agent, sizeof(st.agent)) < 0)
 		log_warn("an agent socket cannot be made", "login=%s", m->login);
+	if (r == 0 && wish->pty && wish->kind == MONITOR_SHELL)
+		session_record_last(m, st.tty, st.greeting, sizeof(st.greeting));
 	if (r == 0) {
 		s->pid = fork();
-		if (s->pid == 0)
-			run_child(c);
+		if (s->pid == 0) {
+			const int fds[3] = {st.theirs[0], st.theirs[wish->pty ? 0 : 1],
+					    st.theirs[wish->pty ? 0 : 2]};
+
+			session_child_run(m, wish, fds, st.tty, st.agent, st.greeting);
+		}
 		if (s->pid < 0)
 			r = -errno;
 	}
-	snprintf(s->tty, sizeof(s->tty), "%s", c->tty);
-	close_three(theirs);
-	free(c);
+	snprintf(s->tty, sizeof(s->tty), "%s", st.tty);
+	close_three(st.theirs);
 	return r;
 }
 
-static int reply_started(struct monitor *m, uint32_t id, const struct wish *wish, int mine[3])
+static int reply_started(struct monitor *m, uint32_t id, const struct session_wish *wish, int mine[3])
 {
 	uint8_t data[64];
 	struct writer w = writer_init(data, sizeof(data));
@@ -441,7 +242,7 @@ static int reply_started(struct monitor *m, uint32_t id, const struct wish *wish
 	return r;
 }
 
-static int start_wish(struct monitor *m, uint32_t id, const struct wish *wish)
+static int start_wish(struct monitor *m, uint32_t id, const struct session_wish *wish)
 {
 	static const char *const kinds[] = {"shell", "exec", "subsystem"};
 	struct session *s = free_slot(m, wish->channel);
@@ -464,10 +265,11 @@ static int start_wish(struct monitor *m, uint32_t id, const struct wish *wish)
 	s->used = true;
 	s->channel = wish->channel;
 	s->pty = wish->pty;
+	s->cap = cap_of(wish->kind);
 	m->session_count++;
 	monitor_state_changed(m);
 	if (s->pty)
-		record_terminal(m, s->tty, s->pid, true);
+		session_record(m, s->tty, s->pid, true);
 	snprintf(what, sizeof(what), "%s%s%.300s", kinds[wish->kind], wish->command[0] != '\0' ? " " : "",
 		 wish->command);
 	monitor_audit(m, "ssh session", "what", what);
@@ -476,7 +278,7 @@ static int start_wish(struct monitor *m, uint32_t id, const struct wish *wish)
 
 int session_start(struct monitor *m, uint32_t id, struct reader *r)
 {
-	struct wish *wish = calloc(1, sizeof(*wish));
+	struct session_wish *wish = calloc(1, sizeof(*wish));
 	int ret = wish != NULL ? read_wish(r, wish) : -ENOMEM;
 
 	if (ret == 0)
@@ -534,7 +336,7 @@ int session_close(struct monitor *m, uint32_t id, struct reader *r)
 	s = by_channel(m, channel);
 	if (s != NULL)
 		kill(-s->pid, SIGHUP);
-	forward_close_agent(m, channel);
+	forward_closed(m, channel);
 	return reply_result(m, MONITOR_CLOSE, id, true);
 }
 
@@ -559,7 +361,7 @@ void session_reaped(struct monitor *m, pid_t pid, int status)
 	if (monitor_reply(m, &w, NULL, 0) < 0)
 		log_debug("the worker is gone already", NULL);
 	if (s->pty)
-		record_terminal(m, s->tty, pid, false);
+		session_record(m, s->tty, pid, false);
 	s->used = false;
 	m->session_count--;
 	monitor_state_changed(m);
@@ -570,4 +372,54 @@ void session_signal_all(struct monitor *m, int signal)
 	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
 		if (m->sessions[i].used)
 			kill(-m->sessions[i].pid, signal);
+}
+
+/* Field 6 of /proc/PID/stat, behind the name in parentheses (proc(5)); 0: the process is gone. */
+static pid_t session_of(int proc, const char *pid)
+{
+	char path[64], text[PROC_MAX], *at, *end;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%.32s/stat", pid);
+	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < 6; field++)
+		at = strchr(at + 1, ' ');
+	return at != NULL ? (pid_t)strtol(at + 1, &end, 10) : 0;
+}
+
+void session_signal_tree(pid_t sid, int signal)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	kill(-sid, signal);
+	while (proc != NULL && (entry = readdir(proc)) != NULL) {
+		long pid = strtol(entry->d_name, NULL, 10);
+
+		if (pid > 1 && session_of(dirfd(proc), entry->d_name) == sid)
+			kill((pid_t)pid, signal);
+	}
+	if (proc != NULL)
+		closedir(proc);
+}
+
+void session_forget_all(struct monitor *m)
+{
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++) {
+		struct session *s = &m->sessions[i];
+
+		if (s->used && s->pty)
+			session_record(m, s->tty, s->pid, false);
+		s->used = false;
+	}
+	m->session_count = 0;
 }

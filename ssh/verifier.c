@@ -56,8 +56,7 @@ static void put_decision(struct writer *w, const struct verifier_decision *d)
 	writer_u32(w, d->caps);
 	writer_u8(w, d->pty);
 	writer_cstring(w, d->force_command);
-	writer_u8(w, d->has_subject_key);
-	writer_bytes(w, d->subject_key, sizeof(d->subject_key));
+	writer_string(w, d->subject, d->subject_len);
 	writer_u64(w, (uint64_t)d->again_at_s);
 	writer_u32(w, (uint32_t)d->destination_count);
 	for (size_t i = 0; i < d->destination_count; i++)
@@ -259,10 +258,20 @@ void verifier_stop(struct verifier *v)
 	if (v == NULL)
 		return;
 	close(v->fd);
-	kill(v->pid, SIGKILL);
-	while (waitpid(v->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (v->pid > 0) {
+		kill(v->pid, SIGKILL);
+		while (waitpid(v->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
 	free(v);
+}
+
+bool verifier_reaped(struct verifier *v, pid_t pid)
+{
+	if (v == NULL || v->pid != pid)
+		return false;
+	v->pid = -1;
+	return true;
 }
 
 int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
@@ -290,6 +299,8 @@ static int ask(struct verifier *v, struct writer *w, const int *fds, size_t nfds
 
 	if (w->failed)
 		return -EMSGSIZE;
+	if (v->pid < 0)
+		return -EPIPE;
 	ready = unixsock_send(v->fd, w->data, w->len, fds, nfds);
 	if (ready < 0)
 		return ready;
@@ -348,6 +359,7 @@ int verifier_object(struct verifier *v, int fd, uint64_t *ret_seq, bool *ret_ena
 static int get_decision(struct reader *r, struct verifier_decision *ret_decision)
 {
 	struct verifier_decision d = {0};
+	const uint8_t *subject;
 
 	d.allowed = reader_u8(r) == MONITOR_YES;
 	reader_cstring(r, d.identity, sizeof(d.identity));
@@ -357,8 +369,10 @@ static int get_decision(struct reader *r, struct verifier_decision *ret_decision
 	d.caps = reader_u32(r);
 	d.pty = reader_u8(r) == 1;
 	reader_cstring(r, d.force_command, sizeof(d.force_command));
-	d.has_subject_key = reader_u8(r) == 1;
-	reader_bytes(r, d.subject_key, sizeof(d.subject_key));
+	subject = reader_string(r, sizeof(d.subject), &d.subject_len);
+	if (subject == NULL)
+		return -EBADMSG;
+	memcpy(d.subject, subject, d.subject_len);
 	d.again_at_s = (int64_t)reader_u64(r);
 	d.destination_count = reader_u32(r);
 	if (d.destination_count > POLICY_SSH_MAX_DESTINATIONS)

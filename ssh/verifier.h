@@ -16,6 +16,8 @@
 #include "policy/policy.h"
 #include "ssh/wire/ssh_wire.h"
 
+#define VERIFIER_SUBJECT_MAX 1100 /* RSA of 8192 bits */
+
 struct verifier;
 
 struct verifier_decision {
@@ -26,8 +28,10 @@ struct verifier_decision {
 	uint32_t caps;           /* POLICY_SSH_*, narrowed by the certificate's extensions */
 	bool pty;
 	char force_command[1024];
-	bool has_subject_key;    /* certificates with an Ed25519 subject: the key that must have signed */
-	uint8_t subject_key[32];
+	/* Plain public key blob (RFC 4253 section 6.6) of a user certificate that parses, also of one that is
+	 * refused: the key that must have signed. Length 0: none. */
+	size_t subject_len;
+	uint8_t subject[VERIFIER_SUBJECT_MAX];
 	int64_t again_at_s;      /* ask again then at the latest; 0: no such moment */
 	size_t destination_count;
 	char destinations[POLICY_SSH_MAX_DESTINATIONS][72];
@@ -54,7 +58,9 @@ int verifier_machine(struct verifier *v, const char *login, const struct ip_addr
 /* Judges the remembered login again, by the newest object. */
 int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *ret_decision)
 	WARREN_MUST_USE;
-/* Ends the child and reaps it. */
+/* Was pid the child? It is gone then, and every question fails. */
+bool verifier_reaped(struct verifier *v, pid_t pid);
+/* Ends the child and reaps it. NULL is fine. */
 void verifier_stop(struct verifier *v);
 
 #endif

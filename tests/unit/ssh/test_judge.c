@@ -246,8 +246,8 @@ static void certificates(void **state)
 	assert_true(d.allowed);
 	assert_string_equal(d.identity, "alice@example.com");
 	assert_string_equal(d.caller_name, "first");
-	assert_true(d.has_subject_key);
-	assert_memory_equal(d.subject_key, keys.subject_public, 32);
+	assert_int_equal(d.subject_len, 4 + 11 + 4 + 32);
+	assert_memory_equal(d.subject + 19, keys.subject_public, 32);
 	/* Policy says forward, the certificate does not permit it. */
 	assert_int_equal(d.caps, POLICY_SSH_SHELL | POLICY_SSH_EXEC);
 	assert_true(d.pty);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Does the client hold the key of its certificate (RFC 4252 section 7)? Ed25519 by libsodium; ECDSA P-256
+ * and RSA with SHA-2 by OpenSSL. Every other algorithm is refused. Keys are read strictly (RFC 4253 section
+ * 6.6, RFC 5656 section 3.1, RFC 8709 section 4).
+ */
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ssh/monitor.h"
+
+#define USERAUTH_REQUEST 50
+#define P256_POINT_BYTES 65 /* uncompressed: 4, x[32], y[32] */
+#define UNCOMPRESSED     4
+#define RSA_MIN_BITS     2048
+#define RSA_MAX_BYTES    1025
+
+static const struct algorithm {
+	const char *name, *key_type, *digest;
+} algorithms[] = {
+	{"ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", NULL},
+	{"ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp256", "SHA256"},
+	{"rsa-sha2-256-cert-v01@openssh.com", "ssh-rsa", "SHA256"},
+	{"rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa", "SHA512"},
+};
+
+static const struct algorithm *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++)
+		if (strcmp(algorithms[i].name, name) == 0)
+			return &algorithms[i];
+	return NULL;
+}
+
+bool monitor_signature_known(const char *algorithm)
+{
+	return find(algorithm) != NULL;
+}
+
+bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
+			    size_t session_id_len, const char *login, const char *algorithm,
+			    const uint8_t *blob, size_t blob_len)
+{
+	uint8_t *expected = malloc(MONITOR_WIRE_MAX);
+	struct writer w;
+	bool equal;
+
+	if (expected == NULL || session_id_len == 0) {
+		free(expected);
+		return false;
+	}
+	w = writer_init(expected, MONITOR_WIRE_MAX);
+	writer_string(&w, session_id, session_id_len);
+	writer_u8(&w, USERAUTH_REQUEST);
+	writer_cstring(&w, login);
+	writer_cstring(&w, "ssh-connection");
+	writer_cstring(&w, "publickey");
+	writer_u8(&w, 1);
+	writer_cstring(&w, algorithm);
+	writer_string(&w, blob, blob_len);
+	equal = !w.failed && w.len == len && memcmp(expected, data, len) == 0;
+	free(expected);
+	return equal;
+}
+
+static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *build)
+{
+	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+	EVP_PKEY *key = NULL;
+
+	if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+	    EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+		key = NULL;
+	EVP_PKEY_CTX_free(ctx);
+	OSSL_PARAM_free(params);
+	return key;
+}
+
+static EVP_PKEY *read_ecdsa(struct reader *r)
+{
+	OSSL_PARAM_BLD *build;
+	EVP_PKEY *key = NULL;
+	char curve[16];
+	const uint8_t *point;
+	size_t len;
+
+	reader_cstring(r, curve, sizeof(curve));
+	point = reader_string(r, P256_POINT_BYTES, &len);
+	if (!reader_done(r) || point == NULL || strcmp(curve, "nistp256") != 0 ||
+	    len != P256_POINT_BYTES || point[0] != UNCOMPRESSED)
+		return NULL;
+	build = OSSL_PARAM_BLD_new();
+	if (build != NULL &&
+	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
+	    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, len) == 1)
+		key = key_from_params("EC", build);
+	OSSL_PARAM_BLD_free(build);
+	return key;
+}
+
+/* mpint (RFC 4251 section 5), positive. */
+static BIGNUM *read_number(struct reader *r)
+{
+	size_t len;
+	const uint8_t *bytes = reader_string(r, RSA_MAX_BYTES, &len);
+
+	if (bytes == NULL || len == 0 || (bytes[0] & 0x80) != 0)
+		return NULL;
+	return BN_bin2bn(bytes, (int)len, NULL);
+}
+
+static EVP_PKEY *read_rsa(struct reader *r)
+{
+	BIGNUM *e = read_number(r), *n = read_number(r);
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	EVP_PKEY *key = NULL;
+
+	if (reader_done(r) && e != NULL && n != NULL && build != NULL &&
+	    BN_num_bits(n) >= RSA_MIN_BITS &&
+	    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+	    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1)
+		key = key_from_params("RSA", build);
+	OSSL_PARAM_BLD_free(build);
+	BN_free(e);
+	BN_free(n);
+	return key;
+}
+
+static bool verify_openssl(const struct algorithm *a, EVP_PKEY *key, const uint8_t *signature,
+			   size_t signature_len, const uint8_t *data, size_t len)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool good;
+
+	good = ctx != NULL && key != NULL &&
+	       EVP_DigestVerifyInit_ex(ctx, NULL, a->digest, NULL, NULL, key, NULL) == 1 &&
+	       EVP_DigestVerify(ctx, signature, signature_len, data, len) == 1;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	return good;
+}
+
+static bool verify_ed25519(struct reader *r, const uint8_t *signature, size_t signature_len,
+			   const uint8_t *data, size_t len)
+{
+	size_t key_len;
+	const uint8_t *key = reader_string(r, crypto_sign_PUBLICKEYBYTES, &key_len);
+
+	return reader_done(r) && key != NULL && key_len == crypto_sign_PUBLICKEYBYTES &&
+	       signature_len == crypto_sign_BYTES &&
+	       crypto_sign_verify_detached(signature, data, len, key) == 0;
+}
+
+bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, size_t subject_len,
+			      const uint8_t *signature, size_t signature_len, const uint8_t *data,
+			      size_t len)
+{
+	const struct algorithm *a = find(algorithm);
+	struct reader r = reader_init(subject, subject_len);
+	char type[32];
+
+	reader_cstring(&r, type, sizeof(type));
+	if (a == NULL || r.failed || strcmp(type, a->key_type) != 0)
+		return false;
+	if (a->digest == NULL)
+		return verify_ed25519(&r, signature, signature_len, data, len);
+	return verify_openssl(a, strcmp(type, "ssh-rsa") == 0 ? read_rsa(&r) : read_ecdsa(&r), signature,
+			      signature_len, data, len);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The user's process from fork to exec (RFC 4254 section 6): session and terminal, environment as sshd
+ * makes it, rights, home, signals. Nothing of the monitor goes on into what is executed: descriptors above
+ * 2 are closed, the host key is wiped, exec replaces the rest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/file.h"
+#include "platform/secret.h"
+#include "ssh/monitor.h"
+
+#define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/games" /* as Debian's sshd */
+#define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define ENV_MAX   192
+#define CANNOT    126 /* as a shell that can't run something */
+
+struct environment {
+	char *lines[ENV_MAX];
+	size_t count;
+};
+
+static void set_env(struct environment *env, const char *name, const char *value)
+{
+	char *line = NULL;
+	size_t len = strlen(name);
+
+	if (asprintf(&line, "%s=%s", name, value) < 0)
+		_exit(CANNOT);
+	for (size_t i = 0; i < env->count; i++)
+		if (strncmp(env->lines[i], line, len + 1) == 0) {
+			env->lines[i] = line;
+			return;
+		}
+	if (env->count + 1 < ENV_MAX)
+		env->lines[env->count++] = line;
+}
+
+/* As Debian's sshd: AcceptEnv LANG LC_*, and COLORTERM. */
+static bool env_accepted(const char *name)
+{
+	if (strchr(name, '=') != NULL)
+		return false;
+	return strcmp(name, "LANG") == 0 || strncmp(name, "LC_", 3) == 0 ||
+	       strcmp(name, "COLORTERM") == 0;
+}
+
+static const char *shell_of(const struct monitor *m)
+{
+	return m->account.shell[0] != '\0' ? m->account.shell : "/bin/sh";
+}
+
+static void account_env(struct environment *env, const struct monitor *m)
+{
+	const struct user_account *a = &m->account;
+	const char *tz = getenv("TZ");
+	char mail[96];
+
+	set_env(env, "USER", a->name);
+	set_env(env, "LOGNAME", a->name);
+	set_env(env, "HOME", a->home);
+	set_env(env, "PATH", a->uid == 0 ? PATH_ROOT : PATH_USER);
+	snprintf(mail, sizeof(mail), "/var/mail/%s", a->name);
+	set_env(env, "MAIL", mail);
+	set_env(env, "SHELL", shell_of(m));
+	if (tz != NULL)
+		set_env(env, "TZ", tz);
+}
+
+static void connection_env(struct environment *env, const struct monitor *m)
+{
+	char client[IP_ADDR_STRLEN], server[IP_ADDR_STRLEN], text[160];
+	struct ip_addr client_addr, server_addr;
+
+	endpoint_ip(&m->config.client, &client_addr);
+	endpoint_ip(&m->config.server, &server_addr);
+	ip_addr_format(&client_addr, client);
+	ip_addr_format(&server_addr, server);
+	snprintf(text, sizeof(text), "%s %u %u", client, endpoint_port(&m->config.client),
+		 endpoint_port(&m->config.server));
+	set_env(env, "SSH_CLIENT", text);
+	snprintf(text, sizeof(text), "%s %u %s %u", client, endpoint_port(&m->config.client), server,
+		 endpoint_port(&m->config.server));
+	set_env(env, "SSH_CONNECTION", text);
+}
+
+static void pam_env(struct environment *env, const struct monitor *m)
+{
+	char **list = m->pam != NULL ? pam_getenvlist(m->pam) : NULL;
+
+	for (char **p = list; p != NULL && *p != NULL; p++) {
+		char *equal = strchr(*p, '=');
+
+		if (equal == NULL)
+			continue;
+		*equal = '\0';
+		set_env(env, *p, equal + 1);
+	}
+}
+
+static void make_env(struct environment *env, const struct monitor *m, const struct session_wish *wish,
+		     const char *tty, const char *agent)
+{
+	for (size_t i = 0; i < wish->env_count; i++)
+		if (env_accepted(wish->env[i].name))
+			set_env(env, wish->env[i].name, wish->env[i].value);
+	account_env(env, m);
+	connection_env(env, m);
+	if (wish->pty) {
+		set_env(env, "SSH_TTY", tty);
+		set_env(env, "TERM", wish->term[0] != '\0' ? wish->term : "dumb");
+	}
+	if (m->decision.force_command[0] != '\0' && wish->kind != MONITOR_SHELL)
+		set_env(env, "SSH_ORIGINAL_COMMAND",
+			wish->kind == MONITOR_EXEC ? wish->command : SESSION_SFTP_SERVER);
+	pam_env(env, m);
+	if (agent[0] != '\0')
+		set_env(env, "SSH_AUTH_SOCK", agent);
+	env->lines[env->count] = NULL;
+}
+
+/* Without audit in the kernel, or when pam_loginuid was faster, there is nothing to do. */
+static void write_loginuid(uid_t uid)
+{
+	char text[16];
+	int fd = open("/proc/self/loginuid", O_WRONLY | O_CLOEXEC);
+	int len = snprintf(text, sizeof(text), "%u", uid);
+
+	if (fd >= 0 && len > 0 && write(fd, text, (size_t)len) < 0)
+		errno = 0;
+	file_close(&fd);
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int n = 1; n < NSIG; n++)
+		signal(n, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void go_home(const struct monitor *m)
+{
+	const char *home = m->account.home;
+
+	if (home[0] != '\0' && chdir(home) == 0)
+		return;
+	dprintf(STDERR_FILENO, "Could not chdir to home directory %s: %s\n", home, strerror(errno));
+	if (chdir("/") < 0)
+		_exit(CANNOT);
+}
+
+/* What PAM and the last login say; not to who asked for quiet. */
+static void greet(const struct monitor *m, const char *greeting)
+{
+	if (access(".hushlogin", F_OK) == 0)
+		return;
+	if (file_write_all(STDOUT_FILENO, m->pam_text.data, m->pam_text.len) < 0 ||
+	    file_write_all(STDOUT_FILENO, greeting, strlen(greeting)) < 0)
+		_exit(CANNOT);
+}
+
+static _Noreturn void execute(const struct monitor *m, const struct session_wish *wish, char **env)
+{
+	const char *shell = shell_of(m), *slash = strrchr(shell, '/');
+	const char *base = slash != NULL ? slash + 1 : shell;
+	const char *command = wish->kind == MONITOR_SUBSYSTEM ? SESSION_SFTP_SERVER : wish->command;
+	bool forced = m->decision.force_command[0] != '\0';
+	char name[sizeof(m->account.shell) + 2];
+
+	if (forced)
+		command = m->decision.force_command;
+	if (wish->kind == MONITOR_SHELL && !forced) {
+		char *const argv[] = {name, NULL};
+
+		snprintf(name, sizeof(name), "-%s", base);
+		execve(shell, argv, env);
+	} else {
+		char *const argv[] = {strdup(base), strdup("-c"), strdup(command), NULL};
+
+		execve(shell, argv, env);
+	}
+	dprintf(STDERR_FILENO, "%s: %s\n", shell, strerror(errno));
+	_exit(CANNOT);
+}
+
+_Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish, const int fds[3],
+				 const char *tty, const char *agent, const char *greeting)
+{
+	static struct environment env;
+
+	if (m->host_secret != NULL)
+		secret_wipe(m->host_secret, crypto_sign_SECRETKEYBYTES); /* this process's copy */
+	if (setsid() < 0 || (wish->pty && ioctl(fds[0], TIOCSCTTY, 0) < 0))
+		_exit(CANNOT);
+	if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0)
+		_exit(CANNOT);
+	make_env(&env, m, wish, tty, agent);
+	write_loginuid(m->account.uid);
+	close_range(3, ~0U, 0);
+	account_become(m);
+	go_home(m);
+	if (wish->kind == MONITOR_SHELL && wish->pty)
+		greet(m, greeting);
+	reset_signals();
+	execute(m, wish, env.lines);
+}
