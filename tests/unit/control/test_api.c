@@ -29,7 +29,9 @@
 #include "platform/json.h"
 #include "platform/secret.h"
 
-#define NOW INT64_C(1790000000)
+/* The clock starts at the real time, because the signer child looks at its own. */
+static int64_t start_s;
+#define NOW start_s
 
 struct fixture {
 	char dir[64], public_path[96], admin_path[96], key_dir[96];
@@ -946,6 +948,87 @@ static void test_slow_reader(void **state)
 	map_free(w.map);
 }
 
+static int64_t valid_until(const struct fixture *f, const char *text, const char *type)
+{
+	json_t *payload = signed_open(text, strlen(text), type, f->signing, 0, 0, NULL);
+
+	assert_non_null(payload);
+	int64_t until = json_integer_value(json_object_get(payload, "valid_until"));
+	json_decref(payload);
+	return until;
+}
+
+static void pass_time(struct fixture *f, int64_t seconds)
+{
+	f->time.realtime_ns += (uint64_t)seconds * NSEC_PER_SEC;
+	f->time.monotonic_ns += (uint64_t)seconds * NSEC_PER_SEC;
+	state_tick(f->c.state);
+}
+
+static const char *ssh_text(const struct listener *l)
+{
+	return json_string_value(json_object_get(map_get(l->map, "ssh"), "signed"));
+}
+
+/* After half of a map's life the ping renews it, and the object of the SSH monitor comes anew. */
+static void test_renewal(void **state)
+{
+	struct fixture *f = *state;
+	struct machine one;
+	char key[SETUP_KEY_TEXT_SIZE];
+
+	create_key(f, "{\"name\":\"k\",\"uses\":-1}", key);
+	machine_make(&one, "one");
+	one.ssh = true;
+	enroll(f, &one, key, 201);
+	struct listener *l = listen_open(f, &one, NULL);
+	read_snapshot(l);
+	assert_int_equal(NOW + 86400, valid_until(f, ssh_text(l), "ssh"));
+	pass_time(f, 26);
+	json_t *line = next_line(l);
+	assert_string_equal("ping", type_of(line));
+	assert_int_equal(NOW + 86400,
+			 valid_until(f, json_string_value(json_object_get(line, "signed")), "map"));
+	json_decref(line);
+	pass_time(f, 43200);
+	line = next_line(l);
+	assert_string_equal("ping", type_of(line));
+	assert_int_equal(NOW + 26 + 43200 + 86400,
+			 valid_until(f, json_string_value(json_object_get(line, "signed")), "map"));
+	json_decref(line);
+	read_delta(l);
+	assert_int_equal(NOW + 26 + 43200 + 86400, valid_until(f, ssh_text(l), "ssh"));
+	listen_close(l);
+}
+
+static void test_ephemeral(void **state)
+{
+	struct fixture *f = *state;
+	struct machine one, two;
+	char key[SETUP_KEY_TEXT_SIZE], stays[SETUP_KEY_TEXT_SIZE];
+
+	create_key(f, "{\"name\":\"k\",\"uses\":-1,\"ephemeral\":true}", key);
+	create_key(f, "{\"name\":\"s\"}", stays);
+	machine_make(&one, "one");
+	machine_make(&two, "two");
+	enroll(f, &one, key, 201);
+	enroll(f, &two, stays, 201);
+	struct listener *l = listen_open(f, &one, NULL);
+	read_snapshot(l);
+	pass_time(f, 4000); /* connected: it stays */
+	json_decref(next_line(l));
+	assert_int_equal(2, state_peer_count(f->c.state));
+	listen_close(l);
+	while (state_online(f->c.state, one.id))
+		uv_run(&f->loop, UV_RUN_ONCE);
+	pass_time(f, 1799);
+	assert_int_equal(2, state_peer_count(f->c.state));
+	pass_time(f, 2);
+	while (state_peer_count(f->c.state) == 2)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	assert_non_null(state_peer(f->c.state, two.id));
+}
+
 static void test_policy_refused_keeps_old(void **state)
 {
 	struct fixture *f = *state;
@@ -1064,6 +1147,8 @@ int main(void)
 		T(test_self),
 		T(test_changes_meet),
 		T(test_slow_reader),
+		T(test_renewal),
+		T(test_ephemeral),
 		T(test_policy_refused_keeps_old),
 		T(test_admin_peers),
 		T(test_signer_refuses),
@@ -1071,5 +1156,6 @@ int main(void)
 
 	if (secret_process_init() < 0)
 		return 1;
+	start_s = clock_realtime_s(&clock_system);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
