@@ -303,17 +303,25 @@ out:
 	return r;
 }
 
-static void unreachable(const struct control_client *c, const struct http_response *response,
-			struct error *err)
+/* The transport's words without the URL that we name ourselves. */
+static const char *reason(const char *text)
+{
+	const char *colon = strncmp(text, "cannot reach http", 17) == 0 ? strstr(text, ": ") : NULL;
+
+	return colon != NULL ? colon + 2 : text;
+}
+
+void control_client_unreachable(const struct control_client *c, const struct http_response *response,
+				struct error *err)
 {
 	if (response->error == -EPROTO && !c->pinned && !c->has_fingerprint)
 		(void)error_set(err, response->error,
 				"the TLS certificate of %s is not one that this machine trusts: give the "
 				"fingerprint of its signing key behind #, or a setup key (%s)",
-				c->url, response->error_text);
+				c->url, reason(response->error_text));
 	else
 		(void)error_set(err, response->error, "the control server %s cannot be reached: %s", c->url,
-				response->error_text);
+				reason(response->error_text));
 }
 
 static void on_server(void *ctx, const struct http_response *response)
@@ -325,7 +333,7 @@ static void on_server(void *ctx, const struct http_response *response)
 	c->fetch = NULL;
 	if (response->error != 0) {
 		r = response->error;
-		unreachable(c, response, &err);
+		control_client_unreachable(c, response, &err);
 	} else if (response->status != 200) {
 		r = error_set(&err, -EPROTO, "what answers at %s is not a Warren control server (status %ld)",
 			      c->url, response->status);
@@ -497,7 +505,7 @@ static void on_call_done(void *ctx, const struct http_response *response)
 		return;
 	}
 	if (response->error != 0) {
-		unreachable(c, response, &err);
+		control_client_unreachable(c, response, &err);
 		(void)snprintf(reply.message, sizeof(reply.message), "%.399s", err.text);
 	} else if (response->body_len > 0) {
 		body = json_load_strict(response->body, response->body_len, MAX_BODY, NULL);

@@ -77,6 +77,10 @@ void control_client_trust(const struct control_client *c, struct http_trust *ret
 /* Another key or certificate was met: fetch the server object again before the next request. */
 void control_client_distrust(struct control_client *c);
 
+/* A sentence for a request that got no answer. */
+void control_client_unreachable(const struct control_client *c, const struct http_response *response,
+				struct error *err);
+
 void control_stream_init(struct control_client *c);
 void control_stream_done(struct control_client *c);
 

@@ -212,6 +212,7 @@ static void refused(struct control_client *c, const struct http_response *respon
 static void on_stream_done(void *ctx, const struct http_response *response)
 {
 	struct control_client *c = ctx;
+	struct error err = {0};
 	char sentence[600];
 
 	c->stream = NULL;
@@ -220,15 +221,14 @@ static void on_stream_done(void *ctx, const struct http_response *response)
 	if (c->stream_error.code != 0)
 		(void)snprintf(sentence, sizeof(sentence), "%s", c->stream_error.text);
 	else if (response->error != 0)
-		(void)snprintf(sentence, sizeof(sentence), "the control server %s cannot be reached: %s",
-			       c->url, response->error_text);
+		control_client_unreachable(c, response, &err);
 	else if (response->status != 200)
 		refused(c, response, sentence, sizeof(sentence));
 	else
 		(void)snprintf(sentence, sizeof(sentence), "the control server closed the stream");
 	if (response->error == -EPROTO)
 		control_client_distrust(c);
-	broken(c, sentence);
+	broken(c, err.code != 0 ? err.text : sentence);
 }
 
 static void on_server(void *ctx, const struct control_server *server, const struct error *err)

@@ -106,7 +106,8 @@ static int read_component(void *ctx, const char *key, json_t *value)
 	if (read_peer(key, value, peer, reading->err) < 0) {
 		json_decref(peer->value);
 		peer->value = NULL;
-		return error_prefix(reading->err, "the control server's map: %s", key);
+		error_prefix(reading->err, "the control server's map: %s", key);
+		return -EBADMSG;
 	}
 	p->count++;
 	if (!ip_prefix_contains(&p->prefix4, &peer->overlay4) ||
