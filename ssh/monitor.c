@@ -347,7 +347,7 @@ int monitor_packet(struct monitor *m, const uint8_t *data, size_t len)
 	if (type == MONITOR_HELLO)
 		m->hello_done = true;
 	if (type == MONITOR_SIGN && ++m->sign_count > MAX_SIGNATURES)
-		return -EPERM;
+		return -EOVERFLOW;
 	return request->handle(m, id, &r);
 }
 
@@ -372,7 +372,8 @@ static int worker_message(struct monitor *m)
 	r = n < 0 ? (int)n : monitor_packet(m, data, (size_t)n);
 	if (r < 0 && r != -EPIPE && m->state != MONITOR_ENDING) {
 		snprintf(number, sizeof(number), "%u", n > 0 ? data[0] : 0);
-		monitor_audit(m, "ssh worker broke the rules", "request", number);
+		if (r != -EPERM) /* that has its line */
+			monitor_audit(m, "ssh worker broke the rules", "request", number);
 		snprintf(m->ending_reason, sizeof(m->ending_reason), "protocol violation");
 	}
 	return r;
