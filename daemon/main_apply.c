@@ -110,7 +110,6 @@ static void on_configured_peers(struct main_core *m, void *ctx, int result, cons
 	struct main_apply *a = m->apply;
 
 	(void)ctx;
-	(void)len;
 	buffer_reset(&a->text);
 	if (result < 0) {
 		char text[128];
@@ -121,6 +120,9 @@ static void on_configured_peers(struct main_core *m, void *ctx, int result, cons
 		return;
 	}
 	main_engine_up(m, true);
+	/* A path may have been proven before the engine knew its peer. */
+	if (len > 0)
+		path_announce(m->path);
 	path_set_active(m->path, true, main_now_ns(m));
 	if (!a->reconciled)
 		hint_paths(m);

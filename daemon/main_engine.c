@@ -279,7 +279,7 @@ static int on_event(struct main_core *m, struct reader *r)
 		return -EBADMSG;
 	switch (type) {
 	case TUNNEL_EVENT_NEED_ENDPOINT:
-		path_want(m->path, key, now_ns);
+		path_need_endpoint(m->path, key, now_ns);
 		break;
 	case TUNNEL_EVENT_NO_REPLY:
 	case TUNNEL_EVENT_HANDSHAKE_GIVEN_UP:

@@ -352,6 +352,25 @@ void path_want(struct path *p, const uint8_t node_key[32], uint64_t now_ns)
 		want(p, peer, now_ns);
 }
 
+void path_announce(struct path *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->peers[i]->current != NULL)
+			p->ops.endpoint(p->ops.ctx, p->peers[i]->node_key,
+					&p->peers[i]->current->endpoint);
+}
+
+void path_need_endpoint(struct path *p, const uint8_t node_key[32], uint64_t now_ns)
+{
+	struct path_peer *peer = peer_by_node_key(p, node_key);
+
+	if (!p->active || peer == NULL)
+		return;
+	want(p, peer, now_ns);
+	if (peer->current != NULL)
+		p->ops.endpoint(p->ops.ctx, node_key, &peer->current->endpoint);
+}
+
 void path_no_reply(struct path *p, const uint8_t node_key[32], uint64_t now_ns)
 {
 	struct path_peer *peer = peer_by_node_key(p, node_key);

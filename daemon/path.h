@@ -73,7 +73,11 @@ void path_signal(struct path *p, const char *from_peer, const uint8_t *box, size
 /* result 0: delivered; -ENOENT: the peer has no stream; other: control could not be asked. */
 void path_signal_outcome(struct path *p, const char *peer_id, int result);
 
-/* Traffic wants this peer (NEED_ENDPOINT), or somebody asked for it (up, ping). */
+/* Says the endpoint in use again for all peers that have one: after the engine was configured. */
+void path_announce(struct path *p);
+/* Traffic for a peer that the engine has no endpoint for: the one in use again, else it is wanted. */
+void path_need_endpoint(struct path *p, const uint8_t node_key[32], uint64_t now_ns);
+/* Somebody asked for this peer (up, ping). */
 void path_want(struct path *p, const uint8_t node_key[32], uint64_t now_ns);
 /* Traffic went out and nothing came back for a second. */
 void path_no_reply(struct path *p, const uint8_t node_key[32], uint64_t now_ns);

@@ -573,6 +573,25 @@ static void overlay_addresses_are_no_candidates(void **state)
 	sim_free(s);
 }
 
+static void endpoints_are_said_again(void **state)
+{
+	struct sim *s = sim_new("10.0.0.3:51820", NAT_NONE, NAT_NONE);
+
+	(void)state;
+	path_announce(s->a.path);
+	assert_int_equal(s->a.changes, 0);
+	path_need_endpoint(s->a.path, s->b.node_key, s->now_ns);
+	run(s, 200 * MS);
+	assert_int_equal(s->a.changes, 1);
+	/* The engine was configured after the path was proven, or forgot it. */
+	path_announce(s->a.path);
+	assert_int_equal(s->a.changes, 2);
+	path_need_endpoint(s->a.path, s->b.node_key, s->now_ns);
+	assert_int_equal(s->a.changes, 3);
+	assert_true(endpoint_equal(&s->a.chosen, &s->b.inside));
+	sim_free(s);
+}
+
 static void ping_answers_a_person(void **state)
 {
 	struct sim *s = sim_new("10.0.0.3:51820", NAT_NONE, NAT_NONE);
@@ -675,6 +694,7 @@ int main(void)
 		cmocka_unit_test(roaming_is_proven_first),
 		cmocka_unit_test(hint_needs_no_signal),
 		cmocka_unit_test(overlay_addresses_are_no_candidates),
+		cmocka_unit_test(endpoints_are_said_again),
 		cmocka_unit_test(ping_answers_a_person),
 		cmocka_unit_test(why_says_what_was_tried),
 		cmocka_unit_test(strangers_and_replays_get_nothing),
