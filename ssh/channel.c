@@ -237,7 +237,7 @@ static int run_in(struct channel *c)
 	       libssh_channel_backlog(c->ssh) > 0)
 		rc = feed(c, libssh_channel_read(c->ssh, c->scratch, CHANNEL_SCRATCH));
 	/* libssh's own limit of 1.25 MiB is too little for long paths. */
-	if (rc == 0 && !c->client_eof && !input_waits(c) && c->in_fd >= 0 &&
+	if (rc == 0 && c->may_grow && !c->client_eof && !input_waits(c) && c->in_fd >= 0 &&
 	    c->taken > GROW_AFTER && c->taken - c->grown_at >= GROW_EVERY) {
 		c->grown_at = c->taken;
 		rc = feed(c, libssh_channel_grow(c->ssh, c->scratch, CHANNEL_WINDOW));

@@ -11,6 +11,8 @@
 
 #include "platform/file.h"
 
+#define GROW_CHANNELS 16 /* more of them with large windows would not fit into the memory limit */
+
 static struct channel *add(struct worker *w, enum channel_kind kind)
 {
 	struct channel *c;
@@ -437,8 +439,11 @@ int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t cou
 	/* Channels only come at the end while this runs. */
 	for (size_t i = 0; i < w->channel_count; at++) {
 		struct channel *c = w->channels[i];
-		int rc = channel_run(c, polls && at < count ? polls + at * CHANNEL_POLLS : NULL,
-				     libssh_server_congested(w->server));
+		int rc;
+
+		c->may_grow = w->channel_count <= GROW_CHANNELS;
+		rc = channel_run(c, polls && at < count ? polls + at * CHANNEL_POLLS : NULL,
+				 libssh_server_congested(w->server));
 
 		if (rc < 0)
 			return rc;

@@ -8,7 +8,7 @@ bin=${WARREN_BIN:?} src=${WARREN_SRC:?}
 port=22991
 dir=$(mktemp -d)
 failed=0 passed=0
-declare -a pids=()
+declare -a pids=() as=()
 
 finish() {
 	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
@@ -45,7 +45,7 @@ start() { # VARIABLE=VALUE… : a fake monitor on the next port
 	port=$((port + 1))
 	rm -f hostkey
 	# A pipe, because RLIMIT_FSIZE lets the worker write to no file.
-	env "$@" WARREN_SANDBOX_DEBUG=1 "$dir/fake_monitor" "$port" "$bin/warren-ssh-session" \
+	env "$@" "${as[@]}" env WARREN_SANDBOX_DEBUG=1 "$dir/fake_monitor" "$port" "$bin/warren-ssh-session" \
 		"$(cut -d' ' -f2 id.pub)" hostkey > >(cat >>log) 2>&1 &
 	monitor=$!
 	pids+=("$monitor")
@@ -322,6 +322,20 @@ for _ in {1..50}; do grep -q ready out && break; sleep 0.1; done
 kill -USR1 $(ps -o pid= --ppid "$monitor")
 wait $client; is "END: 255" 255 $?
 grep -q 'warren: access was withdrawn' out; ok "END: the terminal says why"
+ssh -F config t 'echo ready; sleep 30' </dev/null >out 2>err &
+client=$!
+for _ in {1..50}; do grep -q ready out && break; sleep 0.1; done
+kill -USR1 $(ps -o pid= --ppid "$monitor")
+wait $client; is "END without a terminal: 255" 255 $?
+grep -q 'warren: access was withdrawn' err; ok "END: stderr says why"
+
+echo "# without root"
+chmod 777 "$dir"
+as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+start FAKE=1
+is "exec without root" "65534" "$(s t id -u)"
+is "PTY without root" "65534" "$(s -tt t id -u </dev/null | tr -d '\r')"
+
 newlog
 ! grep -E 'refused system call|worker died|worker ended [1-9]|AddressSanitizer|runtime error' all; ok "no worker failed"
 
