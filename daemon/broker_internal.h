@@ -99,6 +99,10 @@ struct broker_ssh {
 	bool enabled; /* by that object */
 	struct broker_session *sessions;
 	size_t session_count;
+	bool serving;	    /* new connections are taken */
+	uint64_t linger_ns; /* ended sessions may still say goodbye until then; 0: none */
+	bool teardown;	    /* main waits for that */
+	uint32_t teardown_request;
 	uint32_t next_id;
 	struct broker_verification verification;
 	char program[256]; /* warren-ssh-session; "": not installed */
@@ -182,6 +186,10 @@ void broker_ssh_net_stop(struct broker *b);
 void broker_ssh_init(struct broker *b);
 /* Brings listener and interception to what switches, object and interface say now. */
 void broker_ssh_apply(struct broker *b);
+/* TEARDOWN: once sessions have been ended, the interface goes and main gets its answer. */
+void broker_ssh_teardown(struct broker *b, uint32_t request);
+/* A teardown that still waits is done now. */
+void broker_ssh_teardown_now(struct broker *b);
 void broker_ssh_end_all(struct broker *b, const char *reason);
 bool broker_ssh_end(struct broker *b, uint32_t id, const char *reason);
 void broker_ssh_accept(struct broker *b, int fd, void *ctx);

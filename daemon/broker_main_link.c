@@ -194,6 +194,7 @@ static int on_configure(struct broker *b, uint32_t id, struct reader *r)
 	mask(&config.route6);
 	forget_empty(&config.addr4, &config.route4);
 	forget_empty(&config.addr6, &config.route6);
+	broker_ssh_teardown_now(b);
 	rc = broker_net_configure(b, &config, &err);
 	if (rc < 0)
 		log_error("cannot bring the interface up", "error=%s", error_text(&err));
@@ -257,10 +258,11 @@ static int on_empty(struct broker *b, uint8_t type, uint32_t id, const struct re
 
 	if (!reader_done(r))
 		return -EBADMSG;
-	if (type == WIRE_TEARDOWN)
-		broker_net_teardown(b);
-	else
-		rc = broker_state_forget(b, &err);
+	if (type == WIRE_TEARDOWN) {
+		broker_ssh_teardown(b, id);
+		return 0;
+	}
+	rc = broker_state_forget(b, &err);
 	broker_main_reply(b, id, rc, error_text(&err));
 	return 0;
 }

@@ -31,7 +31,8 @@ enum {
 	MAX_WAITING_PER_SOURCE = 50, /* one peer does not shut the others out */
 	ACCEPTS_PER_TURN = 16,
 	MESSAGES_PER_TURN = 16,
-	END_MS = 3000, /* for a monitor to end its session in good order */
+	LINGER_MS = 300, /* for the last packets of an ended session */
+	END_MS = 3000,	 /* for a monitor to end its session in good order */
 	LOGIN_GRACE_S = 120,
 	MAX_AUTH_TRIES = 6,
 	MAX_CHANNELS = 100,
@@ -104,7 +105,7 @@ static const char *refusal(const struct broker *b, const struct ip_addr *source)
 {
 	unsigned startups, of_source;
 
-	if (!b->net.intercepting || b->ssh.object < 0)
+	if (!b->ssh.serving)
 		return "The SSH server of this machine is off.\r\n";
 	count(b, SESSION_UNAUTHENTICATED, source, &startups, &of_source);
 	if (b->ssh.session_count >= BROKER_MAX_SESSIONS)
@@ -423,11 +424,25 @@ bool broker_ssh_reaped(struct broker *b, pid_t pid, int status)
 	if (s->json)
 		broker_main_tell_session(b, s);
 	free_session(b, s);
+	if (b->ssh.linger_ns != 0)
+		b->ssh.linger_ns = broker_now() + LINGER_MS * NSEC_PER_MSEC;
 	return true;
+}
+
+static void end_linger(struct broker *b)
+{
+	b->ssh.linger_ns = 0;
+	if (b->ssh.teardown)
+		broker_ssh_teardown_now(b);
+	else
+		broker_ssh_apply(b);
 }
 
 void broker_ssh_tick(struct broker *b, uint64_t now_ns)
 {
+	/* Sessions that were ended are gone after END_MS at the latest. */
+	if (b->ssh.linger_ns != 0 && b->ssh.session_count == 0 && now_ns >= b->ssh.linger_ns)
+		end_linger(b);
 	for (struct broker_session *s = b->ssh.sessions; s; s = s->next) {
 		if (s->unsent)
 			broker_main_tell_session(b, s);
@@ -442,6 +457,8 @@ uint64_t broker_ssh_deadline(const struct broker *b)
 {
 	uint64_t deadline = UINT64_MAX;
 
+	if (b->ssh.linger_ns != 0 && b->ssh.session_count == 0)
+		deadline = b->ssh.linger_ns;
 	for (const struct broker_session *s = b->ssh.sessions; s; s = s->next) {
 		if (s->kill_ns != 0 && s->kill_ns < deadline)
 			deadline = s->kill_ns;
@@ -472,14 +489,43 @@ void broker_ssh_apply(struct broker *b)
 {
 	const bool listen = b->privileged && b->net.up && b->state.switches.allow_server_ssh;
 	const bool serve = listen && b->state.pin.set && b->ssh.object >= 0 && b->ssh.enabled &&
-			   b->ssh.program[0] != '\0';
+			   b->ssh.program[0] != '\0' && !b->ssh.teardown;
+	bool linger;
 
+	if (serve)
+		b->ssh.linger_ns = 0;
+	else if (b->ssh.session_count > 0 && b->ssh.linger_ns == 0)
+		b->ssh.linger_ns = broker_now() + LINGER_MS * NSEC_PER_MSEC;
+	b->ssh.serving = serve;
 	if (!serve)
-		broker_ssh_end_all(b, b->net.up ? "the SSH server of this machine was switched off"
-						: "this machine left the mesh");
+		broker_ssh_end_all(b, b->net.up && !b->ssh.teardown
+					      ? "the SSH server of this machine was switched off"
+					      : "this machine left the mesh");
+	/* The way stays open until clients have been told. */
+	linger = b->net.up && b->ssh.linger_ns != 0;
 	if (listen && b->net.ssh_mode == WIRE_SSH_OFF)
 		broker_ssh_net_start(b);
-	intercept(b, serve && b->net.ssh_mode != WIRE_SSH_OFF);
-	if (!listen && b->net.ssh_mode != WIRE_SSH_OFF)
+	intercept(b, (serve || (linger && b->net.intercepting)) && b->net.ssh_mode != WIRE_SSH_OFF);
+	if (!listen && !linger && b->net.ssh_mode != WIRE_SSH_OFF)
 		broker_ssh_net_stop(b);
+}
+
+void broker_ssh_teardown(struct broker *b, uint32_t request)
+{
+	broker_ssh_teardown_now(b);
+	b->ssh.teardown = true;
+	b->ssh.teardown_request = request;
+	broker_ssh_apply(b);
+	if (b->ssh.linger_ns == 0)
+		broker_ssh_teardown_now(b);
+}
+
+void broker_ssh_teardown_now(struct broker *b)
+{
+	if (!b->ssh.teardown)
+		return;
+	broker_net_teardown(b);
+	b->ssh.teardown = false;
+	b->ssh.linger_ns = 0;
+	broker_main_reply(b, b->ssh.teardown_request, 0, "");
 }

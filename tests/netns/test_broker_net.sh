@@ -54,12 +54,14 @@ check "ten of one source" says "SSH-2.0-fake" hold 10
 sleep 0.5
 check "not eleven" says "Too many unfinished logins" hold 11
 sleep 0.5
-exec {keep}< <(ip netns exec brk-a socat -t 30 - TCP:100.64.0.2:22 < <(echo auth; sleep 30))
+exec {keep}< <(ip netns exec brk-a socat -t 0.2 - TCP:100.64.0.2:22 < <(echo auth; sleep 30))
 IFS= read -r -t 3 line <&$keep
 sleep 0.3
 check "the session stands" says "warren-ssh-session" pgrep -af "$work/warren-ssh-session"
 check "object says off: sessions end" says ok m b object 7 0 3600 p_b
 soon "no monitor is left" not pgrep -f "$work/warren-ssh-session"
+told() { timeout 5 cat <&$keep; } # ends when the connection does
+check "the client was told" told
 check "nothing is taken any more" says refused hello
 check "object on" says ok m b object 8 1 3600 p_b
 soon "taken again" says "SSH-2.0-fake" hello
