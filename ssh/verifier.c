@@ -404,10 +404,13 @@ static int ask_proof(struct verifier *v, uint8_t type, const void *proof, size_t
 		     const struct ip_addr *client, const char *session_hash, bool remember,
 		     int64_t now_s, struct verifier_decision *ret_decision)
 {
-	uint8_t *data = malloc(MONITOR_WIRE_MAX);
+	uint8_t *data;
 	struct writer w;
 	int r;
 
+	if (v == NULL)
+		return -EPIPE;
+	data = malloc(MONITOR_WIRE_MAX);
 	if (data == NULL)
 		return -ENOMEM;
 	w = writer_init(data, MONITOR_WIRE_MAX);
@@ -452,6 +455,8 @@ int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *
 	uint8_t data[32];
 	struct writer w = writer_init(data, sizeof(data));
 
+	if (v == NULL)
+		return -EPIPE;
 	begin(v, &w, VERIFIER_AGAIN);
 	writer_u64(&w, (uint64_t)now_s);
 	return ask_decision(v, &w, ret_decision);

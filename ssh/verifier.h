@@ -46,7 +46,7 @@ int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
 int verifier_object(struct verifier *v, int fd, uint64_t *ret_seq, bool *ret_enabled,
 		    struct error *err) WARREN_MUST_USE;
 /* 0 and the decision (which may be a refusal), or a negative code when the child does not answer: refuse
- * then. now_s: the monitor's clock. */
+ * then. now_s: the monitor's clock. v may be NULL: nobody answers. */
 int verifier_cert(struct verifier *v, const uint8_t *blob, size_t len, const char *login,
 		  const struct ip_addr *client, int64_t now_s, bool remember,
 		  struct verifier_decision *ret_decision) WARREN_MUST_USE;
