@@ -33,8 +33,14 @@ prepare() {
 	local f
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	mount -t tmpfs t /mnt
-	mkdir -p $T/log $T/pids $T/home/deploy $T/etc
+	mkdir -p $T/log $T/pids $T/home/deploy $T/etc $T/bin
 	chmod 755 /mnt $T
+	# Where other accounts can run them too: the build may be below somebody's closed home.
+	for f in warren warrend warren-control warren-ssh-session warren-wg; do
+		cp "$WARREN_BIN/$f" $T/bin/$f
+	done
+	WARREN_BIN=$T/bin
+	PATH=$T/bin:$PATH
 	for f in passwd group shadow; do
 		cp -p /etc/$f $T/etc/$f
 	done

@@ -40,7 +40,6 @@ library_ok() {
 	libssh/*) [[ $2 == ssh/* ]] ;;
 	sqlite3.h | libpq-fe.h) [[ $2 == control/store_* ]] ;;
 	curl/*) [[ $2 == identity/* || $2 == daemon/* ]] ;;
-	libwebsockets.h | libwebsockets/*) [[ $2 == control/* ]] ;;
 	*) true ;;
 	esac
 }
@@ -140,8 +139,6 @@ self_test() {
 	expect 1 control/serve.c '#include <libpq-fe.h>'
 	expect 0 identity/http.c '#include <curl/curl.h>'
 	expect 1 control/serve.c '#include <curl/curl.h>'
-	expect 0 control/serve.c '#include <libwebsockets.h>'
-	expect 1 daemon/a.c '#include <libwebsockets.h>'
 	expect 0 platform/a.c '#ifdef __linux__'
 	expect 1 tunnel/a.c '#ifdef __linux__'
 	expect 1 tunnel/a.c '# if defined(__APPLE__) || defined(__FreeBSD__)'
