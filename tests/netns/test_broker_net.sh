@@ -9,8 +9,8 @@
 start a
 start b
 
-check "switches are told" grep -q 'event switches {"allow_server_ssh":false' "$work/a.log"
-check "host key is told" grep -q 'event hostkey ssh-ed25519 AAAA' "$work/a.log"
+soon "switches are told" grep -q 'event switches {"allow_server_ssh":false' "$work/a.log"
+soon "host key is told" grep -q 'event hostkey ssh-ed25519 AAAA' "$work/a.log"
 check "addresses outside the overlay are refused" \
 	says "not inside 100.64.0.0/10" m a configure 10.0.0.1 fd77::1 1420 0 10.0.0.0/8
 configure_all
@@ -43,7 +43,7 @@ check "switch off: the host answers" says refused hello
 check "switch on" says '"allow_server_ssh":true' root b '{"id":2,"cmd":"set","switches":{"allow_server_ssh":true}}'
 soon "port 22 is taken" says "SSH-2.0-fake" hello
 check "IPv6 too" says "SSH-2.0-fake" bash -c 'echo hi | ip netns exec brk-a timeout 3 socat -t 1 - "TCP:[fd77::2]:22"'
-check "main gets a socket to the monitor" grep -q "event monitor 1 fd=1" "$work/b.log"
+soon "main gets a socket to the monitor" grep -q "event monitor 1 fd=1" "$work/b.log"
 check "the host's stack knows nothing" says "" bash -c '! ip netns exec brk-b ss -tln | grep 22022'
 check "state is relayed" bash -c 'echo auth | ip netns exec brk-a timeout 2 socat -t 1 - TCP:100.64.0.2:22; sleep 0.3; grep -q "event session .*\"login\":\"deploy\"" '"$work/b.log"
 hold() { # N connections that stay unauthenticated, then print what the last one read
@@ -54,17 +54,25 @@ check "ten of one source" says "SSH-2.0-fake" hold 10
 sleep 0.5
 check "not eleven" says "Too many unfinished logins" hold 11
 sleep 0.5
-exec {keep}< <(ip netns exec brk-a socat -t 0.2 - TCP:100.64.0.2:22 < <(echo auth; sleep 30))
-IFS= read -r -t 3 line <&$keep
-sleep 0.3
+session() { # a connection that stays, on descriptor $keep
+	exec {keep}< <(ip netns exec brk-a socat -t 0.2 - TCP:100.64.0.2:22 < <(echo auth; sleep 30))
+	IFS= read -r -t 3 line <&$keep
+	sleep 0.3
+}
+session
 check "the session stands" says "warren-ssh-session" pgrep -af "$work/warren-ssh-session"
 check "object says off: sessions end" says ok m b object 7 0 3600 p_b
 soon "no monitor is left" not pgrep -f "$work/warren-ssh-session"
 told() { timeout 5 cat <&$keep; } # ends when the connection does
 check "the client was told" told
-check "nothing is taken any more" says refused hello
+soon "nothing is taken any more" says refused hello
 check "object on" says ok m b object 8 1 3600 p_b
 soon "taken again" says "SSH-2.0-fake" hello
+session
+check "teardown with a session" says ok m b teardown
+check "the client was told first" told
+check "configured again" says "ssh=1" m b configure 100.64.0.2 fd77::2 1420 0
+soon "and served again" says "SSH-2.0-fake" hello
 
 # Restarts.
 before=$(role_pid a engine)
