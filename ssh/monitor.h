@@ -167,10 +167,11 @@ void monitor_auth_again(struct monitor *m);
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
 			    size_t session_id_len, const char *login, const char *algorithm,
 			    const uint8_t *blob, size_t blob_len);
-/* Is it the name of a user certificate algorithm that monitor_signature_verify knows? */
+/* Is it the name of a user certificate key or algorithm that monitor_signature_verify knows? */
 bool monitor_signature_known(const char *algorithm);
 /* Does signature prove the key? subject: plain public key blob (RFC 4253 section 6.6) of the type that
- * goes with algorithm. signature: 64 bytes for Ed25519, DER for ECDSA, the number for RSA. */
+ * goes with algorithm. signature: 64 bytes for Ed25519, mpint r and mpint s for ECDSA (RFC 5656), the
+ * number for RSA (RFC 8332): what is inside of the SSH signature blob. */
 bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, size_t subject_len,
 			      const uint8_t *signature, size_t signature_len, const uint8_t *data,
 			      size_t len);

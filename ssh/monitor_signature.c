@@ -6,6 +6,7 @@
  */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <sodium.h>
@@ -17,6 +18,7 @@
 #define USERAUTH_REQUEST 50
 #define P256_POINT_BYTES 65 /* uncompressed: 4, x[32], y[32] */
 #define UNCOMPRESSED     4
+#define ECDSA_DER_MAX    80
 #define RSA_MIN_BITS     2048
 #define RSA_MAX_BYTES    1025
 
@@ -39,7 +41,8 @@ static const struct algorithm *find(const char *name)
 
 bool monitor_signature_known(const char *algorithm)
 {
-	return find(algorithm) != NULL;
+	/* Before the signature libssh names the key's type, which for RSA is no algorithm. */
+	return find(algorithm) != NULL || strcmp(algorithm, "ssh-rsa-cert-v01@openssh.com") == 0;
 }
 
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
@@ -132,6 +135,26 @@ static EVP_PKEY *read_rsa(struct reader *r)
 	return key;
 }
 
+/* mpint r, mpint s (RFC 5656 section 3.1.2) as the DER that OpenSSL takes; 0: no signature. */
+static size_t ecdsa_der(const uint8_t *signature, size_t len, uint8_t out[static ECDSA_DER_MAX])
+{
+	struct reader reader = reader_init(signature, len);
+	BIGNUM *r = read_number(&reader), *s = read_number(&reader);
+	ECDSA_SIG *sig = ECDSA_SIG_new();
+	unsigned char *at = out;
+	int n = 0;
+
+	if (!reader_done(&reader) || sig == NULL || r == NULL || s == NULL || BN_num_bits(r) > 256 ||
+	    BN_num_bits(s) > 256 || ECDSA_SIG_set0(sig, r, s) != 1) {
+		BN_free(r);
+		BN_free(s);
+	} else {
+		n = i2d_ECDSA_SIG(sig, &at);
+	}
+	ECDSA_SIG_free(sig);
+	return n > 0 ? (size_t)n : 0;
+}
+
 static bool verify_openssl(const struct algorithm *a, EVP_PKEY *key, const uint8_t *signature,
 			   size_t signature_len, const uint8_t *data, size_t len)
 {
@@ -163,6 +186,7 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 {
 	const struct algorithm *a = find(algorithm);
 	struct reader r = reader_init(subject, subject_len);
+	uint8_t der[ECDSA_DER_MAX];
 	char type[32];
 
 	reader_cstring(&r, type, sizeof(type));
@@ -170,6 +194,8 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 		return false;
 	if (a->digest == NULL)
 		return verify_ed25519(&r, signature, signature_len, data, len);
-	return verify_openssl(a, strcmp(type, "ssh-rsa") == 0 ? read_rsa(&r) : read_ecdsa(&r), signature,
-			      signature_len, data, len);
+	if (strcmp(type, "ssh-rsa") == 0)
+		return verify_openssl(a, read_rsa(&r), signature, signature_len, data, len);
+	signature_len = ecdsa_der(signature, signature_len, der);
+	return signature_len > 0 && verify_openssl(a, read_ecdsa(&r), der, signature_len, data, len);
 }
