@@ -29,6 +29,7 @@
 #define MAX_MEMORY    (UINT64_C(512) << 20)
 #define BYTES_EVERY   NSEC_PER_SEC
 #define ENDING_NS     NSEC_PER_SEC /* for the last bytes to the client */
+#define HANG_UP_NS    (700 * NSEC_PER_MSEC)
 #define DISCONNECT_MS 500
 
 /* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
@@ -318,7 +319,13 @@ static int step_connection(struct worker *w)
 
 static bool ended(const struct worker *w, uint64_t now_ns)
 {
-	return w->ending && (w->channel_count == 0 || now_ns - w->ending_ns > ENDING_NS);
+	uint64_t since_ns = now_ns - w->ending_ns;
+
+	if (!w->ending || since_ns > ENDING_NS)
+		return w->ending;
+	/* A client that reads of the disconnection at once drops the text before it (OpenSSH): it
+	 * hangs up itself when its sessions are closed. */
+	return w->channel_count == 0 && (!w->ending_sessions || since_ns > HANG_UP_NS);
 }
 
 static int loop(struct worker *w)

@@ -478,6 +478,8 @@ void worker_channels_end(struct worker *w, const char *text)
 	writer_bytes(&out, "\r\n", 2);
 	line[out.len] = '\0';
 	for (size_t i = 0; i < w->channel_count; i++) {
+		if (w->channels[i]->started)
+			w->ending_sessions = true;
 		if (*text && !out.failed)
 			channel_say(w->channels[i], line);
 		channel_abort(w->channels[i]);

@@ -46,6 +46,7 @@ struct worker {
 	uint64_t started_ns;
 	bool authenticated;
 	bool ending; /* the monitor said END, or the client broke a rule */
+	bool ending_sessions; /* somebody is to read why */
 	uint64_t ending_ns;
 	char ending_text[WORKER_TEXT_MAX];
 	struct worker_auth auth;

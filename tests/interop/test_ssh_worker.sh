@@ -316,15 +316,17 @@ client=$!
 sleep 1
 kill -9 $client; wait $client 2>/dev/null; sleep 0.5
 grep -q 'worker ended 0' log; ok "client that disappears: worker ends"
+rm -f out err
 ssh -F config -tt t 'echo ready; sleep 30' </dev/null >out 2>&1 &
 client=$!
-for _ in {1..50}; do grep -q ready out && break; sleep 0.1; done
+for _ in {1..50}; do grep -qs ready out && break; sleep 0.1; done
 kill -USR1 $(ps -o pid= --ppid "$monitor")
 wait $client; is "END: 255" 255 $?
 grep -q 'warren: access was withdrawn' out; ok "END: the terminal says why"
+rm -f out err
 ssh -F config t 'echo ready; sleep 30' </dev/null >out 2>err &
 client=$!
-for _ in {1..50}; do grep -q ready out && break; sleep 0.1; done
+for _ in {1..50}; do grep -qs ready out && break; sleep 0.1; done
 kill -USR1 $(ps -o pid= --ppid "$monitor")
 wait $client; is "END without a terminal: 255" 255 $?
 grep -q 'warren: access was withdrawn' err; ok "END: stderr says why"
