@@ -23,6 +23,7 @@
 #include "platform/buffer.h"
 #include "platform/file.h"
 #include "platform/sandbox.h"
+#include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "platform/user.h"
 #include "identity/signed.h"
@@ -200,6 +201,9 @@ static _Noreturn void child_run(int fd)
 	bool found;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Also seeds jansson, which finds no /dev/urandom later. */
+	if (secret_process_init() < 0)
+		_exit(1);
 	user_service_account(SERVICE_ACCOUNT, &uid, &gid, &found);
 	close_all_but(fd);
 	if (geteuid() == 0 && (sandbox_empty_root() < 0 || user_drop_privileges(uid, gid) < 0))

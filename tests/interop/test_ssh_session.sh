@@ -114,6 +114,19 @@ is "not the monitor's limits" "$(ulimit -c)" "$(s t 'ulimit -c')"
 s t seq 1 100000 >out; seq 1 100000 | cmp -s - out; ok "no byte is lost"
 is "binary both ways" "$(head -c 3000000 /bin/bash | sha256sum)" "$(head -c 3000000 /bin/bash | s t cat | sha256sum)"
 
+stop
+for type in ecdsa rsa; do
+	mkdir -p keep
+	mv id id.pub keep
+	ssh-keygen -q -t "$type" -N '' -f id
+	start deploy
+	is "$type certificate" in "$(s -o PreferredAuthentications=publickey t echo in)"
+	stop
+	rm -f id id.pub
+	mv keep/id keep/id.pub .
+done
+start deploy
+
 echo "# terminals"
 has "terminal of the user" "crw--w---- 1 deploy tty" "$(s -tt t 'ls -l $(tty)' </dev/null)"
 has "SSH_TTY and TERM" "/dev/pts/" "$(TERM=xterm s -tt t 'echo $SSH_TTY $TERM' </dev/null)"
