@@ -17,7 +17,9 @@
 #define MAX_CONFIG  (8u << 20)
 
 struct main_apply {
-	bool running, again, done;
+	bool asked;   /* a run is due */
+	bool running, again;
+	bool done;    /* the last run got through, and nothing was taken down since */
 	bool reconciled; /* what the engine still had was looked at */
 	char *ssh_sent;
 	struct buffer text; /* request to the engine under way */
@@ -123,11 +125,13 @@ static void on_configured_peers(struct main_core *m, void *ctx, int result, cons
 	/* A path may have been proven before the engine knew its peer. */
 	if (len > 0)
 		path_announce(m->path);
-	path_set_active(m->path, true, main_now_ns(m));
-	if (!a->reconciled)
-		hint_paths(m);
-	a->reconciled = true;
-	probe_all(m);
+	if (m->removed[0] == '\0') {
+		path_set_active(m->path, true, main_now_ns(m));
+		if (!a->reconciled)
+			hint_paths(m);
+		a->reconciled = true;
+		probe_all(m);
+	}
 	send_ssh_object(m);
 	main_network_path_tick(m);
 	finish(m, NULL);
@@ -314,6 +318,7 @@ static void run(struct main_core *m)
 	struct main_apply *a = m->apply;
 	struct error err = {0};
 
+	a->asked = false;
 	if (a->running) {
 		a->again = true;
 		return;
@@ -321,7 +326,6 @@ static void run(struct main_core *m)
 	if (m->stopping || m->broker == NULL || !m->network.wanted_up || m->map.map == NULL)
 		return;
 	a->running = true;
-	a->done = false;
 	if (read_map(m, &err) < 0) {
 		finish(m, error_text(&err));
 		return;
@@ -342,13 +346,22 @@ static void on_async(uv_async_t *async)
 
 void main_apply(struct main_core *m)
 {
-	if (m->apply != NULL)
-		(void)uv_async_send(&m->apply->async);
+	if (m->apply == NULL)
+		return;
+	m->apply->asked = true;
+	(void)uv_async_send(&m->apply->async);
 }
 
 bool main_apply_done(const struct main_core *m)
 {
-	return m->apply->done && !m->apply->running && m->interface[0] != '\0';
+	const struct main_apply *a = m->apply;
+
+	return !a->asked && !a->running && !a->again && main_apply_in_force(m);
+}
+
+bool main_apply_in_force(const struct main_core *m)
+{
+	return m->apply->done && m->interface[0] != '\0';
 }
 
 const char *main_apply_error(const struct main_core *m)

@@ -38,7 +38,8 @@ static void on_map_changed(void *ctx, bool components)
 	if (state_file_save_map(m->state_fd, m->map.map, m->map.signed_text, &err) < 0)
 		log_warn("the map was not saved", "reason=\"%s\"", err.text);
 	log_debug("map", "revision=%lld components=%d", (long long)m->map.revision, (int)components);
-	if (components)
+	/* A renewal may also end the time without a valid map. */
+	if (components || !m->map_was_valid)
 		main_apply(m);
 	main_up_check(m);
 }
@@ -64,6 +65,7 @@ static void on_removed(void *ctx, const char *sentence)
 	(void)snprintf(m->removed, sizeof(m->removed), "%s", sentence);
 	/* No map, no traffic. */
 	m->map.valid_until_s = 0;
+	path_set_active(m->path, false, main_now_ns(m));
 	main_apply(m);
 	main_up_check(m);
 }

@@ -138,8 +138,10 @@ int main_memfd(const char *name, const void *data, size_t len) WARREN_MUST_USE;
 int main_apply_new(struct main_core *m) WARREN_MUST_USE;
 /* Soon; runs again when something changed meanwhile. */
 void main_apply(struct main_core *m);
-/* Is the map in force in broker and engine? */
+/* Was all that was asked for applied? */
 bool main_apply_done(const struct main_core *m);
+/* Is some map in force in broker and engine? */
+bool main_apply_in_force(const struct main_core *m);
 /* The last failure, or "". */
 const char *main_apply_error(const struct main_core *m);
 void main_apply_forget_error(struct main_core *m);

@@ -21,7 +21,7 @@
 
 static bool is_up(const struct main_core *m)
 {
-	return m->network.wanted_up && main_apply_done(m) && control_map_valid(&m->map, main_now_s(m));
+	return m->network.wanted_up && main_apply_in_force(m) && control_map_valid(&m->map, main_now_s(m));
 }
 
 static const char *daemon_status(const struct main_core *m)
@@ -90,7 +90,9 @@ static json_t *peer_list(const struct main_core *m, json_int_t *ret_connected)
 	json_t *list = json_array();
 
 	*ret_connected = 0;
-	for (size_t i = 0; m->peers != NULL && m->network.wanted_up && i < m->peers->count; i++) {
+	if (m->peers == NULL || !m->network.wanted_up || m->removed[0] != '\0')
+		return list;
+	for (size_t i = 0; i < m->peers->count; i++) {
 		bool connected = false;
 
 		(void)json_array_append_new(list, peer_object(m, &m->peers->list[i], &connected));

@@ -270,6 +270,7 @@ static void on_enrolled(void *ctx, const struct control_reply *reply)
 	m->removed[0] = '\0';
 	/* A former network's map is none of this one's. */
 	control_map_done(&m->map);
+	state_file_drop_map(m->state_fd);
 	writer_bytes(&w, n.signing_key, 32);
 	writer_cstring(&w, n.network);
 	writer_cstring(&w, n.peer);
@@ -453,6 +454,8 @@ void main_up(struct main_core *m, struct ipc_request *r)
 		up_fail(up, WARREN_EXIT_USAGE, error_text(&err));
 	else if (!m->network.enrolled || (m->removed[0] != '\0' && up->setup_key != NULL))
 		begin_enrolment(up);
+	else if (m->removed[0] != '\0')
+		(void)up_look(up);
 	else if (check_same_network(up, &err) < 0)
 		up_fail(up, WARREN_EXIT_FAILED, err.text);
 	else

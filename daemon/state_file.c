@@ -309,6 +309,11 @@ int state_file_save_map(int dirfd, const struct map *map, const char *signed_tex
 	return r;
 }
 
+void state_file_drop_map(int dirfd)
+{
+	(void)unlinkat(dirfd, MAP_FILE, 0);
+}
+
 /* ---- paths.json */
 
 json_t *state_file_paths(int dirfd)

@@ -50,6 +50,9 @@ int state_file_map(int dirfd, struct map **ret_map, char **ret_signed, struct er
 int state_file_save_map(int dirfd, const struct map *map, const char *signed_text, struct error *err)
 	WARREN_MUST_USE;
 
+/* Another network's map is no use; a failure is none either: it is verified when it is read. */
+void state_file_drop_map(int dirfd);
+
 /* Last known good endpoints: object of peer id to text. Damage is not worth an error: NULL. */
 json_t *state_file_paths(int dirfd);
 int state_file_save_paths(int dirfd, const json_t *paths) WARREN_MUST_USE;
