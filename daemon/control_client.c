@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Trust in a control server (control/PROTOCOL.md section 1) and signed requests (sections 2 and 3).
- * The server object is fetched without a check of TLS only when a fingerprint or a pinned key proves
- * it; everything else goes to servers whose SPKI is in that object.
+ * The server object is fetched without a check of TLS only when a fingerprint or a pinned key
+ * proves it; everything else goes to servers whose SPKI is in that object.
  */
 #include "daemon/control_client.h"
 
@@ -19,9 +19,9 @@
 #include "platform/log.h"
 #include "platform/secret.h"
 
-#define MAX_BODY  (1u << 20)
-#define MAX_SPKI  16
-#define SKEW_S    60
+#define MAX_BODY (1u << 20)
+#define MAX_SPKI 16
+#define SKEW_S	 60
 
 int control_client_new(uv_loop_t *loop, struct http *http, const struct clock *clock,
 		       const struct random_source *random, const struct control_client_ops *ops,
@@ -104,8 +104,9 @@ int control_client_configure(struct control_client *c, const char *url, const ui
 	memcpy(copy, url, len);
 	copy[len] = '\0';
 	if (parse_url(copy, authority, sizeof(authority)) < 0)
-		return error_set(err, -EINVAL,
-				 "\"%s\" is not the URL of a control server: write https://host:8443", url);
+		return error_set(
+			err, -EINVAL,
+			"\"%s\" is not the URL of a control server: write https://host:8443", url);
 	control_client_stop(c);
 	forget_server(c);
 	memcpy(c->url, copy, sizeof(c->url));
@@ -164,9 +165,11 @@ static int read_pins(const json_t *payload, struct control_server *s)
 	json_t *list, *item;
 	size_t i;
 
-	if (json_get_array(payload, "spki", MAX_SPKI, &list, NULL) < 0 || json_array_size(list) == 0)
+	if (json_get_array(payload, "spki", MAX_SPKI, &list, NULL) < 0 ||
+	    json_array_size(list) == 0)
 		return -EINVAL;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *text = json_string_value(item);
 		uint8_t hash[32];
 
@@ -199,8 +202,10 @@ static int read_server(const json_t *payload, struct control_server *s, struct e
 		return -EBADMSG;
 	if (encode_base64url_exact(s->enroll_key, sizeof(s->enroll_key), enroll) < 0 ||
 	    read_pins(payload, s) < 0)
-		return error_set(err, -EBADMSG, "the control server's description has a wrong form");
-	json_array_foreach(stun, i, item) {
+		return error_set(err, -EBADMSG,
+				 "the control server's description has a wrong form");
+	json_array_foreach(stun, i, item)
+	{
 		const char *text = json_string_value(item);
 
 		if (text != NULL && s->stun_count < CONTROL_MAX_STUN &&
@@ -217,10 +222,11 @@ static int check_key(const struct control_client *c, const uint8_t key[32], stru
 	signed_fingerprint(key, fingerprint);
 	if ((c->pinned && !secret_equal(key, c->signing_key, 32)) ||
 	    (c->has_fingerprint && !secret_equal(fingerprint, c->fingerprint, sizeof(fingerprint))))
-		return error_set(err, -EKEYREJECTED,
-				 "the server at %s shows another signing key than the one you were given: "
-				 "check the URL, and the setup key or the fingerprint behind #",
-				 c->url);
+		return error_set(
+			err, -EKEYREJECTED,
+			"the server at %s shows another signing key than the one you were given: "
+			"check the URL, and the setup key or the fingerprint behind #",
+			c->url);
 	return 0;
 }
 
@@ -246,8 +252,8 @@ static void clock_sentence(const struct control_client *c, int64_t server_s, cha
 	int n;
 
 	say_minutes(off_s, minutes);
-	n = snprintf(out, cap, "this machine's clock is %s %s the control server's: set the time", minutes,
-		     off_s > 0 ? "behind" : "ahead of");
+	n = snprintf(out, cap, "this machine's clock is %s %s the control server's: set the time",
+		     minutes, off_s > 0 ? "behind" : "ahead of");
 	if (n < 0 && cap > 0)
 		out[0] = '\0';
 }
@@ -265,17 +271,20 @@ static int open_server(struct control_client *c, const char *body, size_t len, s
 	if (answer == NULL || json_get_text(answer, "signing_key", 64, &key_text, NULL) < 0 ||
 	    json_get_text(answer, "signed", SIGNED_MAX_BYTES, &text, NULL) < 0 ||
 	    encode_base64url_exact(s.signing_key, 32, key_text) < 0) {
-		(void)error_set(err, r, "what answers at %s is not a Warren control server", c->url);
+		(void)error_set(err, r, "what answers at %s is not a Warren control server",
+				c->url);
 		goto out;
 	}
 	r = check_key(c, s.signing_key, err);
 	if (r < 0)
 		goto out;
-	payload = signed_open(text, strlen(text), "server", s.signing_key, now_s(c), SKEW_S, &inner);
+	payload =
+		signed_open(text, strlen(text), "server", s.signing_key, now_s(c), SKEW_S, &inner);
 	if (payload == NULL && inner.code == -ETIME) {
 		/* Ended, unless it is our clock that is wrong. */
 		payload = signed_open(text, strlen(text), "server", s.signing_key, 0, 0, NULL);
-		if (payload != NULL && json_get_int(payload, "time", 0, INT64_MAX, &time_s, NULL) == 0) {
+		if (payload != NULL &&
+		    json_get_int(payload, "time", 0, INT64_MAX, &time_s, NULL) == 0) {
 			r = error_set(err, -ETIME, "x");
 			clock_sentence(c, time_s, err != NULL ? err->text : inner.text,
 				       sizeof(inner.text));
@@ -283,9 +292,10 @@ static int open_server(struct control_client *c, const char *body, size_t len, s
 		}
 	}
 	if (payload == NULL) {
-		r = error_set(err, -EKEYREJECTED,
-			      "the description of the control server at %s is not signed by its key: %s",
-			      c->url, error_text(&inner));
+		r = error_set(
+			err, -EKEYREJECTED,
+			"the description of the control server at %s is not signed by its key: %s",
+			c->url, error_text(&inner));
 		goto out;
 	}
 	r = read_server(payload, &s, err);
@@ -311,17 +321,18 @@ static const char *reason(const char *text)
 	return colon != NULL ? colon + 2 : text;
 }
 
-void control_client_unreachable(const struct control_client *c, const struct http_response *response,
-				struct error *err)
+void control_client_unreachable(const struct control_client *c,
+				const struct http_response *response, struct error *err)
 {
 	if (response->error == -EPROTO && !c->pinned && !c->has_fingerprint)
-		(void)error_set(err, response->error,
-				"the TLS certificate of %s is not one that this machine trusts: give the "
-				"fingerprint of its signing key behind #, or a setup key (%s)",
-				c->url, reason(response->error_text));
+		(void)error_set(
+			err, response->error,
+			"the TLS certificate of %s is not one that this machine trusts: give the "
+			"fingerprint of its signing key behind #, or a setup key (%s)",
+			c->url, reason(response->error_text));
 	else
-		(void)error_set(err, response->error, "the control server %s cannot be reached: %s", c->url,
-				reason(response->error_text));
+		(void)error_set(err, response->error, "the control server %s cannot be reached: %s",
+				c->url, reason(response->error_text));
 }
 
 static void on_server(void *ctx, const struct http_response *response)
@@ -335,7 +346,8 @@ static void on_server(void *ctx, const struct http_response *response)
 		r = response->error;
 		control_client_unreachable(c, response, &err);
 	} else if (response->status != 200) {
-		r = error_set(&err, -EPROTO, "what answers at %s is not a Warren control server (status %ld)",
+		r = error_set(&err, -EPROTO,
+			      "what answers at %s is not a Warren control server (status %ld)",
 			      c->url, response->status);
 	} else {
 		r = open_server(c, response->body, response->body_len, &err);
@@ -379,8 +391,8 @@ void control_client_server(struct control_client *c, control_server_cb *done, vo
 
 /* ---- calls */
 
-int control_call_new(struct control_client *c, const char *method, const char *path, const char *query,
-		     const json_t *body, control_reply_cb *done, void *ctx,
+int control_call_new(struct control_client *c, const char *method, const char *path,
+		     const char *query, const json_t *body, control_reply_cb *done, void *ctx,
 		     struct control_call **ret_call)
 {
 	struct control_call *call = calloc(1, sizeof(*call));
@@ -466,7 +478,8 @@ void control_call_cancel(struct control_call *call)
 		call_free(call);
 }
 
-static void read_error(const struct control_call *call, const json_t *body, struct control_reply *reply)
+static void read_error(const struct control_call *call, const json_t *body,
+		       struct control_reply *reply)
 {
 	const struct control_client *c = call->client;
 	json_t *error;
@@ -476,8 +489,8 @@ static void read_error(const struct control_call *call, const json_t *body, stru
 	    json_get_string(error, "code", reply->code, sizeof(reply->code), NULL) < 0 ||
 	    json_get_string(error, "message", reply->message, sizeof(reply->message), NULL) < 0) {
 		(void)snprintf(reply->message, sizeof(reply->message),
-			       "the control server answered %s %.200s with status %ld", call->method,
-			       call->path, reply->status);
+			       "the control server answered %s %.200s with status %ld",
+			       call->method, call->path, reply->status);
 		return;
 	}
 	if (strcmp(reply->code, "clock_skew") == 0 &&
@@ -486,7 +499,8 @@ static void read_error(const struct control_call *call, const json_t *body, stru
 		clock_sentence(c, time_s, reply->message, sizeof(reply->message));
 }
 
-static void on_server_for_call(void *ctx, const struct control_server *server, const struct error *err);
+static void on_server_for_call(void *ctx, const struct control_server *server,
+			       const struct error *err);
 
 static void on_call_done(void *ctx, const struct http_response *response)
 {
@@ -562,8 +576,8 @@ static int send_call(struct control_call *call, struct error *err)
 
 	if (call->body != NULL)
 		headers[3] = "Content-Type: application/json";
-	r = snprintf(url, sizeof(url), "%s%s%s%s", c->url, call->path, call->query[0] != '\0' ? "?" : "",
-		     call->query);
+	r = snprintf(url, sizeof(url), "%s%s%s%s", c->url, call->path,
+		     call->query[0] != '\0' ? "?" : "", call->query);
 	if (r < 0 || (size_t)r >= sizeof(url))
 		return error_set(err, -EMSGSIZE, "the URL is too long");
 	r = control_client_sign(c, call, &h);
@@ -583,7 +597,8 @@ static void fail_call(struct control_call *call, const struct error *err)
 	finish(call, &reply);
 }
 
-static void on_server_for_call(void *ctx, const struct control_server *server, const struct error *err)
+static void on_server_for_call(void *ctx, const struct control_server *server,
+			       const struct error *err)
 {
 	struct control_call *call = ctx;
 	struct error inner = {0};

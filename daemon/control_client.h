@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Client of the control server (control/PROTOCOL.md): trust in the server, signed requests, enrolment,
- * the map stream with its reconnects. On the loop's thread; callbacks never come from within the call
- * that started them unless said.
+ * Client of the control server (control/PROTOCOL.md): trust in the server, signed requests,
+ * enrolment, the map stream with its reconnects. On the loop's thread; callbacks never come from
+ * within the call that started them unless said.
  */
 #ifndef WARREN_DAEMON_CONTROL_CLIENT_H
 #define WARREN_DAEMON_CONTROL_CLIENT_H
@@ -51,8 +51,9 @@ int control_client_new(uv_loop_t *loop, struct http *http, const struct clock *c
 		       struct control_client **ret_client) WARREN_MUST_USE;
 void control_client_free(struct control_client *c);
 
-/* Which server, and who we are. keys are borrowed for the client's life; changing any of it ends what
- * runs. signing_key NULL: not pinned yet; fingerprint (16 bytes) NULL: the system's CAs decide. */
+/* Which server, and who we are. keys are borrowed for the client's life; changing any of it ends
+ * what runs. signing_key NULL: not pinned yet; fingerprint (16 bytes) NULL: the system's CAs
+ * decide. */
 int control_client_configure(struct control_client *c, const char *url, const uint8_t *signing_key,
 			     const uint8_t *fingerprint, const struct state_keys *keys,
 			     struct error *err) WARREN_MUST_USE;
@@ -60,10 +61,10 @@ int control_client_configure(struct control_client *c, const char *url, const ui
 void control_client_identify(struct control_client *c, const struct control_pin *pin);
 
 struct control_reply {
-	int error;         /* 0: the server answered */
+	int error; /* 0: the server answered */
 	long status;
-	char code[32];     /* of an error answer, else "" */
-	char message[400]; /* sentence for error or error answer */
+	char code[32];	    /* of an error answer, else "" */
+	char message[400];  /* sentence for error or error answer */
 	const json_t *body; /* object or NULL; borrowed */
 };
 typedef void control_reply_cb(void *ctx, const struct control_reply *reply);
@@ -71,7 +72,8 @@ typedef void control_reply_cb(void *ctx, const struct control_reply *reply);
 int control_reply_exit(const struct control_reply *reply);
 
 /* The verified server object: fetched when it is not known. reply->error or sentence on failure. */
-typedef void control_server_cb(void *ctx, const struct control_server *server, const struct error *err);
+typedef void control_server_cb(void *ctx, const struct control_server *server,
+			       const struct error *err);
 void control_client_server(struct control_client *c, control_server_cb *done, void *ctx);
 /* The one known now, or NULL. */
 const struct control_server *control_client_known(const struct control_client *c);
@@ -80,15 +82,15 @@ const struct control_server *control_client_known(const struct control_client *c
  * cancelled. timeout_ms 0: 15 s. */
 int control_client_call(struct control_client *c, const char *method, const char *path,
 			const char *query, const json_t *body, unsigned timeout_ms,
-			control_reply_cb *done, void *ctx, struct control_call **ret_call)
-	WARREN_MUST_USE;
+			control_reply_cb *done, void *ctx,
+			struct control_call **ret_call) WARREN_MUST_USE;
 void control_call_cancel(struct control_call *call); /* NULL is fine; done is not called */
 
 struct control_enroll {
 	const char *setup_key; /* NULL: id_token */
 	const char *id_token;
 	const char *hostname;
-	const char *host_key;  /* "ssh-ed25519 AAAA…" or "" */
+	const char *host_key; /* "ssh-ed25519 AAAA…" or "" */
 	bool ssh_advertised;
 };
 int control_client_enroll(struct control_client *c, const struct control_enroll *e,

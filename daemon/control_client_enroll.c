@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Enrolment (control/PROTOCOL.md section 4): one request signed by the setup key and by our identity
- * key, with proofs that we hold the private halves of node and path key.
+ * Enrolment (control/PROTOCOL.md section 4): one request signed by the setup key and by our
+ * identity key, with proofs that we hold the private halves of node and path key.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -17,9 +17,9 @@
 
 static const char proof_label[] = "warren enroll v1";
 
-
-static int proof(const struct control_client *c, const uint8_t secret[32], const uint8_t public_key[32],
-		 const uint8_t enroll_key[32], char out[static ENCODE_BASE64URL_SIZE(32)])
+static int proof(const struct control_client *c, const uint8_t secret[32],
+		 const uint8_t public_key[32], const uint8_t enroll_key[32],
+		 char out[static ENCODE_BASE64URL_SIZE(32)])
 {
 	crypto_generichash_state state;
 	uint8_t shared[32], hash[32];
@@ -52,16 +52,17 @@ static json_t *make_body(const struct control_client *c, const struct control_en
 	json_t *body;
 
 	if (uname(&host) < 0 || host_keys == NULL ||
-	    (e->host_key[0] != '\0' && json_array_append_new(host_keys, json_string(e->host_key)) < 0)) {
+	    (e->host_key[0] != '\0' &&
+	     json_array_append_new(host_keys, json_string(e->host_key)) < 0)) {
 		json_decref(host_keys);
 		return NULL;
 	}
 	body = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s,s:s,s:{s:b,s:i,s:[]}}", "hostname", e->hostname,
 			 "node_key", key_text(c->keys->node_public), "path_key",
 			 key_text(c->keys->path_public), "identity_key",
-			 key_text(c->keys->identity_public), "host_keys", host_keys, "os", host.sysname,
-			 "version", WARREN_VERSION, "ssh", "advertised", (int)e->ssh_advertised, "port",
-			 22, "features");
+			 key_text(c->keys->identity_public), "host_keys", host_keys, "os",
+			 host.sysname, "version", WARREN_VERSION, "ssh", "advertised",
+			 (int)e->ssh_advertised, "port", 22, "features");
 	if (body != NULL && e->id_token != NULL &&
 	    json_object_set_new(body, "id_token", json_string(e->id_token)) < 0) {
 		json_decref(body);
@@ -84,7 +85,8 @@ static void on_server(void *ctx, const struct control_server *server, const stru
 	    proof(c, c->keys->node_secret, c->keys->node_public, server->enroll_key, node) == 0 &&
 	    proof(c, c->keys->path_secret, c->keys->path_public, server->enroll_key, path) == 0) {
 		body = json_loads(call->body, 0, NULL);
-		if (body != NULL && json_object_set_new(body, "proof_node", json_string(node)) == 0 &&
+		if (body != NULL &&
+		    json_object_set_new(body, "proof_node", json_string(node)) == 0 &&
 		    json_object_set_new(body, "proof_path", json_string(path)) == 0)
 			text = json_dumps(body, JSON_COMPACT);
 	}
@@ -99,7 +101,8 @@ static void on_server(void *ctx, const struct control_server *server, const stru
 	}
 	reply.error = server == NULL && err->code != 0 ? err->code : -EIO;
 	(void)snprintf(reply.message, sizeof(reply.message), "%.399s",
-		       server == NULL ? error_text(err) : "the control server's enrolment key is no key");
+		       server == NULL ? error_text(err)
+				      : "the control server's enrolment key is no key");
 	call->done(call->ctx, &reply);
 	call->done = NULL;
 	control_call_cancel(call);
@@ -116,18 +119,21 @@ int control_client_enroll(struct control_client *c, const struct control_enroll 
 	if (e->setup_key != NULL) {
 		if (setup_key_parse(e->setup_key, seed, fingerprint) < 0)
 			return error_set(err, -EINVAL,
-					 "this is not a setup key: it begins with wsk_ and has 68 characters");
+					 "this is not a setup key: it begins with wsk_ and has 68 "
+					 "characters");
 		if (c->has_fingerprint && !secret_equal(fingerprint, c->fingerprint, 16)) {
 			secret_wipe(seed, sizeof(seed));
 			return error_set(err, -EKEYREJECTED,
-					 "the setup key belongs to another control server than %s", c->url);
+					 "the setup key belongs to another control server than %s",
+					 c->url);
 		}
 		c->has_fingerprint = true;
 		memcpy(c->fingerprint, fingerprint, 16);
 		c->known = false;
 	}
 	body = make_body(c, e);
-	r = body == NULL ? -ENOMEM : control_call_new(c, "POST", "/v1/enroll", NULL, body, done, ctx, &call);
+	r = body == NULL ? -ENOMEM
+			 : control_call_new(c, "POST", "/v1/enroll", NULL, body, done, ctx, &call);
 	json_decref(body);
 	if (r == 0) {
 		call->enrolment = true;

@@ -24,7 +24,7 @@ struct control_client {
 	struct control_client_ops ops;
 	const struct state_keys *keys;
 
-	char url[256];       /* no final slash */
+	char url[256];	     /* no final slash */
 	char authority[256]; /* as curl writes Host */
 	bool pinned, has_fingerprint;
 	uint8_t signing_key[32], fingerprint[16];
@@ -65,8 +65,8 @@ struct control_call {
 };
 
 /* A call ready to run; fields beyond method and path may still be set, then control_call_run. */
-int control_call_new(struct control_client *c, const char *method, const char *path, const char *query,
-		     const json_t *body, control_reply_cb *done, void *ctx,
+int control_call_new(struct control_client *c, const char *method, const char *path,
+		     const char *query, const json_t *body, control_reply_cb *done, void *ctx,
 		     struct control_call **ret_call) WARREN_MUST_USE;
 /* Waits for the server's keys, then sends. */
 void control_call_run(struct control_call *call);
@@ -78,8 +78,8 @@ void control_client_trust(const struct control_client *c, struct http_trust *ret
 void control_client_distrust(struct control_client *c);
 
 /* A sentence for a request that got no answer. */
-void control_client_unreachable(const struct control_client *c, const struct http_response *response,
-				struct error *err);
+void control_client_unreachable(const struct control_client *c,
+				const struct http_response *response, struct error *err);
 
 void control_stream_init(struct control_client *c);
 void control_stream_done(struct control_client *c);

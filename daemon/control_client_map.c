@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The peer's copy of its map (control/PROTOCOL.md section 5). A change is made on a copy and replaces
- * the map in force only when the signed head names us, is not older than what we hold and carries the
- * digest of the result.
+ * The peer's copy of its map (control/PROTOCOL.md section 5). A change is made on a copy and
+ * replaces the map in force only when the signed head names us, is not older than what we hold and
+ * carries the digest of the result.
  */
 #include "daemon/control_client_map.h"
 
@@ -34,7 +34,8 @@ bool control_map_valid(const struct control_map *m, int64_t now_s)
 	return m->map != NULL && now_s < m->valid_until_s;
 }
 
-/* valid_until is judged by control_map_valid, since a map must also be looked at when it is too old. */
+/* valid_until is judged by control_map_valid, since a map must also be looked at when it is too
+ * old. */
 static int read_head(const struct control_pin *pin, const char *text, struct head *ret_head,
 		     struct error *err)
 {
@@ -70,11 +71,12 @@ static int check_fresh(const struct control_map *m, const struct head *h, struct
 	if (m->signed_text == NULL)
 		return 0;
 	if (h->epoch < m->epoch || (h->epoch == m->epoch && h->revision < m->revision))
-		return error_set(err, -ESTALE,
-				 "the control server offers revision %lld of epoch %lld, older than %lld of "
-				 "%lld that this machine has: refused as a roll-back",
-				 (long long)h->revision, (long long)h->epoch, (long long)m->revision,
-				 (long long)m->epoch);
+		return error_set(
+			err, -ESTALE,
+			"the control server offers revision %lld of epoch %lld, older than %lld of "
+			"%lld that this machine has: refused as a roll-back",
+			(long long)h->revision, (long long)h->epoch, (long long)m->revision,
+			(long long)m->epoch);
 	return 0;
 }
 
@@ -123,7 +125,8 @@ static int take_set(struct control_map *m, const json_t *line, struct error *err
 	if (m->building == NULL || value == NULL ||
 	    json_get_string(line, "key", key, sizeof(key), NULL) < 0 ||
 	    map_get(m->building, key) != NULL || map_set(m->building, key, value) < 0)
-		return error_set(err, -EBADMSG, "the control server sent a component that does not fit");
+		return error_set(err, -EBADMSG,
+				 "the control server sent a component that does not fit");
 	return 0;
 }
 
@@ -145,12 +148,14 @@ static int take_end(struct control_map *m, const struct control_pin *pin, const 
 	int r;
 
 	if (map == NULL || json_get_text(line, "signed", SIGNED_MAX_BYTES, &text, NULL) < 0)
-		return error_set(err, -EBADMSG, "the control server ended a snapshot that it did not begin");
+		return error_set(err, -EBADMSG,
+				 "the control server ended a snapshot that it did not begin");
 	r = read_head(pin, text, &h, err);
 	if (r == 0)
 		r = check_fresh(m, &h, err);
 	if (r == 0 && (h.revision != m->building_revision || !digest_fits(map, &h)))
-		r = error_set(err, -EBADMSG, "the control server's snapshot does not fit its signature");
+		r = error_set(err, -EBADMSG,
+			      "the control server's snapshot does not fit its signature");
 	if (r < 0)
 		return r;
 	m->building = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The map stream (control/PROTOCOL.md section 5): one long answer of lines, asked for again with
- * back-off of 0.5 to 30 s when it breaks, at once when the network changes. What arrives goes through
- * control_map_line; nothing is believed before its signature held.
+ * back-off of 0.5 to 30 s when it breaks, at once when the network changes. What arrives goes
+ * through control_map_line; nothing is believed before its signature held.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,11 +16,11 @@
 #include "platform/log.h"
 
 /* A line may carry the object for the SSH monitor. */
-#define MAX_LINE        (SIGNED_MAX_BYTES + (1u << 20))
-#define IDLE_MS         60000
-#define BACKOFF_MIN_MS  500
-#define BACKOFF_MAX_MS  30000
-#define MAX_SIGNAL      4096
+#define MAX_LINE       (SIGNED_MAX_BYTES + (1u << 20))
+#define IDLE_MS	       60000
+#define BACKOFF_MIN_MS 500
+#define BACKOFF_MAX_MS 30000
+#define MAX_SIGNAL     4096
 
 static void connect_stream(struct control_client *c);
 
@@ -101,7 +101,8 @@ static int take_reset(struct control_client *c, const json_t *line)
 		c->streaming = false;
 		c->ops.removed(c->ops.ctx, "this machine was removed from the network");
 	}
-	return error_set(&c->stream_error, -ECONNRESET, "the control server ended the stream (%s)", reason);
+	return error_set(&c->stream_error, -ECONNRESET, "the control server ended the stream (%s)",
+			 reason);
 }
 
 static int take_line(struct control_client *c, const json_t *line)
@@ -131,8 +132,9 @@ static int take_line(struct control_client *c, const json_t *line)
 	if (result == CONTROL_MAP_RESYNC) {
 		c->resync = true;
 		c->failures = 0;
-		return error_set(&c->stream_error, -EBADMSG,
-				 "the control server's changes do not fit the map: asking for all of it");
+		return error_set(
+			&c->stream_error, -EBADMSG,
+			"the control server's changes do not fit the map: asking for all of it");
 	}
 	if (result == CONTROL_MAP_CHANGED || result == CONTROL_MAP_RENEWED) {
 		bool was = c->connected;
@@ -177,7 +179,8 @@ static int on_data(void *ctx, const char *data, size_t len)
 	struct control_client *c = ctx;
 
 	if (c->map == NULL || buffer_append(&c->line, data, len) < 0) {
-		(void)error_set(&c->stream_error, -EMSGSIZE, "the control server sent a line that is too long");
+		(void)error_set(&c->stream_error, -EMSGSIZE,
+				"the control server sent a line that is too long");
 		return 1;
 	}
 	return take_lines(c) < 0 ? 1 : 0;
@@ -188,9 +191,10 @@ static int on_data(void *ctx, const char *data, size_t len)
 static void refused(struct control_client *c, const struct http_response *response, char *out,
 		    size_t cap)
 {
-	json_t *body = response->body_len == 0 ? NULL
-					       : json_load_strict(response->body, response->body_len,
-								  1u << 20, NULL);
+	json_t *body =
+		response->body_len == 0
+			? NULL
+			: json_load_strict(response->body, response->body_len, 1u << 20, NULL);
 	char code[32] = "", message[400] = "";
 	json_t *error = NULL;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Clients of the command socket. Bounds: clients in all and per uid, requests under way per client,
- * bytes that a client leaves unread. Who exceeds them or does not speak the protocol is disconnected.
+ * bytes that a client leaves unread. Who exceeds them or does not speak the protocol is
+ * disconnected.
  */
 #include "daemon/ipc_server.h"
 
@@ -17,10 +18,10 @@
 #include "platform/json.h"
 #include "platform/log.h"
 
-#define MAX_CLIENTS         256
+#define MAX_CLIENTS	    256
 #define MAX_CLIENTS_PER_UID 128 /* root: all */
-#define MAX_REQUESTS        32
-#define MAX_OUT             (16u << 20)
+#define MAX_REQUESTS	    32
+#define MAX_OUT		    (16u << 20)
 #define ACCEPTS_PER_TURN    16
 
 struct client;
@@ -197,7 +198,8 @@ static void take_request(struct client *c, json_t *object)
 	struct request *r;
 	int64_t id;
 
-	if (json_get_int(object, "id", 0, INT64_MAX, &id, NULL) < 0 || c->request_count >= MAX_REQUESTS) {
+	if (json_get_int(object, "id", 0, INT64_MAX, &id, NULL) < 0 ||
+	    c->request_count >= MAX_REQUESTS) {
 		json_decref(object);
 		c->dead = true;
 		return;
@@ -320,7 +322,8 @@ static void on_listener(uv_poll_t *handle, int status, int events)
 
 		if (fd < 0) {
 			if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-				log_warn("a client could not be accepted", "error=%s", strerror(errno));
+				log_warn("a client could not be accepted", "error=%s",
+					 strerror(errno));
 			return;
 		}
 		accept_one(s, fd);

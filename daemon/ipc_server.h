@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The command socket's server side (daemon/PROTOCOL.md section 4): accepts, frames, knows the caller,
- * hands requests to a dispatcher and carries answers back. A request lives until it is answered or its
- * client is gone.
+ * The command socket's server side (daemon/PROTOCOL.md section 4): accepts, frames, knows the
+ * caller, hands requests to a dispatcher and carries answers back. A request lives until it is
+ * answered or its client is gone.
  */
 #ifndef WARREN_DAEMON_IPC_SERVER_H
 #define WARREN_DAEMON_IPC_SERVER_H
@@ -19,12 +19,12 @@
 struct ipc_server;
 
 struct ipc_request {
-	const json_t *args;        /* the request object, borrowed */
+	const json_t *args; /* the request object, borrowed */
 	char cmd[32];
 	struct unixsock_cred cred; /* of the caller */
-	void *data;                /* the command's own */
-	/* Called once when the client goes away before an answer: the request is dead after it. May be
-	 * NULL. */
+	void *data;		   /* the command's own */
+	/* Called once when the client goes away before an answer: the request is dead after it. May
+	 * be NULL. */
 	void (*on_gone)(struct ipc_request *r);
 };
 
@@ -40,6 +40,7 @@ bool ipc_request_may_change(const struct ipc_request *r);
 void ipc_request_event(struct ipc_request *r, const char *name, json_t *fields);
 /* Answers; the request is dead after it. result taken. */
 void ipc_request_result(struct ipc_request *r, json_t *result);
-void ipc_request_error(struct ipc_request *r, int exit_code, const char *fmt, ...) WARREN_PRINTF(3, 4);
+void ipc_request_error(struct ipc_request *r, int exit_code, const char *fmt, ...)
+	WARREN_PRINTF(3, 4);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Logins at the network's OIDC provider (design section 8). Owns the provider's client, the token cache
- * and the pending logins; one per account, shared by all that wait for it. The token goes to the
- * control server only.
+ * Logins at the network's OIDC provider (design section 8). Owns the provider's client, the token
+ * cache and the pending logins; one per account, shared by all that wait for it. The token goes to
+ * the control server only.
  */
 #include "daemon/login.h"
 
@@ -33,8 +33,8 @@ struct pending {
 	uid_t uid;
 	bool enrols;
 	unsigned flags;
-	struct oidc_login *login;   /* while the person is at the provider */
-	struct control_call *call;  /* while control is told */
+	struct oidc_login *login;  /* while the person is at the provider */
+	struct control_call *call; /* while control is told */
 	struct oidc_tokens tokens;
 	bool prompted;
 	char url[2048], code[64], verification_uri[1024];
@@ -139,7 +139,8 @@ static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
 	struct pending *p = ctx;
 
 	(void)snprintf(p->url, sizeof(p->url), "%s", prompt->url);
-	(void)snprintf(p->code, sizeof(p->code), "%s", prompt->user_code != NULL ? prompt->user_code : "");
+	(void)snprintf(p->code, sizeof(p->code), "%s",
+		       prompt->user_code != NULL ? prompt->user_code : "");
 	(void)snprintf(p->verification_uri, sizeof(p->verification_uri), "%s",
 		       prompt->verification_uri != NULL ? prompt->verification_uri : prompt->url);
 	p->prompted = true;
@@ -159,8 +160,9 @@ static void succeed(struct pending *p)
 
 	if (!p->enrols && ttl_s > 0) {
 		token_cache_set_ttl(m->login->cache, (uint32_t)ttl_s);
-		if (token_cache_put(m->login->cache, p->uid, p->tokens.identity.user, p->tokens.id_token,
-				    p->tokens.identity.issued_s, p->tokens.expires_s) < 0)
+		if (token_cache_put(m->login->cache, p->uid, p->tokens.identity.user,
+				    p->tokens.id_token, p->tokens.identity.issued_s,
+				    p->tokens.expires_s) < 0)
 			log_warn("a login could not be kept", "uid=%u", p->uid);
 	}
 	log_info("logged in", "uid=%u identity=%s", p->uid, p->tokens.identity.user);
@@ -183,8 +185,8 @@ static void tell_control(struct pending *p)
 {
 	json_t *body = json_pack("{s:s}", "id_token", p->tokens.id_token);
 	int r = body == NULL ? -ENOMEM
-			     : control_client_call(p->m->control, "POST", "/v1/self/login", NULL, body, 0,
-						   on_told_control, p, &p->call);
+			     : control_client_call(p->m->control, "POST", "/v1/self/login", NULL,
+						   body, 0, on_told_control, p, &p->call);
 
 	json_decref(body);
 	if (r < 0)
@@ -214,7 +216,8 @@ static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct er
 		tell_control(p);
 }
 
-static void on_server(void *ctx, const struct control_server *server, const struct error *server_err)
+static void on_server(void *ctx, const struct control_server *server,
+		      const struct error *server_err)
 {
 	struct pending *p = ctx;
 	struct main_core *m = p->m;
@@ -314,13 +317,15 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 
 	*ret_wait = NULL;
 	if (!m->network.enrolled) {
-		refuse(ops, WARREN_EXIT_FAILED, "this machine is not enrolled: run `warren up` first");
+		refuse(ops, WARREN_EXIT_FAILED,
+		       "this machine is not enrolled: run `warren up` first");
 		return;
 	}
 	token_cache_set_ttl(m->login->cache, (uint32_t)json_integer_value(json_object_get(
 						     m->switches, "ssh_jwt_cache_ttl")));
 	if ((flags & LOGIN_FORCE) == 0)
-		result.token = token_cache_get(m->login->cache, uid, &result.identity, &result.expires_s);
+		result.token =
+			token_cache_get(m->login->cache, uid, &result.identity, &result.expires_s);
 	if (result.token != NULL) {
 		ops->done(ops->ctx, &result);
 		return;
@@ -332,7 +337,8 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 	join(m, uid, flags, false, ops, ret_wait);
 }
 
-void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops, struct login_wait **ret_wait)
+void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops,
+		 struct login_wait **ret_wait)
 {
 	*ret_wait = NULL;
 	join(m, uid, 0, true, ops, ret_wait);
@@ -373,7 +379,8 @@ void login_forget(struct main_core *m, uid_t uid, char ret_identity[256])
 	int64_t expires_s;
 
 	ret_identity[0] = '\0';
-	if (token_cache_get(m->login->cache, uid, &identity, &expires_s) != NULL && identity != NULL)
+	if (token_cache_get(m->login->cache, uid, &identity, &expires_s) != NULL &&
+	    identity != NULL)
 		(void)snprintf(ret_identity, 256, "%s", identity);
 	token_cache_forget(m->login->cache, uid);
 }

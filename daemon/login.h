@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Logins of the people on this machine: one pending login per local account whoever asks for it, tokens
- * cached per account (identity/token_cache.h), and control told who is logged in here.
+ * Logins of the people on this machine: one pending login per local account whoever asks for it,
+ * tokens cached per account (identity/token_cache.h), and control told who is logged in here.
  */
 #ifndef WARREN_DAEMON_LOGIN_H
 #define WARREN_DAEMON_LOGIN_H
@@ -21,21 +21,22 @@ struct login_prompt {
 	const char *url, *code, *verification_uri; /* code "" with PKCE */
 };
 struct login_result {
-	int exit_code;       /* WARREN_EXIT_OK or the documented code */
-	const char *message; /* sentence on failure */
+	int exit_code;		      /* WARREN_EXIT_OK or the documented code */
+	const char *message;	      /* sentence on failure */
 	const char *token, *identity; /* on success; valid during the callback */
 	int64_t expires_s;
 };
 struct login_ops {
 	void *ctx;
 	void (*prompt)(void *ctx, const struct login_prompt *prompt);
-	void (*done)(void *ctx, const struct login_result *result); /* exactly once unless cancelled */
+	void (*done)(void *ctx,
+		     const struct login_result *result); /* exactly once unless cancelled */
 };
 
 enum login_flags {
-	LOGIN_FORCE = 1 << 0,       /* a new login even when one is cached */
+	LOGIN_FORCE = 1 << 0,	    /* a new login even when one is cached */
 	LOGIN_CACHED_ONLY = 1 << 1, /* no person can be asked: exit 4 without a cached login */
-	LOGIN_BROWSER = 1 << 2,     /* there is a browser here: authorization code with PKCE */
+	LOGIN_BROWSER = 1 << 2,	    /* there is a browser here: authorization code with PKCE */
 };
 /* A fresh login of uid. The callbacks may come before it returns (then *ret_wait is NULL). */
 void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct login_ops *ops,
@@ -43,7 +44,8 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 /* The last one who waits cancels the login itself. NULL is fine. */
 void login_cancel(struct login_wait *wait);
 /* A login that enrols this machine: bound to its keys, never cached. */
-void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops, struct login_wait **ret_wait);
+void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops,
+		 struct login_wait **ret_wait);
 
 /* Forgets the tokens of uid; identity of the cached login ("" none) for control. */
 void login_forget(struct main_core *m, uid_t uid, char ret_identity[256]);

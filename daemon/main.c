@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The unprivileged process of warrend (design section 1, daemon/PROTOCOL.md): everything that needs a
- * library, the resolver or the network's other protocols, away from packets and from root. Owns the
- * start, the loop, and the joints between path machine, engine and control client.
+ * The unprivileged process of warrend (design section 1, daemon/PROTOCOL.md): everything that needs
+ * a library, the resolver or the network's other protocols, away from packets and from root. Owns
+ * the start, the loop, and the joints between path machine, engine and control client.
  */
 #include "daemon/main.h"
 
@@ -24,9 +24,9 @@
 #include "platform/log.h"
 #include "platform/secret.h"
 
-#define TICK_MS        3000
-#define SAVE_PATHS_NS  (60 * NSEC_PER_SEC)
-#define MAX_OPTIONS    65536
+#define TICK_MS	      3000
+#define SAVE_PATHS_NS (60 * NSEC_PER_SEC)
+#define MAX_OPTIONS   65536
 
 void main_stop(struct main_core *m, int exit_status)
 {
@@ -56,8 +56,10 @@ static int read_options(struct main_options *o, struct error *err)
 	r = lseek(WIRE_FD_OPTIONS, 0, SEEK_SET) < 0 ? -errno : file_read_fd(WIRE_FD_OPTIONS, &text);
 	if (r == 0) {
 		object = json_load_strict((const char *)text.data, text.len, MAX_OPTIONS, NULL);
-		if (object == NULL || json_get_string(object, "socket", o->socket, sizeof(o->socket), NULL) < 0 ||
-		    json_get_string(object, "interface", o->interface, sizeof(o->interface), NULL) < 0 ||
+		if (object == NULL ||
+		    json_get_string(object, "socket", o->socket, sizeof(o->socket), NULL) < 0 ||
+		    json_get_string(object, "interface", o->interface, sizeof(o->interface), NULL) <
+			    0 ||
 		    json_get_int(object, "wireguard_port", 0, 65535, &port, NULL) < 0 ||
 		    json_get_int(object, "mtu", 0, 65535, &mtu, NULL) < 0 ||
 		    json_get_bool(object, "privileged", &o->privileged, NULL) < 0 ||
@@ -71,7 +73,8 @@ static int read_options(struct main_options *o, struct error *err)
 	o->port = (uint16_t)port;
 	o->mtu = (uint16_t)mtu;
 	return r < 0 ? error_set(err, r,
-				 "the options of the broker (descriptor 7) cannot be read: is this process "
+				 "the options of the broker (descriptor 7) cannot be read: is this "
+				 "process "
 				 "started by warrend?")
 		     : 0;
 }
@@ -118,8 +121,8 @@ static void on_path_signal(void *ctx, const char *peer_id, const uint8_t *box, s
 	if (job != NULL && body != NULL) {
 		job->m = m;
 		(void)snprintf(job->peer, sizeof(job->peer), "%s", peer_id);
-		r = control_client_call(m->control, "POST", "/v1/signal", NULL, body, 0, on_signalled, job,
-					NULL);
+		r = control_client_call(m->control, "POST", "/v1/signal", NULL, body, 0,
+					on_signalled, job, NULL);
 	}
 	if (r < 0) {
 		free(job);
@@ -128,13 +131,15 @@ static void on_path_signal(void *ctx, const char *peer_id, const uint8_t *box, s
 	json_decref(body);
 }
 
-static void on_endpoint_set(struct main_core *m, void *ctx, int result, const char *reply, size_t len)
+static void on_endpoint_set(struct main_core *m, void *ctx, int result, const char *reply,
+			    size_t len)
 {
 	(void)m;
 	(void)ctx;
 	(void)len;
 	if (result < 0)
-		log_warn("the engine refused an endpoint", "reply=\"%.20s\"", reply == NULL ? "" : reply);
+		log_warn("the engine refused an endpoint", "reply=\"%.20s\"",
+			 reply == NULL ? "" : reply);
 }
 
 static void on_path_endpoint(void *ctx, const uint8_t node_key[32], const struct endpoint *ep)
@@ -146,8 +151,8 @@ static void on_path_endpoint(void *ctx, const uint8_t node_key[32], const struct
 
 	encode_hex(key, node_key, 32);
 	(void)endpoint_format(ep, endpoint);
-	n = snprintf(text, sizeof(text), "set=1\npublic_key=%s\nupdate_only=true\nendpoint=%s\n", key,
-		     endpoint);
+	n = snprintf(text, sizeof(text), "set=1\npublic_key=%s\nupdate_only=true\nendpoint=%s\n",
+		     key, endpoint);
 	log_info("direct path", "peer=%s endpoint=%s", peer == NULL ? "?" : peer->name, endpoint);
 	if (n > 0)
 		main_engine_uapi(m, text, (size_t)n, on_endpoint_set, NULL);
@@ -173,9 +178,11 @@ static void save_paths(struct main_core *m)
 		char text[ENDPOINT_STRLEN];
 		struct path_info info;
 
-		if (path_get(m->path, m->peers->list[i].id, &info) == 0 && info.state == PATH_DIRECT)
-			(void)json_object_set_new(paths, m->peers->list[i].id,
-						  json_string(endpoint_format(&info.endpoint, text)));
+		if (path_get(m->path, m->peers->list[i].id, &info) == 0 &&
+		    info.state == PATH_DIRECT)
+			(void)json_object_set_new(
+				paths, m->peers->list[i].id,
+				json_string(endpoint_format(&info.endpoint, text)));
 	}
 	if (json_object_size(paths) > 0 && !json_equal(paths, m->paths_saved)) {
 		if (state_file_save_paths(m->state_fd, paths) == 0) {
@@ -215,7 +222,8 @@ static void load_state(struct main_core *m)
 {
 	if (state_file_keys(m->state_fd, m->random, &m->keys, &m->state_error) < 0 ||
 	    state_file_network(m->state_fd, &m->network, &m->state_error) < 0) {
-		log_error("nothing is done with a damaged state", "reason=\"%s\"", m->state_error.text);
+		log_error("nothing is done with a damaged state", "reason=\"%s\"",
+			  m->state_error.text);
 		m->network = (struct state_network){0};
 	}
 }
@@ -256,7 +264,8 @@ static int start(struct main_core *m, struct error *err)
 		return error_set(err, r, "cannot start: %s", strerror(-r));
 	r = main_network_open(m);
 	if (r < 0)
-		return error_set(err, r, "changes of the network cannot be watched: %s", strerror(-r));
+		return error_set(err, r, "changes of the network cannot be watched: %s",
+				 strerror(-r));
 	r = main_engine_open(m, err);
 	if (r == 0)
 		r = main_broker_open(m, err);

@@ -5,8 +5,8 @@
 #ifndef WARREN_DAEMON_MAIN_H
 #define WARREN_DAEMON_MAIN_H
 
-/* Runs until the broker goes or SIGTERM, on the descriptors of daemon/wire.h. Returns the exit status.
- * The caller has dropped privileges, and called log_init and secret_process_init. */
+/* Runs until the broker goes or SIGTERM, on the descriptors of daemon/wire.h. Returns the exit
+ * status. The caller has dropped privileges, and called log_init and secret_process_init. */
 int daemon_main_run(void);
 
 #endif

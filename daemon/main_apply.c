@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From a verified map to packets: broker (interface), engine (policy, peers), path machine, SSH object,
- * in this order, one run at a time; what changes meanwhile makes another run. Fails closed: a policy
- * that does not compile, or a map that has ended, is replaced by one that denies everything.
+ * From a verified map to packets: broker (interface), engine (policy, peers), path machine, SSH
+ * object, in this order, one run at a time; what changes meanwhile makes another run. Fails closed:
+ * a policy that does not compile, or a map that has ended, is replaced by one that denies
+ * everything.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,9 +18,9 @@
 #define MAX_CONFIG  (8u << 20)
 
 struct main_apply {
-	bool asked;   /* a run is due */
+	bool asked; /* a run is due */
 	bool running, again;
-	bool done;    /* the last run got through, and nothing was taken down since */
+	bool done;	 /* the last run got through, and nothing was taken down since */
 	bool reconciled; /* what the engine still had was looked at */
 	char *ssh_sent;
 	struct buffer text; /* request to the engine under way */
@@ -107,7 +108,8 @@ static void hint_paths(struct main_core *m)
 	json_decref(saved);
 }
 
-static void on_configured_peers(struct main_core *m, void *ctx, int result, const char *reply, size_t len)
+static void on_configured_peers(struct main_core *m, void *ctx, int result, const char *reply,
+				size_t len)
 {
 	struct main_apply *a = m->apply;
 
@@ -137,7 +139,8 @@ static void on_configured_peers(struct main_core *m, void *ctx, int result, cons
 	finish(m, NULL);
 }
 
-static void on_engine_state(struct main_core *m, void *ctx, int result, const char *reply, size_t len)
+static void on_engine_state(struct main_core *m, void *ctx, int result, const char *reply,
+			    size_t len)
 {
 	struct main_apply *a = m->apply;
 	size_t changes = 0;
@@ -150,7 +153,8 @@ static void on_engine_state(struct main_core *m, void *ctx, int result, const ch
 		return;
 	}
 	buffer_reset(&a->text);
-	if (peers_engine_diff(m->peers, &m->counters, m->keys->node_secret, &a->text, &changes) < 0) {
+	if (peers_engine_diff(m->peers, &m->counters, m->keys->node_secret, &a->text, &changes) <
+	    0) {
 		finish(m, "no memory for the peers");
 		return;
 	}
@@ -181,12 +185,12 @@ static int compile(struct main_core *m, bool deny_all, void **ret_block, size_t 
 	int r;
 
 	if (!deny_all)
-		return policy_compile(m->policy, m->world, m->peers->self.id, main_now_s(m), ret_block,
-				      ret_len, err);
+		return policy_compile(m->policy, m->world, m->peers->self.id, main_now_s(m),
+				      ret_block, ret_len, err);
 	r = policy_parse("policy", "{}", 2, &empty, err);
 	if (r == 0)
-		r = policy_compile(empty, m->world, m->peers->self.id, main_now_s(m), ret_block, ret_len,
-				   err);
+		r = policy_compile(empty, m->world, m->peers->self.id, main_now_s(m), ret_block,
+				   ret_len, err);
 	policy_free(empty);
 	return r;
 }
@@ -247,8 +251,9 @@ static void put_addr(struct writer *w, const struct ip_addr *addr, uint8_t bits)
 static void configure(struct main_core *m)
 {
 	const struct peers *p = m->peers;
-	uint16_t mtu = m->network.mtu != 0 ? m->network.mtu
-					   : m->options.mtu != 0 ? m->options.mtu : DEFAULT_MTU;
+	uint16_t mtu = m->network.mtu != 0   ? m->network.mtu
+		       : m->options.mtu != 0 ? m->options.mtu
+					     : DEFAULT_MTU;
 	uint8_t fields[64];
 	struct writer w = writer_init(fields, sizeof(fields));
 
@@ -294,8 +299,8 @@ static int read_map(struct main_core *m, struct error *err)
 	peers->self.ssh_advertised = main_switch(m, "allow_server_ssh");
 	r = peers_world(peers, m->map.map, false, &world, &policy, err);
 	if (r < 0) {
-		log_error("the policy of the map is not understood: nothing passes", "reason=\"%s\"",
-			  error_text(err));
+		log_error("the policy of the map is not understood: nothing passes",
+			  "reason=\"%s\"", error_text(err));
 		r = peers_world(peers, m->map.map, true, &world, &policy, err);
 	}
 	if (r < 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Main's use of the control client: what the stream brings, the saved map at start, what we tell about
- * ourselves (PUT /v1/self), signals of the path machine.
+ * Main's use of the control client: what the stream brings, the saved map at start, what we tell
+ * about ourselves (PUT /v1/self), signals of the path machine.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +37,8 @@ static void on_map_changed(void *ctx, bool components)
 
 	if (state_file_save_map(m->state_fd, m->map.map, m->map.signed_text, &err) < 0)
 		log_warn("the map was not saved", "reason=\"%s\"", err.text);
-	log_debug("map", "revision=%lld components=%d", (long long)m->map.revision, (int)components);
+	log_debug("map", "revision=%lld components=%d", (long long)m->map.revision,
+		  (int)components);
 	/* A renewal may also end the time without a valid map. */
 	if (components || !m->map_was_valid)
 		main_apply(m);
@@ -72,14 +73,14 @@ static void on_removed(void *ctx, const char *sentence)
 
 void main_control_ops(struct main_core *m, struct control_client_ops *ret_ops)
 {
-	*ret_ops = (struct control_client_ops){m, on_connection, on_map_changed, on_signal, on_ssh_login,
-					       on_removed};
+	*ret_ops = (struct control_client_ops){m,	  on_connection, on_map_changed,
+					       on_signal, on_ssh_login,	 on_removed};
 }
 
 int main_control_configure(struct main_core *m, struct error *err)
 {
-	int r = control_client_configure(m->control, m->network.control_url, m->network.signing_key, NULL,
-					 m->keys, err);
+	int r = control_client_configure(m->control, m->network.control_url, m->network.signing_key,
+					 NULL, m->keys, err);
 
 	if (r < 0)
 		return r;
@@ -98,7 +99,8 @@ static void restore_map(struct main_core *m)
 	int r = state_file_map(m->state_fd, &map, &text, &err);
 
 	if (r < 0) {
-		/* Damage of the map costs nothing but a snapshot; it stays until a new map replaces it. */
+		/* Damage of the map costs nothing but a snapshot; it stays until a new map replaces
+		 * it. */
 		log_warn("the saved map is not used", "reason=\"%s\"", err.text);
 		return;
 	}
@@ -138,7 +140,8 @@ static void on_put(void *ctx, const struct control_reply *reply)
 
 	if (reply->error == 0 && reply->status >= 200 && reply->status <= 299)
 		return;
-	log_warn("the control server did not take our description", "reason=\"%s\"", reply->message);
+	log_warn("the control server did not take our description", "reason=\"%s\"",
+		 reply->message);
 	free(m->self_sent);
 	m->self_sent = NULL;
 }
@@ -164,7 +167,8 @@ void main_control_put_self(struct main_core *m)
 		(void)json_object_set_new(body, "hostname", json_string(m->network.hostname));
 	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
 	if (text != NULL && (m->self_sent == NULL || strcmp(text, m->self_sent) != 0) &&
-	    control_client_call(m->control, "PUT", "/v1/self", NULL, body, 0, on_put, m, NULL) == 0) {
+	    control_client_call(m->control, "PUT", "/v1/self", NULL, body, 0, on_put, m, NULL) ==
+		    0) {
 		free(m->self_sent);
 		m->self_sent = text;
 		text = NULL;

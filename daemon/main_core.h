@@ -54,8 +54,8 @@ struct main_core {
 	struct control_map map;
 	struct control_pin pin;
 	char control_error[512]; /* last failure of the stream, "" */
-	char removed[256];       /* control says that we are not in the network (any more) */
-	bool enrolling;          /* an `up` is at it */
+	char removed[256];	 /* control says that we are not in the network (any more) */
+	bool enrolling;		 /* an `up` is at it */
 
 	/* Of the map in force; NULL until one was applied. */
 	struct peers *peers;
@@ -112,8 +112,8 @@ void main_stop(struct main_core *m, int exit_status);
 
 /* ---- main_broker.c */
 int main_broker_open(struct main_core *m, struct error *err) WARREN_MUST_USE;
-/* An answer of the broker: ok, its sentence, and the fields after it (reader valid during the call).
- * r NULL: the broker is gone. */
+/* An answer of the broker: ok, its sentence, and the fields after it (reader valid during the
+ * call). r NULL: the broker is gone. */
 typedef void main_broker_cb(struct main_core *m, void *ctx, bool ok, const char *sentence,
 			    struct reader *r);
 /* Puts a message with no fields, or with those of *fields. fd -1: none. */
@@ -123,8 +123,10 @@ void main_broker_request(struct main_core *m, uint8_t type, const struct writer 
 /* ---- main_engine.c */
 int main_engine_open(struct main_core *m, struct error *err) WARREN_MUST_USE;
 /* result 0 and the whole reply, or -errno. text is a request without its final empty line. */
-typedef void main_engine_cb(struct main_core *m, void *ctx, int result, const char *reply, size_t len);
-void main_engine_uapi(struct main_core *m, const void *text, size_t len, main_engine_cb *done, void *ctx);
+typedef void main_engine_cb(struct main_core *m, void *ctx, int result, const char *reply,
+			    size_t len);
+void main_engine_uapi(struct main_core *m, const void *text, size_t len, main_engine_cb *done,
+		      void *ctx);
 void main_engine_policy(struct main_core *m, const void *block, size_t len, main_engine_cb *done,
 			void *ctx);
 void main_engine_send(struct main_core *m, const struct endpoint *to, const void *data, size_t len);
@@ -179,7 +181,8 @@ void main_bundle(struct main_core *m, struct ipc_request *r);
 
 /* ---- main_ping.c */
 void main_ping(struct main_core *m, struct ipc_request *r);
-void main_ping_pong(struct main_core *m, uint64_t token, uint64_t rtt_ns, const struct endpoint *ep);
+void main_ping_pong(struct main_core *m, uint64_t token, uint64_t rtt_ns,
+		    const struct endpoint *ep);
 
 /* ---- main_monitor.c */
 void main_monitor_new(struct main_core *m, uint32_t session_id, int fd);

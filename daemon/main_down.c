@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `warren down` ends the tunnel and keeps the enrolment; leaving the network tells control first, then
- * forgets keys, map and pin.
+ * `warren down` ends the tunnel and keeps the enrolment; leaving the network tells control first,
+ * then forgets keys, map and pin.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -149,7 +149,7 @@ void main_deregister(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	d = begin(m, r);
-	if (d != NULL && control_client_call(m->control, "DELETE", "/v1/self", NULL, NULL, 0, on_deleted,
-					     d, NULL) < 0)
+	if (d != NULL && control_client_call(m->control, "DELETE", "/v1/self", NULL, NULL, 0,
+					     on_deleted, d, NULL) < 0)
 		answer(d, false, "the control server cannot be asked");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Main's side of daemon/PROTOCOL.md section 3: UAPI requests, the compiled policy, datagrams and events
- * of the engine.
+ * Main's side of daemon/PROTOCOL.md section 3: UAPI requests, the compiled policy, datagrams and
+ * events of the engine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,11 +61,11 @@ static bool on_uapi_reply(void *ctx, uint8_t type, struct reader *r)
 	if (!whole(&request->reply))
 		return true;
 	/* Only the last line matters for success: "errno=0". */
-	request_finish(request,
-		       request->reply.len >= 9 && memcmp(request->reply.data + request->reply.len - 9,
-							 "errno=0\n\n", 9) == 0
-			       ? 0
-			       : -EREMOTEIO);
+	request_finish(request, request->reply.len >= 9 &&
+						memcmp(request->reply.data + request->reply.len - 9,
+						       "errno=0\n\n", 9) == 0
+					? 0
+					: -EREMOTEIO);
 	return false;
 }
 
@@ -111,7 +111,8 @@ static void on_part(struct main_core *m, void *ctx, int result, const char *repl
 			  reply == NULL ? "" : reply);
 }
 
-void main_engine_uapi(struct main_core *m, const void *text, size_t len, main_engine_cb *done, void *ctx)
+void main_engine_uapi(struct main_core *m, const void *text, size_t len, main_engine_cb *done,
+		      void *ctx)
 {
 	const char *at = text, *end = at + len, *head = "";
 
@@ -138,7 +139,8 @@ int main_memfd(const char *name, const void *data, size_t len)
 	if (fd < 0)
 		return -errno;
 	r = file_write_all(fd, data, len);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	if (r == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		r = -errno;
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = -errno;

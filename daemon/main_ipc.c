@@ -24,13 +24,15 @@ const struct peer *main_ipc_peer(struct main_core *m, struct ipc_request *r)
 		return NULL;
 	}
 	if (m->peers == NULL || !m->network.wanted_up) {
-		ipc_request_error(r, WARREN_EXIT_FAILED, "the mesh is down on this machine: run `warren up`");
+		ipc_request_error(r, WARREN_EXIT_FAILED,
+				  "the mesh is down on this machine: run `warren up`");
 		return NULL;
 	}
 	p = peers_by_host(m->peers, host, &self);
 	if (p == NULL)
 		ipc_request_error(r, WARREN_EXIT_FAILED,
-				  "there is no machine \"%s\" in the mesh, or no rule connects it with this one",
+				  "there is no machine \"%s\" in the mesh, or no rule connects it "
+				  "with this one",
 				  host);
 	else if (self)
 		ipc_request_error(r, WARREN_EXIT_FAILED, "%s is this machine", host);
@@ -64,8 +66,8 @@ static void on_login(void *ctx, const struct login_result *result)
 	if (result->exit_code != WARREN_EXIT_OK)
 		ipc_request_error(r, result->exit_code, "%s", result->message);
 	else
-		ipc_request_result(r, json_pack("{s:s,s:I}", "identity", result->identity, "expires",
-						(json_int_t)result->expires_s));
+		ipc_request_result(r, json_pack("{s:s,s:I}", "identity", result->identity,
+						"expires", (json_int_t)result->expires_s));
 	free(job);
 }
 
@@ -103,7 +105,8 @@ static void on_logged_out(void *ctx, const struct control_reply *reply)
 {
 	(void)ctx;
 	if (reply->error != 0 || reply->status > 299)
-		log_warn("the control server was not told of a logout", "reason=\"%s\"", reply->message);
+		log_warn("the control server was not told of a logout", "reason=\"%s\"",
+			 reply->message);
 }
 
 static void command_logout(struct main_core *m, struct ipc_request *r)
@@ -122,8 +125,9 @@ static void command_logout(struct main_core *m, struct ipc_request *r)
 	login_forget(m, r->cred.uid, identity);
 	if (identity[0] != '\0') {
 		body = json_pack("{s:s}", "identity", identity);
-		if (body == NULL || control_client_call(m->control, "DELETE", "/v1/self/login", NULL, body,
-							0, on_logged_out, NULL, NULL) < 0)
+		if (body == NULL ||
+		    control_client_call(m->control, "DELETE", "/v1/self/login", NULL, body, 0,
+					on_logged_out, NULL, NULL) < 0)
 			log_warn("the control server was not told of a logout", NULL);
 		json_decref(body);
 	}
@@ -163,10 +167,12 @@ void main_ipc_dispatch(void *ctx, struct ipc_request *r)
 			continue;
 		if (commands[i].changes && !ipc_request_may_change(r))
 			ipc_request_error(r, WARREN_EXIT_FAILED,
-					  "`%s` needs root or membership in the group " IPC_GROUP, r->cmd);
+					  "`%s` needs root or membership in the group " IPC_GROUP,
+					  r->cmd);
 		else
 			commands[i].run(m, r);
 		return;
 	}
-	ipc_request_error(r, WARREN_EXIT_USAGE, "this daemon does not know the command \"%s\"", r->cmd);
+	ipc_request_error(r, WARREN_EXIT_USAGE, "this daemon does not know the command \"%s\"",
+			  r->cmd);
 }

@@ -18,9 +18,9 @@
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 
-#define MAX_REQUESTS      1024
-#define MAX_QUEUED_BYTES  (32u << 20)
-#define PACKETS_PER_TURN  64
+#define MAX_REQUESTS	 1024
+#define MAX_QUEUED_BYTES (32u << 20)
+#define PACKETS_PER_TURN 64
 
 struct link_request {
 	uint32_t id; /* 0: free */

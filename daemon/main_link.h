@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A conversation over a SOCK_SEQPACKET socket on the loop (daemon/PROTOCOL.md sections 1 to 3): requests
- * with answers by id, events, descriptors. What the socket does not take at once waits in a bounded
- * queue; droppable messages are dropped instead.
+ * A conversation over a SOCK_SEQPACKET socket on the loop (daemon/PROTOCOL.md sections 1 to 3):
+ * requests with answers by id, events, descriptors. What the socket does not take at once waits in
+ * a bounded queue; droppable messages are dropped instead.
  */
 #ifndef WARREN_DAEMON_MAIN_LINK_H
 #define WARREN_DAEMON_MAIN_LINK_H
@@ -15,15 +15,16 @@
 
 struct main_link;
 
-/* An answer: type and fields behind the id. Returns true when more packets with this id follow. When
- * the link ends or is freed, every open request gets r NULL. */
+/* An answer: type and fields behind the id. Returns true when more packets with this id follow.
+ * When the link ends or is freed, every open request gets r NULL. */
 typedef bool main_link_reply(void *ctx, uint8_t type, struct reader *r);
 
 struct main_link_ops {
 	void *ctx;
 	/* A message that answers no request. Descriptors are the link's: dup or set to -1 to keep.
 	 * Non-zero: does not parse, the link ends. */
-	int (*message)(void *ctx, uint8_t type, uint32_t id, struct reader *r, int *fds, size_t nfds);
+	int (*message)(void *ctx, uint8_t type, uint32_t id, struct reader *r, int *fds,
+		       size_t nfds);
 	/* Once, when the other side is gone or talks nonsense. */
 	void (*ended)(void *ctx);
 };

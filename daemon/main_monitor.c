@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The monitors of SSH connections ask for a person's login (ssh/PROTOCOL.md section 3): main starts it
- * at the control server, hands back the URL, and waits for the grant. It believes neither side: the
- * grant is text that the monitor's verifier opens.
+ * The monitors of SSH connections ask for a person's login (ssh/PROTOCOL.md section 3): main starts
+ * it at the control server, hands back the URL, and waits for the grant. It believes neither side:
+ * the grant is text that the monitor's verifier opens.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 #define MAX_MONITORS 1024
 #define WAIT_QUERY   "wait=25"
-#define WAIT_MS      40000
+#define WAIT_MS	     40000
 #define RETRY_MS     1000
 #define MAX_RETRIES  60
 #define MAX_GRANT    32768
@@ -64,8 +64,8 @@ static void stop_login(struct main_monitor *x, bool tell)
 	(void)uv_timer_stop(&x->retry);
 	if (tell && x->login_id[0] != '\0') {
 		login_path(x, path);
-		if (control_client_call(x->m->control, "DELETE", path, NULL, NULL, 0, on_deleted, NULL,
-					NULL) < 0)
+		if (control_client_call(x->m->control, "DELETE", path, NULL, NULL, 0, on_deleted,
+					NULL, NULL) < 0)
 			log_debug("a login was not taken back", NULL);
 	}
 	x->login_id[0] = '\0';
@@ -142,7 +142,8 @@ static void on_started(void *ctx, const struct control_reply *reply)
 		return;
 	}
 	if (json_get_string(reply->body, "id", x->login_id, sizeof(x->login_id), NULL) < 0 ||
-	    strspn(x->login_id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
+	    strspn(x->login_id,
+		   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
 		    strlen(x->login_id) ||
 	    json_get_text(reply->body, "url", 2048, &url, NULL) < 0 ||
 	    json_get_int(reply->body, "expires", 0, INT64_MAX, &expires, NULL) < 0) {
@@ -172,11 +173,12 @@ static int on_start(struct main_monitor *x, uint32_t id, struct reader *r)
 	x->request_id = id;
 	body = json_pack("{s:s,s:s,s:s}", "login", login, "caller", caller, "session", session);
 	rc = body == NULL ? -ENOMEM
-			  : control_client_call(x->m->control, "POST", "/v1/ssh/login", NULL, body, 0,
-						on_started, x, &x->call);
+			  : control_client_call(x->m->control, "POST", "/v1/ssh/login", NULL, body,
+						0, on_started, x, &x->call);
 	json_decref(body);
 	if (rc < 0)
-		done(x, false, "the target has no connection to the control server: try again later", "");
+		done(x, false,
+		     "the target has no connection to the control server: try again later", "");
 	return 0;
 }
 

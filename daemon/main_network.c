@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The machine's own network for the path machine: interface addresses, changes of links, addresses and
- * routes, the addresses of STUN servers, and the path machine's timer.
+ * The machine's own network for the path machine: interface addresses, changes of links, addresses
+ * and routes, the addresses of STUN servers, and the path machine's timer.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -147,7 +147,8 @@ static void resolve(struct stun_lookup *lookup, const char *text)
 	host[len] = '\0';
 	name->lookup = lookup;
 	name->request.data = name;
-	if (uv_getaddrinfo(lookup->m->loop, &name->request, on_resolved, host, colon + 1, &hints) < 0) {
+	if (uv_getaddrinfo(lookup->m->loop, &name->request, on_resolved, host, colon + 1, &hints) <
+	    0) {
 		free(name);
 		return;
 	}
@@ -166,9 +167,8 @@ void main_network_stun(struct main_core *m)
 		return;
 	lookup->m = m;
 	lookup->pending = 1;
-	json_array_foreach(list, i, item)
-		if (json_is_string(item) && i < PATH_MAX_STUN_SERVERS)
-			resolve(lookup, json_string_value(item));
+	json_array_foreach(list, i, item) if (json_is_string(item) && i < PATH_MAX_STUN_SERVERS)
+		resolve(lookup, json_string_value(item));
 	for (i = 0; list == NULL && server != NULL && i < server->stun_count; i++)
 		resolve(lookup, server->stun[i]);
 	lookup_done(lookup);

@@ -10,7 +10,7 @@
 #include "daemon/main_core.h"
 #include "platform/json.h"
 
-#define GAP_MS     1000
+#define GAP_MS	   1000
 #define CONNECT_MS 100 /* between looks whether there is a path */
 
 struct main_ping {
@@ -20,7 +20,7 @@ struct main_ping {
 	char peer[32];
 	int64_t count, timeout_ms;
 	int64_t sent, received;
-	uint64_t token;      /* of the probe under way, 0: none */
+	uint64_t token;	     /* of the probe under way, 0: none */
 	uint64_t started_ns; /* of this probe, or of waiting for a path */
 	uv_timer_t timer;
 };
@@ -96,9 +96,9 @@ void main_ping_pong(struct main_core *m, uint64_t token, uint64_t rtt_ns, const 
 		p->token = 0;
 		p->started_ns = 0;
 		ipc_request_event(p->request, "pong",
-				  json_pack("{s:I,s:f,s:s}", "seq", (json_int_t)p->sent, "latency_ms",
-					    (double)rtt_ns / (double)NSEC_PER_MSEC, "endpoint",
-					    endpoint_format(ep, text)));
+				  json_pack("{s:I,s:f,s:s}", "seq", (json_int_t)p->sent,
+					    "latency_ms", (double)rtt_ns / (double)NSEC_PER_MSEC,
+					    "endpoint", endpoint_format(ep, text)));
 		if (p->sent >= p->count)
 			finish(p);
 		else

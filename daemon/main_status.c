@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What people and scripts are told: `status` with the keys of design section 9, `peers`, `why`,
- * `sessions`, `policy explain`, the bundle. Counters come from the engine, for at most STATUS_WAIT_MS;
- * an engine that is slow costs fresh counters, never the answer.
+ * `sessions`, `policy explain`, the bundle. Counters come from the engine, for at most
+ * STATUS_WAIT_MS; an engine that is slow costs fresh counters, never the answer.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,8 @@
 
 static bool is_up(const struct main_core *m)
 {
-	return m->network.wanted_up && main_apply_in_force(m) && control_map_valid(&m->map, main_now_s(m));
+	return m->network.wanted_up && main_apply_in_force(m) &&
+	       control_map_valid(&m->map, main_now_s(m));
 }
 
 static const char *daemon_status(const struct main_core *m)
@@ -69,20 +70,20 @@ static json_t *peer_object(const struct main_core *m, const struct peer *p, bool
 	} else if (info.state == PATH_CONNECTING) {
 		status = "Connecting";
 	}
-	return json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:I,s:I,s:f,s:{s:b,s:b}}", "id", p->id,
-		"name", p->name, "fqdn", p->fqdn, "overlayIp", ip_addr_format(&p->overlay4, v4),
-		"overlayIpv6", ip_addr_format(&p->overlay6, v6), "publicKey", key_text(p->node_key),
-		"status", status, "connectionType",
-		info.state == PATH_DIRECT       ? "direct"
-		: info.state == PATH_CONNECTING ? "connecting"
-						: "",
-		"endpoint", endpoint, "relayAddress", "", "lastWireguardHandshake",
-		time_text(e == NULL ? 0 : e->handshake_s), "transferReceived",
-		(json_int_t)(e == NULL ? 0 : e->rx_bytes), "transferSent",
-		(json_int_t)(e == NULL ? 0 : e->tx_bytes), "latency",
-		(double)info.rtt_ns / (double)NSEC_PER_MSEC, "ssh", "enabled", (int)p->ssh_enabled,
-		"advertised", (int)p->ssh_advertised);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:o,s:I,s:I,s:f,s:{s:b,s:b}}",
+			 "id", p->id, "name", p->name, "fqdn", p->fqdn, "overlayIp",
+			 ip_addr_format(&p->overlay4, v4), "overlayIpv6",
+			 ip_addr_format(&p->overlay6, v6), "publicKey", key_text(p->node_key),
+			 "status", status, "connectionType",
+			 info.state == PATH_DIRECT	 ? "direct"
+			 : info.state == PATH_CONNECTING ? "connecting"
+							 : "",
+			 "endpoint", endpoint, "relayAddress", "", "lastWireguardHandshake",
+			 time_text(e == NULL ? 0 : e->handshake_s), "transferReceived",
+			 (json_int_t)(e == NULL ? 0 : e->rx_bytes), "transferSent",
+			 (json_int_t)(e == NULL ? 0 : e->tx_bytes), "latency",
+			 (double)info.rtt_ns / (double)NSEC_PER_MSEC, "ssh", "enabled",
+			 (int)p->ssh_enabled, "advertised", (int)p->ssh_advertised);
 }
 
 static json_t *peer_list(const struct main_core *m, json_int_t *ret_connected)
@@ -106,8 +107,7 @@ static json_t *session_list(const struct main_core *m)
 	json_t *list = json_array(), *value;
 	const char *key;
 
-	json_object_foreach(m->sessions, key, value)
-		(void)json_array_append(list, value);
+	json_object_foreach(m->sessions, key, value)(void) json_array_append(list, value);
 	return list;
 }
 
@@ -139,11 +139,13 @@ static json_t *warnings(const struct main_core *m)
 	warn_lines(list, m->broker_warnings);
 	if (m->network.wanted_up) {
 		warn(list, main_apply_error(m));
-		if (m->map.map != NULL && m->removed[0] == '\0' && !control_map_valid(&m->map, now_s))
-			warn(list,
-			     "the map has ended and the control server has not renewed it: no traffic passes");
+		if (m->map.map != NULL && m->removed[0] == '\0' &&
+		    !control_map_valid(&m->map, now_s))
+			warn(list, "the map has ended and the control server has not renewed it: "
+				   "no traffic passes");
 		if (m->ssh_mode == WIRE_SSH_HOST)
-			warn(list, "the SSH server listens in the host's network stack, because no network "
+			warn(list, "the SSH server listens in the host's network stack, because no "
+				   "network "
 				   "namespace could be made");
 	}
 	return list;
@@ -174,7 +176,8 @@ static json_t *management(const struct main_core *m)
 static json_t *status_object(const struct main_core *m)
 {
 	char v4[IP_ADDR_STRLEN] = "", v6[IP_ADDR_STRLEN] = "";
-	bool on = main_switch(m, "allow_server_ssh") && m->peers != NULL && m->peers->self.ssh_enabled;
+	bool on = main_switch(m, "allow_server_ssh") && m->peers != NULL &&
+		  m->peers->self.ssh_enabled;
 	json_int_t connected = 0;
 	json_t *peers = peer_list(m, &connected);
 
@@ -188,12 +191,13 @@ static json_t *status_object(const struct main_core *m)
 		"daemonStatus", daemon_status(m), "daemonVersion", WARREN_VERSION, "management",
 		management(m), "relays", "total", 0, "available", 0, "details", "overlayIp", v4,
 		"overlayIpv6", v6, "publicKey",
-		m->keys == NULL ? json_string("") : key_text(m->keys->node_public), "usesKernelInterface",
-		0, "wireguardPort", (int)m->port, "interface", m->interface, "fqdn", m->network.fqdn,
-		"network", m->network.network, "peer", m->network.peer, "peers", "total",
-		(json_int_t)json_array_size(peers), "connected", connected, "details", peers, "sshServer",
-		"enabled", (int)on, "allowed", (int)main_switch(m, "allow_server_ssh"), "mode",
-		ssh_mode(m), "sessions", session_list(m), "warnings", warnings(m));
+		m->keys == NULL ? json_string("") : key_text(m->keys->node_public),
+		"usesKernelInterface", 0, "wireguardPort", (int)m->port, "interface", m->interface,
+		"fqdn", m->network.fqdn, "network", m->network.network, "peer", m->network.peer,
+		"peers", "total", (json_int_t)json_array_size(peers), "connected", connected,
+		"details", peers, "sshServer", "enabled", (int)on, "allowed",
+		(int)main_switch(m, "allow_server_ssh"), "mode", ssh_mode(m), "sessions",
+		session_list(m), "warnings", warnings(m));
 }
 
 /* ---- answers that want fresh counters */
@@ -316,11 +320,12 @@ void main_why(struct main_core *m, struct ipc_request *r)
 		ipc_request_error(r, WARREN_EXIT_FAILED, "there is no path to %s yet", p->name);
 	} else {
 		/* The last line break is the command line's. */
-		size_t len = text.len > 0 && text.data[text.len - 1] == '\n' ? text.len - 1 : text.len;
+		size_t len =
+			text.len > 0 && text.data[text.len - 1] == '\n' ? text.len - 1 : text.len;
 
 		ipc_request_result(r, json_pack("{s:o,s:o}", "text",
-						json_stringn((const char *)text.data, len), "candidates",
-						candidates));
+						json_stringn((const char *)text.data, len),
+						"candidates", candidates));
 	}
 	buffer_done(&text);
 }
@@ -361,8 +366,8 @@ void main_policy_explain(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	buffer_init(&text, MAX_TEXT);
-	if (policy_explain(m->policy, m->world, from, to, (uint8_t)number, (uint16_t)port, main_now_s(m),
-			   &text, &err) < 0)
+	if (policy_explain(m->policy, m->world, from, to, (uint8_t)number, (uint16_t)port,
+			   main_now_s(m), &text, &err) < 0)
 		ipc_request_error(r, WARREN_EXIT_FAILED, "%s", error_text(&err));
 	else
 		ipc_request_result(r, json_pack("{s:o}", "text",
@@ -388,7 +393,8 @@ static void on_session_ended(struct main_core *m, void *ctx, bool ok, const char
 	if (end->request != NULL) {
 		end->request->on_gone = NULL;
 		if (ok)
-			ipc_request_result(end->request, json_pack("{s:o}", "sessions", session_list(m)));
+			ipc_request_result(end->request,
+					   json_pack("{s:o}", "sessions", session_list(m)));
 		else
 			ipc_request_error(end->request, WARREN_EXIT_FAILED, "%s", sentence);
 	}
@@ -408,18 +414,20 @@ void main_sessions(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	if (!ipc_request_may_change(r)) {
-		ipc_request_error(r, WARREN_EXIT_FAILED, "ending a session needs root or the group " IPC_GROUP);
+		ipc_request_error(r, WARREN_EXIT_FAILED,
+				  "ending a session needs root or the group " IPC_GROUP);
 		return;
 	}
 	if (json_get_int(r->args, "end", 1, UINT32_MAX, &id, NULL) < 0) {
-		ipc_request_error(r, WARREN_EXIT_USAGE, "sessions end wants the number of a session");
+		ipc_request_error(r, WARREN_EXIT_USAGE,
+				  "sessions end wants the number of a session");
 		return;
 	}
 	(void)snprintf(key, sizeof(key), "%lld", (long long)id);
 	end = json_object_get(m->sessions, key) == NULL ? NULL : calloc(1, sizeof(*end));
 	if (end == NULL) {
-		ipc_request_error(r, WARREN_EXIT_FAILED, "there is no SSH session %lld on this machine",
-				  (long long)id);
+		ipc_request_error(r, WARREN_EXIT_FAILED,
+				  "there is no SSH session %lld on this machine", (long long)id);
 		return;
 	}
 	end->request = r;
@@ -451,7 +459,8 @@ void main_bundle(struct main_core *m, struct ipc_request *r)
 	for (size_t i = 0; m->peers != NULL && i < m->peers->count; i++) {
 		json_t *candidates = NULL;
 
-		if (path_why(m->path, m->peers->list[i].id, main_now_ns(m), &paths, &candidates) < 0)
+		if (path_why(m->path, m->peers->list[i].id, main_now_ns(m), &paths, &candidates) <
+		    0)
 			break;
 		json_decref(candidates);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `warren up`, `down` and leaving the network. `up` enrols where needed (setup key or login), then
- * waits until the map is in force; it gives up with the sentence of the step that failed. Nothing is
- * written before the control server's answer was verified.
+ * waits until the map is in force; it gives up with the sentence of the step that failed. Nothing
+ * is written before the control server's answer was verified.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,17 +19,17 @@
 #include "platform/log.h"
 #include "platform/secret.h"
 
-#define OFFLINE_MS 3000  /* then a saved map will do */
+#define OFFLINE_MS 3000 /* then a saved map will do */
 #define LIMIT_MS   20000
 
 struct main_up {
 	struct main_up *next, **link;
 	struct main_core *m;
 	struct ipc_request *request; /* NULL: the client went away */
-	bool waiting;  /* for the map to be in force */
-	bool was_up;   /* before this command */
-	bool offline;  /* OFFLINE_MS are over */
-	bool busy;     /* an answer is on its way that will come back to us */
+	bool waiting;		     /* for the map to be in force */
+	bool was_up;		     /* before this command */
+	bool offline;		     /* OFFLINE_MS are over */
+	bool busy;		     /* an answer is on its way that will come back to us */
 	struct login_wait *wait;
 	char *setup_key; /* secret_strdup or NULL */
 	char hostname[64];
@@ -97,8 +97,8 @@ static bool up_look(struct main_up *up)
 	if (m->removed[0] != '\0') {
 		char text[400];
 
-		(void)snprintf(text, sizeof(text), "%s: enrol it again with `warren up --setup-key KEY`",
-			       m->removed);
+		(void)snprintf(text, sizeof(text),
+			       "%s: enrol it again with `warren up --setup-key KEY`", m->removed);
 		up_fail(up, WARREN_EXIT_FAILED, text);
 		return true;
 	}
@@ -112,8 +112,9 @@ static bool up_look(struct main_up *up)
 	}
 	if (up->offline && !connected && !valid) {
 		up_fail(up, WARREN_EXIT_FAILED,
-			m->control_error[0] != '\0' ? m->control_error
-						    : "the control server did not send a map in time");
+			m->control_error[0] != '\0'
+				? m->control_error
+				: "the control server did not send a map in time");
 		return true;
 	}
 	return false;
@@ -165,7 +166,8 @@ static void proceed(struct main_up *up)
 
 /* ---- enrolment */
 
-static void on_pinned(struct main_core *m, void *ctx, bool ok, const char *sentence, struct reader *r)
+static void on_pinned(struct main_core *m, void *ctx, bool ok, const char *sentence,
+		      struct reader *r)
 {
 	struct main_up *up = ctx;
 	struct error err = {0};
@@ -309,8 +311,9 @@ static void on_prompt(void *ctx, const struct login_prompt *prompt)
 
 	if (up->request != NULL)
 		ipc_request_event(up->request, "prompt",
-				  json_pack("{s:s,s:s,s:s}", "url", prompt->url, "code", prompt->code,
-					    "verification_uri", prompt->verification_uri));
+				  json_pack("{s:s,s:s,s:s}", "url", prompt->url, "code",
+					    prompt->code, "verification_uri",
+					    prompt->verification_uri));
 }
 
 static void on_login(void *ctx, const struct login_result *result)
@@ -334,17 +337,19 @@ static void begin_enrolment(struct main_up *up)
 
 	if (m->control_url[0] == '\0') {
 		up_fail(up, WARREN_EXIT_FAILED,
-			"this machine is not enrolled and knows no control server: give --control URL and "
+			"this machine is not enrolled and knows no control server: give --control "
+			"URL and "
 			"--setup-key KEY");
 		return;
 	}
 	if (m->enrolling) {
-		up_fail(up, WARREN_EXIT_FAILED, "another `warren up` is enrolling this machine just now");
+		up_fail(up, WARREN_EXIT_FAILED,
+			"another `warren up` is enrolling this machine just now");
 		return;
 	}
 	if (control_client_configure(m->control, m->control_url, NULL,
-				     m->control_has_fingerprint ? m->control_fingerprint : NULL, m->keys,
-				     &err) < 0) {
+				     m->control_has_fingerprint ? m->control_fingerprint : NULL,
+				     m->keys, &err) < 0) {
 		up_fail(up, WARREN_EXIT_FAILED, err.text);
 		return;
 	}
@@ -387,7 +392,8 @@ static int read_args(struct main_up *up, const json_t *args, struct error *err)
 	if (json_object_get(args, "hostname") != NULL &&
 	    json_get_string(args, "hostname", up->hostname, sizeof(up->hostname), err) < 0)
 		return -EINVAL;
-	if (json_object_get(args, "mtu") != NULL && json_get_int(args, "mtu", 1280, 65535, &mtu, err) < 0)
+	if (json_object_get(args, "mtu") != NULL &&
+	    json_get_int(args, "mtu", 1280, 65535, &mtu, err) < 0)
 		return -EINVAL;
 	up->mtu = (uint16_t)mtu;
 	return 0;
@@ -403,10 +409,11 @@ static int check_same_network(struct main_up *up, struct error *err)
 	signed_fingerprint(m->network.signing_key, own);
 	if (m->control_url[0] != '\0' && strcmp(m->control_url, m->network.control_url) != 0) {
 		if (!m->control_has_fingerprint || !secret_equal(own, m->control_fingerprint, 16))
-			return error_set(err, -EEXIST,
-					 "this machine is enrolled at %s: run `warren logout --deregister` "
-					 "before it joins another network",
-					 m->network.control_url);
+			return error_set(
+				err, -EEXIST,
+				"this machine is enrolled at %s: run `warren logout --deregister` "
+				"before it joins another network",
+				m->network.control_url);
 		(void)snprintf(m->network.control_url, sizeof(m->network.control_url), "%s",
 			       m->control_url);
 		r = main_control_configure(m, err);
@@ -414,10 +421,12 @@ static int check_same_network(struct main_up *up, struct error *err)
 	if (r == 0 && up->setup_key != NULL) {
 		if (setup_key_parse(up->setup_key, seed, fingerprint) < 0)
 			r = error_set(err, -EINVAL,
-				      "this is not a setup key: it begins with wsk_ and has 68 characters");
+				      "this is not a setup key: it begins with wsk_ and has 68 "
+				      "characters");
 		else if (!secret_equal(own, fingerprint, 16))
 			r = error_set(err, -EEXIST,
-				      "the setup key belongs to another control server than %s, where this "
+				      "the setup key belongs to another control server than %s, "
+				      "where this "
 				      "machine is enrolled",
 				      m->network.control_url);
 		secret_wipe(seed, sizeof(seed));

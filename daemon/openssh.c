@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Answers for OpenSSH's drop-in. detect answers from the map, without network. prepare makes sure of a
- * fresh login and fetches a certificate; where policy refuses one, ssh still goes to the target, which
- * says the reason itself. Refuses hosts that are not ours, and TCP 22 that our own policy drops.
+ * Answers for OpenSSH's drop-in. detect answers from the map, without network. prepare makes sure
+ * of a fresh login and fetches a certificate; where policy refuses one, ssh still goes to the
+ * target, which says the reason itself. Refuses hosts that are not ours, and TCP 22 that our own
+ * policy drops.
  */
 #include "daemon/openssh.h"
 
@@ -58,8 +59,8 @@ static struct remembered *find(struct openssh *o, uid_t uid, const char *host, u
 }
 
 /* The newest of host, port and user wins. */
-static void remember(struct openssh *o, uid_t uid, const char *host, uint16_t port, const char *user,
-		     const char *hash)
+static void remember(struct openssh *o, uid_t uid, const char *host, uint16_t port,
+		     const char *user, const char *hash)
 {
 	struct remembered *x = find(o, uid, host, port, user);
 
@@ -84,7 +85,8 @@ static int get_optional(const json_t *args, const char *key, char *out, size_t c
 	const json_t *value = json_object_get(args, key);
 
 	out[0] = '\0';
-	return value == NULL || json_is_null(value) ? 0 : json_get_string(args, key, out, cap, NULL);
+	return value == NULL || json_is_null(value) ? 0
+						    : json_get_string(args, key, out, cap, NULL);
 }
 
 static int read_args(const json_t *args, struct target_args *a)
@@ -117,7 +119,8 @@ static const struct peer *ssh_peer(const struct main_core *m, const char *host, 
 	if (!is_up(m))
 		*ret_why = "the mesh is down on this machine: run `warren up`";
 	else if (p == NULL)
-		*ret_why = "there is no such machine in the mesh, or no rule connects it with this one";
+		*ret_why = "there is no such machine in the mesh, or no rule connects it with this "
+			   "one";
 	else if (self)
 		*ret_why = "this is the machine itself";
 	else if (port != SSH_PORT && port != SSH_MESH_PORT)
@@ -147,8 +150,8 @@ void openssh_detect(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	remember(m->openssh, r->cred.uid, a.host, a.port, a.user, a.hash);
-	ipc_request_result(r, json_pack("{s:s,s:s,s:s}", "login", "identity", "fqdn", p->fqdn, "peer",
-					p->id));
+	ipc_request_result(
+		r, json_pack("{s:s,s:s,s:s}", "login", "identity", "fqdn", p->fqdn, "peer", p->id));
 }
 
 void openssh_hostkey(struct main_core *m, struct ipc_request *r)
@@ -171,7 +174,9 @@ void openssh_hostkey(struct main_core *m, struct ipc_request *r)
 	host[len] = '\0';
 	p = peers_by_host(m->peers, host, &self);
 	if (p != NULL && !self) {
-		json_array_foreach(json_object_get(json_object_get(p->value, "ssh"), "host_keys"), i, key) {
+		json_array_foreach(json_object_get(json_object_get(p->value, "ssh"), "host_keys"),
+				   i, key)
+		{
 			const char *text = json_string_value(key);
 
 			/* One line of two words: nothing of it may become a line of its own. */
@@ -194,8 +199,8 @@ struct prepare {
 	bool interactive, again;
 	struct login_wait *wait;
 	struct control_call *call;
-	bool gone;          /* the client went away while the broker works */
-	bool broker;        /* the broker is asked */
+	bool gone;   /* the client went away while the broker works */
+	bool broker; /* the broker is asked */
 	json_t *result;
 };
 
@@ -251,7 +256,8 @@ static void on_directory(struct main_core *m, void *ctx, bool ok, const char *se
 }
 
 /* The folder for key and certificate, then the answer. */
-static void finish(struct prepare *p, json_t *certificate, json_int_t valid_before, const char *note)
+static void finish(struct prepare *p, json_t *certificate, json_int_t valid_before,
+		   const char *note)
 {
 	const struct peer *peer = peers_by_id(p->m->peers, p->peer);
 	char v4[IP_ADDR_STRLEN], v6[IP_ADDR_STRLEN], directory[64];
@@ -269,11 +275,11 @@ static void finish(struct prepare *p, json_t *certificate, json_int_t valid_befo
 	if (hash[0] == '\0' && seen != NULL)
 		hash = seen->hash;
 	(void)snprintf(directory, sizeof(directory), "/run/warren/u/%u", p->request->cred.uid);
-	p->result = json_pack("{s:s,s:[s,s],s:i,s:o,s:I,s:s,s:s,s:s}", "fqdn", peer->fqdn, "addresses",
-			      ip_addr_format(&peer->overlay4, v4), ip_addr_format(&peer->overlay6, v6),
-			      "port", (int)p->args.port, "certificate",
-			      certificate == NULL ? json_null() : certificate, "valid_before",
-			      valid_before, "directory", directory, "hash", hash, "note", note);
+	p->result = json_pack(
+		"{s:s,s:[s,s],s:i,s:o,s:I,s:s,s:s,s:s}", "fqdn", peer->fqdn, "addresses",
+		ip_addr_format(&peer->overlay4, v4), ip_addr_format(&peer->overlay6, v6), "port",
+		(int)p->args.port, "certificate", certificate == NULL ? json_null() : certificate,
+		"valid_before", valid_before, "directory", directory, "hash", hash, "note", note);
 	p->broker = true;
 	writer_u32(&w, (uint32_t)p->request->cred.uid);
 	main_broker_request(p->m, WIRE_USER_DIR, &w, -1, on_directory, p);
@@ -318,8 +324,8 @@ static void on_login(void *ctx, const struct login_result *result)
 		fail(p, result->exit_code, result->message);
 		return;
 	}
-	body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user, "public_key",
-			 p->public_key, "id_token", result->token);
+	body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user,
+			 "public_key", p->public_key, "id_token", result->token);
 	r = body == NULL ? -ENOMEM
 			 : control_client_call(p->m->control, "POST", "/v1/ssh/cert", NULL, body, 0,
 					       on_certificate, p, &p->call);
@@ -352,9 +358,11 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 	struct error reason = {0};
 
 	if (p == NULL || read_args(r->args, &p->args) < 0 || p->args.user[0] == '\0' ||
-	    json_get_string(r->args, "public_key", p->public_key, sizeof(p->public_key), NULL) < 0) {
+	    json_get_string(r->args, "public_key", p->public_key, sizeof(p->public_key), NULL) <
+		    0) {
 		free(p);
-		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_prepare wants host, user and public_key");
+		ipc_request_error(r, WARREN_EXIT_USAGE,
+				  "ssh_prepare wants host, user and public_key");
 		return;
 	}
 	p->m = m;
@@ -371,8 +379,8 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	(void)stpcpy(p->peer, peer->id);
-	if (!policy_allows(m->policy, m->world, m->peers->self.id, peer->id, POLICY_PROTO_TCP, SSH_PORT,
-			   main_now_s(m), &reason)) {
+	if (!policy_allows(m->policy, m->world, m->peers->self.id, peer->id, POLICY_PROTO_TCP,
+			   SSH_PORT, main_now_s(m), &reason)) {
 		char text[600];
 
 		(void)snprintf(text, sizeof(text), "policy does not allow %s to reach %s on TCP 22",

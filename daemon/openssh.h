@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the OpenSSH drop-in and `warren ssh` ask for: is this host ours, a certificate for it, its host
- * keys (design section 8, daemon/PROTOCOL.md section 4).
+ * What the OpenSSH drop-in and `warren ssh` ask for: is this host ours, a certificate for it, its
+ * host keys (design section 8, daemon/PROTOCOL.md section 4).
  */
 #ifndef WARREN_DAEMON_OPENSSH_H
 #define WARREN_DAEMON_OPENSSH_H

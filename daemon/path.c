@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The path machine's peers, events and timers (daemon/PATHS.md section 3). Owns the decision which
- * endpoint of a peer is used: the best proven one, with hysteresis; refuses endpoints inside the mesh
- * itself and addresses that no host can have.
+ * endpoint of a peer is used: the best proven one, with hysteresis; refuses endpoints inside the
+ * mesh itself and addresses that no host can have.
  */
 #include "daemon/path.h"
 
@@ -242,7 +242,8 @@ static struct path_peer *peer_new(const struct path *p, const struct path_peer_c
 	return peer;
 }
 
-int path_set_peers(struct path *p, const struct path_peer_config *peers, size_t count, uint64_t now_ns)
+int path_set_peers(struct path *p, const struct path_peer_config *peers, size_t count,
+		   uint64_t now_ns)
 {
 	struct path_peer **list = calloc(count + 1, sizeof(struct path_peer *));
 
@@ -291,7 +292,8 @@ void path_set_local(struct path *p, const struct endpoint *local, size_t count)
 			p->local[p->local_count++] = local[i];
 }
 
-void path_set_overlay(struct path *p, const struct ip_prefix *prefix4, const struct ip_prefix *prefix6)
+void path_set_overlay(struct path *p, const struct ip_prefix *prefix4,
+		      const struct ip_prefix *prefix6)
 {
 	p->overlay4 = *prefix4;
 	p->overlay6 = *prefix6;

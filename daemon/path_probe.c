@@ -21,8 +21,8 @@ static void send_probe(struct path *p, const struct path_peer *peer, const struc
 	p->ops.send(p->ops.ctx, to, datagram, sizeof(datagram));
 }
 
-void path_probe_send(struct path *p, struct path_peer *peer, struct path_candidate *c, uint64_t token,
-		     uint64_t now_ns)
+void path_probe_send(struct path *p, struct path_peer *peer, struct path_candidate *c,
+		     uint64_t token, uint64_t now_ns)
 {
 	size_t slot = p->pending_next++ % PATH_PENDING;
 	struct path_pending *pending = &p->pending[slot];
@@ -98,7 +98,8 @@ static void forget_unnamed(struct path_peer *peer, const struct probe_signal *s)
 	}
 }
 
-void path_signal(struct path *p, const char *from_peer, const uint8_t *box, size_t len, uint64_t now_ns)
+void path_signal(struct path *p, const char *from_peer, const uint8_t *box, size_t len,
+		 uint64_t now_ns)
 {
 	struct path_peer *peer = path_peer_by_id(p, from_peer);
 	struct probe_signal s;
@@ -111,7 +112,8 @@ void path_signal(struct path *p, const char *from_peer, const uint8_t *box, size
 	forget_unnamed(peer, &s);
 	for (size_t i = 0; i < s.count; i++)
 		if (path_usable_candidate(p, &s.candidates[i].endpoint))
-			(void)path_candidate_add(p, peer, &s.candidates[i].endpoint, s.candidates[i].type);
+			(void)path_candidate_add(p, peer, &s.candidates[i].endpoint,
+						 s.candidates[i].type);
 	/* It has come up or moved: what we use is in doubt, what it names is probed. */
 	if (peer->current != NULL && peer->urgent_ns == 0) {
 		path_probe_send(p, peer, peer->current, 0, now_ns);
@@ -186,8 +188,8 @@ uint64_t path_probe_stun_tick(struct path *p, uint64_t now_ns)
 	return next;
 }
 
-static void stun_datagram(struct path *p, const struct endpoint *from, const uint8_t *data, size_t len,
-			  uint64_t now_ns)
+static void stun_datagram(struct path *p, const struct endpoint *from, const uint8_t *data,
+			  size_t len, uint64_t now_ns)
 {
 	uint8_t txid[STUN_TXID_BYTES];
 	struct endpoint mapped;
@@ -299,7 +301,8 @@ static void take_pong(struct path *p, struct path_peer *peer, const struct probe
 		bool busy = peer->activity_ns != 0 && now_ns - peer->activity_ns < PATH_BUSY_NS;
 
 		peer->urgent_ns = 0;
-		peer->keepalive_ns = now_ns + (busy ? PATH_KEEPALIVE_BUSY_NS : PATH_KEEPALIVE_QUIET_NS);
+		peer->keepalive_ns =
+			now_ns + (busy ? PATH_KEEPALIVE_BUSY_NS : PATH_KEEPALIVE_QUIET_NS);
 	}
 	path_choose(p, peer, now_ns);
 	if (token != 0)

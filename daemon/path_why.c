@@ -63,18 +63,20 @@ static void outcome(const struct path_peer *peer, const struct path_candidate *c
 		    char *out, size_t cap)
 {
 	double rtt_ms = (double)c->rtt_ns / (double)MS;
-	unsigned long long age_s = c->last_proof_ns == 0 ? 0 : (now_ns - c->last_proof_ns) / NSEC_PER_SEC;
+	unsigned long long age_s =
+		c->last_proof_ns == 0 ? 0 : (now_ns - c->last_proof_ns) / NSEC_PER_SEC;
 	int n;
 
 	if (c == peer->current)
-		n = snprintf(out, cap, "in use, answers in %.1f ms, proven %llu s ago", rtt_ms, age_s);
+		n = snprintf(out, cap, "in use, answers in %.1f ms, proven %llu s ago", rtt_ms,
+			     age_s);
 	else if (c->proven)
 		n = snprintf(out, cap, "works, answered in %.1f ms %llu s ago", rtt_ms, age_s);
 	else if (c->sent == 0)
 		n = snprintf(out, cap, "not tried yet");
 	else if (c->received > 0)
-		n = snprintf(out, cap, "worked until %llu s ago, no answer to %u probes since", age_s,
-			     c->tries);
+		n = snprintf(out, cap, "worked until %llu s ago, no answer to %u probes since",
+			     age_s, c->tries);
 	else
 		n = snprintf(out, cap, "no answer to %u probe%s", c->sent, c->sent == 1 ? "" : "s");
 	if (n < 0 && cap > 0)
@@ -89,7 +91,8 @@ static int why_ours(const struct path *p, struct buffer *out)
 	int r = 0;
 
 	for (size_t i = 0; i < p->local_count && r == 0; i++)
-		r = buffer_printf(out, "  ours %s (interface)\n", endpoint_format(&p->local[i], text));
+		r = buffer_printf(out, "  ours %s (interface)\n",
+				  endpoint_format(&p->local[i], text));
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = buffer_printf(out, "  ours %s (reflexive, as a STUN server saw it)\n",
 				  endpoint_format(&mapped[i], text));
@@ -108,26 +111,31 @@ static int why_state(const struct path *p, const struct path_peer *peer, uint64_
 	char text[ENDPOINT_STRLEN];
 
 	if (!p->active)
-		return buffer_printf(out, "%s: the mesh is down on this machine; run `warren up`.\n",
+		return buffer_printf(out,
+				     "%s: the mesh is down on this machine; run `warren up`.\n",
 				     peer->name);
 	if (!peer->usable)
-		return buffer_printf(out, "%s: its path key is not a valid key, so it is never probed.\n",
-				     peer->name);
+		return buffer_printf(
+			out, "%s: its path key is not a valid key, so it is never probed.\n",
+			peer->name);
 	if (peer->current != NULL)
 		return buffer_printf(out, "%s: direct, over %s.\n", peer->name,
 				     endpoint_format(&peer->current->endpoint, text));
 	if (peer->round_start_ns != 0)
-		return buffer_printf(out, "%s: connecting, no path has answered so far.\n", peer->name);
+		return buffer_printf(out, "%s: connecting, no path has answered so far.\n",
+				     peer->name);
 	if (peer->next_round_ns != 0)
-		return buffer_printf(out,
-				     "%s: connecting, no path answered in %u round%s; the next one starts "
-				     "in %llu s.\n",
-				     peer->name, peer->rounds_failed, peer->rounds_failed == 1 ? "" : "s",
-				     peer->next_round_ns <= now_ns
-					     ? 0ULL
-					     : (unsigned long long)((peer->next_round_ns - now_ns) /
-								    NSEC_PER_SEC));
-	return buffer_printf(out, "%s: idle, there was no traffic that needs a path.\n", peer->name);
+		return buffer_printf(
+			out,
+			"%s: connecting, no path answered in %u round%s; the next one starts "
+			"in %llu s.\n",
+			peer->name, peer->rounds_failed, peer->rounds_failed == 1 ? "" : "s",
+			peer->next_round_ns <= now_ns
+				? 0ULL
+				: (unsigned long long)((peer->next_round_ns - now_ns) /
+						       NSEC_PER_SEC));
+	return buffer_printf(out, "%s: idle, there was no traffic that needs a path.\n",
+			     peer->name);
 }
 
 static int why_signal(const struct path_peer *peer, uint64_t now_ns, struct buffer *out)
@@ -135,21 +143,24 @@ static int why_signal(const struct path_peer *peer, uint64_t now_ns, struct buff
 	int r = 0;
 
 	if (peer->signal_result == -ENOENT)
-		r = buffer_printf(out,
-				  "  %s has no connection to the control server, so it could not be told "
-				  "our addresses\n",
-				  peer->name);
+		r = buffer_printf(
+			out,
+			"  %s has no connection to the control server, so it could not be told "
+			"our addresses\n",
+			peer->name);
 	else if (peer->signal_result < 0)
-		r = buffer_printf(out,
-				  "  the control server could not be asked to pass our addresses on\n");
+		r = buffer_printf(
+			out, "  the control server could not be asked to pass our addresses on\n");
 	else if (peer->signal_out_ns != 0)
-		r = buffer_printf(out, "  our addresses were sent to it %llu s ago\n",
-				  (unsigned long long)((now_ns - peer->signal_out_ns) / NSEC_PER_SEC));
+		r = buffer_printf(
+			out, "  our addresses were sent to it %llu s ago\n",
+			(unsigned long long)((now_ns - peer->signal_out_ns) / NSEC_PER_SEC));
 	if (r == 0 && peer->signal_in_ns == 0)
 		r = buffer_printf(out, "  it has not told us its addresses\n");
 	else if (r == 0)
-		r = buffer_printf(out, "  it told us its addresses %llu s ago\n",
-				  (unsigned long long)((now_ns - peer->signal_in_ns) / NSEC_PER_SEC));
+		r = buffer_printf(
+			out, "  it told us its addresses %llu s ago\n",
+			(unsigned long long)((now_ns - peer->signal_in_ns) / NSEC_PER_SEC));
 	if (r == 0 && peer->lost_ns != 0)
 		r = buffer_printf(out, "  the last path stopped answering %llu s ago\n",
 				  (unsigned long long)((now_ns - peer->lost_ns) / NSEC_PER_SEC));
@@ -176,10 +187,10 @@ int path_why(const struct path *p, const char *peer_id, uint64_t now_ns, struct 
 		r = buffer_printf(out, "  %s (%s): %s\n", text, type_name(c->type), what);
 		if (r == 0)
 			r = json_array_append_new(
-				list, json_pack("{s:s,s:s,s:s,s:b,s:f}", "endpoint", text, "type",
-						type_name(c->type), "outcome", what, "inUse",
-						c == peer->current, "latency_ms",
-						(double)c->rtt_ns / (double)MS)) < 0
+				    list, json_pack("{s:s,s:s,s:s,s:b,s:f}", "endpoint", text,
+						    "type", type_name(c->type), "outcome", what,
+						    "inUse", c == peer->current, "latency_ms",
+						    (double)c->rtt_ns / (double)MS)) < 0
 				    ? -ENOMEM
 				    : 0;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reads the components of the map (control/PROTOCOL.md section 5) into what main works with. Refuses a
- * map in which a peer has no keys, no addresses, addresses outside the overlay or one that another peer
- * has: such a map is not applied at all.
+ * Reads the components of the map (control/PROTOCOL.md section 5) into what main works with.
+ * Refuses a map in which a peer has no keys, no addresses, addresses outside the overlay or one
+ * that another peer has: such a map is not applied at all.
  */
 #include "daemon/peers.h"
 
@@ -113,13 +113,15 @@ static int read_component(void *ctx, const char *key, json_t *value)
 	if (!ip_prefix_contains(&p->prefix4, &peer->overlay4) ||
 	    !ip_prefix_contains(&p->prefix6, &peer->overlay6))
 		return error_set(reading->err, -EBADMSG,
-				 "the control server's map: %s has an address outside the overlay", key);
+				 "the control server's map: %s has an address outside the overlay",
+				 key);
 	return 0;
 }
 
 static int compare_addr4(const void *a, const void *b)
 {
-	return ip_addr_compare(&((const struct peer *)a)->overlay4, &((const struct peer *)b)->overlay4);
+	return ip_addr_compare(&((const struct peer *)a)->overlay4,
+			       &((const struct peer *)b)->overlay4);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -129,7 +131,7 @@ static int compare_keys(const void *a, const void *b)
 
 static bool keys_unique(const struct peers *p, bool node_keys)
 {
-	uint8_t (*keys)[32] = calloc(p->count + 1, sizeof(*keys));
+	uint8_t(*keys)[32] = calloc(p->count + 1, sizeof(*keys));
 	bool unique = keys != NULL;
 
 	for (size_t i = 0; i < p->count && unique; i++) {
@@ -262,7 +264,8 @@ static int text_list(const json_t *array, const char **out, size_t max, size_t *
 	size_t i;
 
 	*ret_count = 0;
-	json_array_foreach(array, i, item) {
+	json_array_foreach(array, i, item)
+	{
 		if (!json_is_string(item) || *ret_count == max)
 			return -EBADMSG;
 		out[(*ret_count)++] = json_string_value(item);
@@ -293,7 +296,8 @@ static int add_identities(struct policy_world *w, const json_t *component)
 	size_t count;
 	int r = 0;
 
-	json_object_foreach((json_t *)(uintptr_t)component, identity, value) {
+	json_object_foreach((json_t *)(uintptr_t)component, identity, value)
+	{
 		r = text_list(value, groups, MAX_GROUPS, &count);
 		if (r == 0)
 			r = policy_world_add_identity(w, identity, groups, count);
@@ -311,8 +315,8 @@ static int make_world(const struct peers *p, const struct map *map, struct polic
 	size_t count;
 
 	if (r == 0)
-		r = text_list(json_object_get(p->self.value, "identities"), identities, MAX_IDENTITIES,
-			      &count);
+		r = text_list(json_object_get(p->self.value, "identities"), identities,
+			      MAX_IDENTITIES, &count);
 	if (r == 0)
 		r = add_peer(w, &p->self, identities, count,
 			     json_string_value(json_object_get(p->self.value, "setup_key")));
@@ -351,7 +355,8 @@ int peers_world(const struct peers *p, const struct map *map, bool deny_all,
 	r = make_world(p, map, ret_world);
 	if (r < 0) {
 		policy_free(policy);
-		return error_set(err, r, "the control server's map does not fit the policy library");
+		return error_set(err, r,
+				 "the control server's map does not fit the policy library");
 	}
 	*ret_policy = policy;
 	return 0;

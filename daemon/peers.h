@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The map as main uses it: ourselves, the other peers, look-ups by what people write, the world of the
- * policy library, and the UAPI text that makes the engine agree with it. Pure.
+ * The map as main uses it: ourselves, the other peers, look-ups by what people write, the world of
+ * the policy library, and the UAPI text that makes the engine agree with it. Pure.
  */
 #ifndef WARREN_DAEMON_PEERS_H
 #define WARREN_DAEMON_PEERS_H
@@ -44,19 +44,19 @@ const struct peer *peers_by_node_key(const struct peers *p, const uint8_t key[32
 /* What a person writes: name, name.domain, id or overlay address. *ret_self: it is this machine. */
 const struct peer *peers_by_host(const struct peers *p, const char *host, bool *ret_self);
 
-/* The policy of the map and the world it is judged in. An absent policy is an empty one; so is that of
- * deny_all. */
+/* The policy of the map and the world it is judged in. An absent policy is an empty one; so is that
+ * of deny_all. */
 int peers_world(const struct peers *p, const struct map *map, bool deny_all,
-		struct policy_world **ret_world, struct policy **ret_policy, struct error *err)
-	WARREN_MUST_USE;
+		struct policy_world **ret_world, struct policy **ret_policy,
+		struct error *err) WARREN_MUST_USE;
 
 /* What the engine has (from `get=1`). */
 struct peers_engine_peer {
 	uint8_t key[32];
 	struct endpoint endpoint; /* unset: none */
-	int64_t handshake_s;      /* wall clock of the last handshake, 0: none */
+	int64_t handshake_s;	  /* wall clock of the last handshake, 0: none */
 	uint64_t rx_bytes, tx_bytes;
-	uint64_t allowed_hash;    /* order-independent hash of the allowed IPs */
+	uint64_t allowed_hash; /* order-independent hash of the allowed IPs */
 };
 struct peers_engine {
 	bool has_key;
@@ -66,13 +66,15 @@ struct peers_engine {
 	size_t count;
 };
 /* Parses a whole reply of `get=1`. */
-int peers_engine_parse(const char *text, size_t len, struct peers_engine *ret_engine) WARREN_MUST_USE;
+int peers_engine_parse(const char *text, size_t len,
+		       struct peers_engine *ret_engine) WARREN_MUST_USE;
 void peers_engine_done(struct peers_engine *e);
-const struct peers_engine_peer *peers_engine_find(const struct peers_engine *e, const uint8_t key[32]);
+const struct peers_engine_peer *peers_engine_find(const struct peers_engine *e,
+						  const uint8_t key[32]);
 /* Appends a `set=1` request (without its final empty line) that turns the engine into the map: only
  * what differs. *ret_changes: number of peers touched. */
 int peers_engine_diff(const struct peers *p, const struct peers_engine *e,
-		      const uint8_t private_key[32], struct buffer *out, size_t *ret_changes)
-	WARREN_MUST_USE;
+		      const uint8_t private_key[32], struct buffer *out,
+		      size_t *ret_changes) WARREN_MUST_USE;
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the engine has and what it should have, in the words of the UAPI protocol
- * (wireguard.com/xplatform). A restarted main asks first and then changes only what differs, so that
- * tunnels stay up.
+ * (wireguard.com/xplatform). A restarted main asks first and then changes only what differs, so
+ * that tunnels stay up.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -132,7 +132,8 @@ void peers_engine_done(struct peers_engine *e)
 	secret_wipe(e, sizeof(*e));
 }
 
-const struct peers_engine_peer *peers_engine_find(const struct peers_engine *e, const uint8_t key[32])
+const struct peers_engine_peer *peers_engine_find(const struct peers_engine *e,
+						  const uint8_t key[32])
 {
 	for (size_t i = 0; i < e->count; i++)
 		if (memcmp(e->list[i].key, key, 32) == 0)
@@ -157,8 +158,9 @@ static int put_peer(struct buffer *out, const struct peer *p)
 	int r = put_key(out, "public_key", p->node_key);
 
 	if (r == 0)
-		r = buffer_printf(out, "replace_allowed_ips=true\nallowed_ip=%s/32\nallowed_ip=%s/128\n",
-				  ip_addr_format(&p->overlay4, v4), ip_addr_format(&p->overlay6, v6));
+		r = buffer_printf(
+			out, "replace_allowed_ips=true\nallowed_ip=%s/32\nallowed_ip=%s/128\n",
+			ip_addr_format(&p->overlay4, v4), ip_addr_format(&p->overlay6, v6));
 	return r;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Codec of path probes (daemon/PATHS.md sections 1 and 2) and of signals (control/PROTOCOL.md section
- * 9). Both are crypto_box between two path keys, so reading one proves who made it and that it was
- * made for us. Refuses other versions and types, wrong lengths, padding that is not zero.
+ * Codec of path probes (daemon/PATHS.md sections 1 and 2) and of signals (control/PROTOCOL.md
+ * section 9). Both are crypto_box between two path keys, so reading one proves who made it and that
+ * it was made for us. Refuses other versions and types, wrong lengths, padding that is not zero.
  */
 #include "daemon/probe.h"
 
@@ -29,15 +29,16 @@ uint64_t probe_key_id(const uint8_t path_key[PROBE_KEY_BYTES])
 	return reader_u64(&r);
 }
 
-int probe_shared(const uint8_t their_public[PROBE_KEY_BYTES], const uint8_t our_secret[PROBE_KEY_BYTES],
-		 uint8_t ret_shared[PROBE_KEY_BYTES])
+int probe_shared(const uint8_t their_public[PROBE_KEY_BYTES],
+		 const uint8_t our_secret[PROBE_KEY_BYTES], uint8_t ret_shared[PROBE_KEY_BYTES])
 {
 	return crypto_box_beforenm(ret_shared, their_public, our_secret) == 0 ? 0 : -EINVAL;
 }
 
 bool probe_looks_like(const uint8_t *data, size_t len)
 {
-	return len >= PROBE_BYTES && len <= PROBE_MAX_BYTES && memcmp(data, magic, sizeof(magic)) == 0;
+	return len >= PROBE_BYTES && len <= PROBE_MAX_BYTES &&
+	       memcmp(data, magic, sizeof(magic)) == 0;
 }
 
 uint64_t probe_sender(const uint8_t *data)
@@ -162,8 +163,8 @@ int probe_signal_open(const uint8_t *data, size_t len, const uint8_t shared[PROB
 
 	if (len < PROBE_NONCE_BYTES + 16 || len > PROBE_SIGNAL_MAX_BYTES)
 		return -EBADMSG;
-	if (crypto_box_open_easy_afternm(body, data + PROBE_NONCE_BYTES, len - PROBE_NONCE_BYTES, data,
-					 shared) != 0)
+	if (crypto_box_open_easy_afternm(body, data + PROBE_NONCE_BYTES, len - PROBE_NONCE_BYTES,
+					 data, shared) != 0)
 		return -EBADMSG;
 	r = reader_init(body, len - PROBE_NONCE_BYTES - 16);
 	version = reader_u8(&r);

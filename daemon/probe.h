@@ -13,13 +13,13 @@
 #include "platform/addr.h"
 #include "platform/error.h"
 
-#define PROBE_KEY_BYTES    32
+#define PROBE_KEY_BYTES	   32
 #define PROBE_TXID_BYTES   12
 #define PROBE_NONCE_BYTES  24
 #define PROBE_HEADER_BYTES 12
 #define PROBE_BODY_BYTES   36 /* of a ping without padding, and of every pong */
-#define PROBE_BYTES        (PROBE_HEADER_BYTES + PROBE_NONCE_BYTES + 16 + PROBE_BODY_BYTES)
-#define PROBE_MAX_BYTES    1452
+#define PROBE_BYTES	   (PROBE_HEADER_BYTES + PROBE_NONCE_BYTES + 16 + PROBE_BODY_BYTES)
+#define PROBE_MAX_BYTES	   1452
 
 enum probe_type { PROBE_PING = 1, PROBE_PONG = 2 };
 
@@ -32,7 +32,8 @@ struct probe {
 /* First 8 bytes of BLAKE2b-256 of a path public key: names the sender in the header. */
 uint64_t probe_key_id(const uint8_t path_key[PROBE_KEY_BYTES]);
 /* Key shared by two path keys (crypto_box_beforenm). -EINVAL for a key of small order. */
-int probe_shared(const uint8_t their_public[PROBE_KEY_BYTES], const uint8_t our_secret[PROBE_KEY_BYTES],
+int probe_shared(const uint8_t their_public[PROBE_KEY_BYTES],
+		 const uint8_t our_secret[PROBE_KEY_BYTES],
 		 uint8_t ret_shared[PROBE_KEY_BYTES]) WARREN_MUST_USE;
 
 bool probe_looks_like(const uint8_t *data, size_t len);
@@ -58,7 +59,7 @@ struct probe_candidate {
 };
 
 #define PROBE_SIGNAL_MAX_CANDIDATES 24
-#define PROBE_SIGNAL_MAX_BYTES      (PROBE_NONCE_BYTES + 16 + 11 + PROBE_SIGNAL_MAX_CANDIDATES * 20)
+#define PROBE_SIGNAL_MAX_BYTES	    (PROBE_NONCE_BYTES + 16 + 11 + PROBE_SIGNAL_MAX_CANDIDATES * 20)
 struct probe_signal {
 	uint64_t sequence;
 	size_t count;

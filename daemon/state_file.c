@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Main's files. Owns their formats: JSON objects with a "format" and a version, keys as base64url.
- * Refuses unknown keys, other versions and truncated files with the sentence that says what to do, and
- * never writes over what it could not read.
+ * Refuses unknown keys, other versions and truncated files with the sentence that says what to do,
+ * and never writes over what it could not read.
  */
 #include "daemon/state_file.h"
 
@@ -26,11 +26,13 @@
 static int damaged(struct error *err, const char *file, const char *why)
 {
 	return error_set(err, -EBADMSG,
-			 "the state file main/%s is damaged: %s; move it away and enrol again", file, why);
+			 "the state file main/%s is damaged: %s; move it away and enrol again",
+			 file, why);
 }
 
 /* 0 and *ret_object, -ENOENT, or -EBADMSG and a sentence. */
-static int load(int dirfd, const char *file, const char *format, json_t **ret_object, struct error *err)
+static int load(int dirfd, const char *file, const char *format, json_t **ret_object,
+		struct error *err)
 {
 	struct error inner = {0};
 	struct buffer text;
@@ -69,13 +71,15 @@ static int load(int dirfd, const char *file, const char *format, json_t **ret_ob
 static int save(int dirfd, const char *file, json_t *object, struct error *err)
 {
 	char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(1));
-	int r = text == NULL ? -ENOMEM : file_write_atomic_at(dirfd, file, text, strlen(text), 0600);
+	int r = text == NULL ? -ENOMEM
+			     : file_write_atomic_at(dirfd, file, text, strlen(text), 0600);
 
 	if (text != NULL)
 		secret_wipe(text, strlen(text));
 	free(text);
 	if (r < 0)
-		return error_set(err, r, "cannot write the state file main/%s: %s", file, strerror(-r));
+		return error_set(err, r, "cannot write the state file main/%s: %s", file,
+				 strerror(-r));
 	return 0;
 }
 
@@ -222,17 +226,17 @@ int state_file_network(int dirfd, struct state_network *ret_network, struct erro
 int state_file_save_network(int dirfd, const struct state_network *n, struct error *err)
 {
 	char v4[IP_ADDR_STRLEN], v6[IP_ADDR_STRLEN];
-	json_t *object = json_pack("{s:s,s:i,s:b,s:b,s:s,s:i}", "format", "warren-network", "version", 1,
-				   "enrolled", (int)n->enrolled, "up", (int)n->wanted_up, "hostname",
-				   n->hostname, "mtu", (int)n->mtu);
+	json_t *object = json_pack("{s:s,s:i,s:b,s:b,s:s,s:i}", "format", "warren-network",
+				   "version", 1, "enrolled", (int)n->enrolled, "up",
+				   (int)n->wanted_up, "hostname", n->hostname, "mtu", (int)n->mtu);
 	int r = object == NULL ? -ENOMEM : 0;
 
 	if (r == 0 && n->enrolled) {
 		json_t *more = json_pack(
 			"{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s}", "control", n->control_url, "network",
 			n->network, "peer", n->peer, "name", n->name, "fqdn", n->fqdn, "epoch",
-			(json_int_t)n->epoch, "overlay4", ip_addr_format(&n->overlay4, v4), "overlay6",
-			ip_addr_format(&n->overlay6, v6));
+			(json_int_t)n->epoch, "overlay4", ip_addr_format(&n->overlay4, v4),
+			"overlay6", ip_addr_format(&n->overlay6, v6));
 
 		if (more == NULL || json_object_update(object, more) < 0)
 			r = -ENOMEM;
@@ -271,9 +275,8 @@ int state_file_map(int dirfd, struct map **ret_map, char **ret_signed, struct er
 	copy = strdup(text);
 	r = copy == NULL ? -ENOMEM : map_new(&map);
 	if (r == 0) {
-		json_object_foreach(components, key, value)
-			if (r == 0)
-				r = map_set(map, key, value);
+		json_object_foreach(components, key, value) if (r == 0) r =
+			map_set(map, key, value);
 	}
 	if (r < 0) {
 		r = damaged(err, MAP_FILE, "a component does not fit");
@@ -295,11 +298,12 @@ static int collect(void *ctx, const char *key, json_t *value)
 	return json_object_set(ctx, key, value) < 0 ? -ENOMEM : 0;
 }
 
-int state_file_save_map(int dirfd, const struct map *map, const char *signed_text, struct error *err)
+int state_file_save_map(int dirfd, const struct map *map, const char *signed_text,
+			struct error *err)
 {
 	json_t *components = json_object();
-	json_t *object = json_pack("{s:s,s:i,s:s,s:O}", "format", "warren-map", "version", 1, "signed",
-				   signed_text, "components", components);
+	json_t *object = json_pack("{s:s,s:i,s:s,s:O}", "format", "warren-map", "version", 1,
+				   "signed", signed_text, "components", components);
 	int r = object == NULL ? -ENOMEM : map_each(map, collect, components);
 
 	if (r == 0)
@@ -331,7 +335,8 @@ json_t *state_file_paths(int dirfd)
 int state_file_save_paths(int dirfd, const json_t *paths)
 {
 	json_t *copy = json_deep_copy(paths);
-	json_t *object = json_pack("{s:s,s:i,s:o}", "format", "warren-paths", "version", 1, "paths", copy);
+	json_t *object =
+		json_pack("{s:s,s:i,s:o}", "format", "warren-paths", "version", 1, "paths", copy);
 	int r = save(dirfd, PATHS_FILE, object, NULL);
 
 	json_decref(object);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What main keeps in its folder of the state directory: keys.json, network.json, map.json, paths.json.
- * Files are replaced atomically, 0600. One that does not read whole is an error with a sentence and is
- * never overwritten by a load.
+ * What main keeps in its folder of the state directory: keys.json, network.json, map.json,
+ * paths.json. Files are replaced atomically, 0600. One that does not read whole is an error with a
+ * sentence and is never overwritten by a load.
  */
 #ifndef WARREN_DAEMON_STATE_FILE_H
 #define WARREN_DAEMON_STATE_FILE_H
@@ -37,18 +37,20 @@ struct state_network {
 	int64_t epoch;
 	bool wanted_up;
 	char hostname[64]; /* asked for by the user; "": the machine's */
-	uint16_t mtu;      /* 0: default */
+	uint16_t mtu;	   /* 0: default */
 };
 /* A missing file is success: not enrolled. */
-int state_file_network(int dirfd, struct state_network *ret_network, struct error *err) WARREN_MUST_USE;
-int state_file_save_network(int dirfd, const struct state_network *n, struct error *err) WARREN_MUST_USE;
+int state_file_network(int dirfd, struct state_network *ret_network,
+		       struct error *err) WARREN_MUST_USE;
+int state_file_save_network(int dirfd, const struct state_network *n,
+			    struct error *err) WARREN_MUST_USE;
 
-/* The map as saved, not yet verified. *ret_map NULL and *ret_signed NULL when there is none. The caller
- * frees both. */
-int state_file_map(int dirfd, struct map **ret_map, char **ret_signed, struct error *err)
-	WARREN_MUST_USE;
-int state_file_save_map(int dirfd, const struct map *map, const char *signed_text, struct error *err)
-	WARREN_MUST_USE;
+/* The map as saved, not yet verified. *ret_map NULL and *ret_signed NULL when there is none. The
+ * caller frees both. */
+int state_file_map(int dirfd, struct map **ret_map, char **ret_signed,
+		   struct error *err) WARREN_MUST_USE;
+int state_file_save_map(int dirfd, const struct map *map, const char *signed_text,
+			struct error *err) WARREN_MUST_USE;
 
 /* Another network's map is no use; a failure is none either: it is verified when it is read. */
 void state_file_drop_map(int dirfd);

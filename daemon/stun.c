@@ -12,12 +12,12 @@
 
 #include "platform/buffer.h"
 
-#define STUN_COOKIE             0x2112a442u
-#define STUN_BINDING_REQUEST    0x0001
-#define STUN_BINDING_SUCCESS    0x0101
-#define STUN_MAPPED_ADDRESS     0x0001
+#define STUN_COOKIE		0x2112a442u
+#define STUN_BINDING_REQUEST	0x0001
+#define STUN_BINDING_SUCCESS	0x0101
+#define STUN_MAPPED_ADDRESS	0x0001
 #define STUN_XOR_MAPPED_ADDRESS 0x0020
-#define STUN_SOFTWARE           0x8022
+#define STUN_SOFTWARE		0x8022
 
 static const char software[] = "warren path machine1"; /* 20 bytes: no padding needed */
 static_assert(sizeof(software) - 1 == STUN_REQUEST_BYTES - 24, "length of the request");
@@ -42,7 +42,8 @@ void stun_request(const uint8_t txid[STUN_TXID_BYTES], uint8_t out[static STUN_R
 	writer_bytes(&w, software, sizeof(software) - 1);
 }
 
-/* Value of XOR-MAPPED-ADDRESS: zero, family, port and address XORed with cookie and transaction id. */
+/* Value of XOR-MAPPED-ADDRESS: zero, family, port and address XORed with cookie and transaction id.
+ */
 static int read_mapped(struct reader *r, const uint8_t mask[16], struct endpoint *ret_mapped)
 {
 	struct ip_addr addr = {0};

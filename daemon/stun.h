@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * STUN Binding requests and answers (RFC 8489) as the path machine needs them: made and read, no I/O.
+ * STUN Binding requests and answers (RFC 8489) as the path machine needs them: made and read, no
+ * I/O.
  */
 #ifndef WARREN_DAEMON_STUN_H
 #define WARREN_DAEMON_STUN_H

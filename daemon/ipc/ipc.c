@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Framing and blocking client of the daemon's sockets (daemon/PROTOCOL.md sections 4 and 5). Owns the
- * choice of the socket path and one request at a time on one connection. Refuses lines over 1 MiB,
- * anything that is not an object, and answers to requests that were not asked.
+ * Framing and blocking client of the daemon's sockets (daemon/PROTOCOL.md sections 4 and 5). Owns
+ * the choice of the socket path and one request at a time on one connection. Refuses lines over 1
+ * MiB, anything that is not an object, and answers to requests that were not asked.
  */
 #include "daemon/ipc/ipc.h"
 
@@ -18,7 +18,7 @@
 #include "platform/json.h"
 #include "platform/unixsock.h"
 
-#define IPC_CONFIG_FILE      "/etc/warren/warren.json"
+#define IPC_CONFIG_FILE	     "/etc/warren/warren.json"
 #define IPC_CONFIG_MAX_BYTES (64u << 10)
 
 struct ipc_client {
@@ -35,8 +35,8 @@ static int path_from_config(char *out, size_t cap)
 	buffer_init(&text, IPC_CONFIG_MAX_BYTES);
 	r = file_read(IPC_CONFIG_FILE, &text);
 	if (r == 0) {
-		json_t *config =
-			json_load_strict((const char *)text.data, text.len, IPC_CONFIG_MAX_BYTES, NULL);
+		json_t *config = json_load_strict((const char *)text.data, text.len,
+						  IPC_CONFIG_MAX_BYTES, NULL);
 
 		r = config == NULL ? -EINVAL : json_get_string(config, "socket", out, cap, NULL);
 		json_decref(config);
@@ -72,14 +72,17 @@ int ipc_connect(const char *socket_path, struct ipc_client **ret_client, struct 
 
 	r = unixsock_connect(socket_path, &fd, NULL);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		return error_set(err, r,
-				 "the daemon is not running: nothing answers on %s (start warrend, or give "
-				 "--socket)",
-				 socket_path);
+		return error_set(
+			err, r,
+			"the daemon is not running: nothing answers on %s (start warrend, or give "
+			"--socket)",
+			socket_path);
 	if (r == -EACCES || r == -EPERM)
-		return error_set(err, r, "this account may not talk to the daemon on %s", socket_path);
+		return error_set(err, r, "this account may not talk to the daemon on %s",
+				 socket_path);
 	if (r < 0)
-		return error_set(err, r, "cannot reach the daemon on %s: %s", socket_path, strerror(-r));
+		return error_set(err, r, "cannot reach the daemon on %s: %s", socket_path,
+				 strerror(-r));
 	c = calloc(1, sizeof(*c));
 	if (c == NULL) {
 		file_close(&fd);
@@ -114,7 +117,8 @@ int ipc_next(struct buffer *in, json_t **ret_object, struct error *err)
 
 	if (end == NULL) {
 		if (in->len >= IPC_MAX_LINE)
-			return error_set(err, -EMSGSIZE, "a line is longer than %u bytes", IPC_MAX_LINE);
+			return error_set(err, -EMSGSIZE, "a line is longer than %u bytes",
+					 IPC_MAX_LINE);
 		return -EAGAIN;
 	}
 	len = (size_t)(end - in->data);
@@ -204,7 +208,8 @@ static int send_all(struct ipc_client *c, const uint8_t *data, size_t len, int64
 	return 0;
 }
 
-static int receive(struct ipc_client *c, int64_t deadline_ms, json_t **ret_object, struct error *err)
+static int receive(struct ipc_client *c, int64_t deadline_ms, json_t **ret_object,
+		   struct error *err)
 {
 	for (;;) {
 		uint8_t piece[16384];
@@ -226,7 +231,8 @@ static int receive(struct ipc_client *c, int64_t deadline_ms, json_t **ret_objec
 		if (n < 0) {
 			if (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)
 				continue;
-			return error_set(err, -errno, "cannot read from the daemon: %s", strerror(errno));
+			return error_set(err, -errno, "cannot read from the daemon: %s",
+					 strerror(errno));
 		}
 		r = buffer_append(&c->in, piece, (size_t)n);
 		if (r < 0)
@@ -249,8 +255,9 @@ static int take_error(const json_t *failure, int *ret_exit, struct error *err)
 	return -EREMOTEIO;
 }
 
-int ipc_call(struct ipc_client *c, json_t *request, void (*on_event)(void *ctx, const json_t *event),
-	     void *ctx, int timeout_ms, json_t **ret_result, int *ret_exit, struct error *err)
+int ipc_call(struct ipc_client *c, json_t *request,
+	     void (*on_event)(void *ctx, const json_t *event), void *ctx, int timeout_ms,
+	     json_t **ret_result, int *ret_exit, struct error *err)
 {
 	int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 	int64_t id = c->next_id++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Datagrams that are not WireGuard, into a path machine that knows one peer: raw, and as the inside of a
- * probe or signal that decrypts.
+ * Datagrams that are not WireGuard, into a path machine that knows one peer: raw, and as the inside
+ * of a probe or signal that decrypts.
  */
 #include <sodium.h>
 #include <stdint.h>

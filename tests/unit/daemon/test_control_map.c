@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The peer's copy of its map: snapshots, deltas, renewals, and every way in which a stream may not fit.
+ * The peer's copy of its map: snapshots, deltas, renewals, and every way in which a stream may not
+ * fit.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <sodium.h>
@@ -64,8 +65,8 @@ static char *head(struct fixture *f, const char *peer, int64_t epoch, int64_t re
 	map_digest(f->truth, digest);
 	encode_hex(hex, digest, sizeof(digest));
 	payload = json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:s}", "v", 1, "network", "n_1", "peer", peer,
-			    "epoch", (json_int_t)epoch, "revision", (json_int_t)revision, "valid_until",
-			    1000, "digest", hex);
+			    "epoch", (json_int_t)epoch, "revision", (json_int_t)revision,
+			    "valid_until", 1000, "digest", hex);
 	assert_int_equal(signed_make("map", payload, sign, f, &text), 0);
 	json_decref(payload);
 	return text;
@@ -97,17 +98,19 @@ static int snapshot(struct fixture *f, const char *peer, int64_t epoch, int64_t 
 	const char *keys[] = {"peer:a", "self"};
 	int r;
 
-	assert_int_equal(feed(f, json_pack("{s:s,s:I}", "type", "snapshot", "revision",
-					   (json_int_t)revision),
-			      ret_result),
-			 0);
+	assert_int_equal(
+		feed(f,
+		     json_pack("{s:s,s:I}", "type", "snapshot", "revision", (json_int_t)revision),
+		     ret_result),
+		0);
 	for (size_t i = 0; i < 2; i++)
 		if (map_get(f->truth, keys[i]) != NULL)
-			assert_int_equal(feed(f,
-					      json_pack("{s:s,s:s,s:O}", "type", "set", "key", keys[i],
-							"value", map_get(f->truth, keys[i])),
-					      ret_result),
-					 0);
+			assert_int_equal(
+				feed(f,
+				     json_pack("{s:s,s:s,s:O}", "type", "set", "key", keys[i],
+					       "value", map_get(f->truth, keys[i])),
+				     ret_result),
+				0);
 	r = feed(f, json_pack("{s:s,s:s}", "type", "end", "signed", text), ret_result);
 	free(text);
 	return r;
@@ -123,8 +126,8 @@ static int delta(struct fixture *f, int64_t from, int64_t to, const char *key, i
 	text = head(f, "p_1", 1, to);
 	r = feed(f,
 		 json_pack("{s:s,s:I,s:I,s:[{s:s,s:{s:i}}],s:s}", "type", "delta", "from",
-			   (json_int_t)from, "to", (json_int_t)to, "ops", "set", key, "value", "x", value,
-			   "signed", text),
+			   (json_int_t)from, "to", (json_int_t)to, "ops", "set", key, "value", "x",
+			   value, "signed", text),
 		 ret_result);
 	free(text);
 	return r;
@@ -148,7 +151,8 @@ static void snapshot_then_deltas(void **state)
 	assert_int_equal(result, CONTROL_MAP_CHANGED);
 	assert_int_equal(map_count(f->map.map), 3);
 	text = head(f, "p_1", 1, 7);
-	assert_int_equal(feed(f, json_pack("{s:s,s:s}", "type", "ping", "signed", text), &result), 0);
+	assert_int_equal(feed(f, json_pack("{s:s,s:s}", "type", "ping", "signed", text), &result),
+			 0);
 	assert_int_equal(result, CONTROL_MAP_RENEWED);
 	free(text);
 	assert_int_equal(feed(f, json_pack("{s:s}", "type", "ping"), &result), 0);
@@ -172,7 +176,8 @@ static void gaps_and_digests_ask_for_all(void **state)
 	assert_int_equal(result, CONTROL_MAP_RESYNC);
 	assert_int_equal(f->map.revision, 5);
 	text = head(f, "p_1", 1, 5);
-	assert_int_equal(feed(f, json_pack("{s:s,s:s}", "type", "ping", "signed", text), &result), 0);
+	assert_int_equal(feed(f, json_pack("{s:s,s:s}", "type", "ping", "signed", text), &result),
+			 0);
 	assert_int_equal(result, CONTROL_MAP_RESYNC);
 	free(text);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The daemon's socket: framing (whole lines, pieces, bounds) and the blocking client against a thread
- * that plays the daemon over a socket pair bound in a private folder.
+ * The daemon's socket: framing (whole lines, pieces, bounds) and the blocking client against a
+ * thread that plays the daemon over a socket pair bound in a private folder.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -44,7 +44,8 @@ static void framing_takes_whole_lines(void **state)
 
 static void framing_refuses(void **state)
 {
-	static const char *const bad[] = {"[1]\n", "nonsense\n", "{\"a\":1,\"a\":2}\n", "\n", "{\"a\":1\n"};
+	static const char *const bad[] = {"[1]\n", "nonsense\n", "{\"a\":1,\"a\":2}\n", "\n",
+					  "{\"a\":1\n"};
 	json_t *object = NULL;
 	struct buffer in;
 	char *text;
@@ -150,10 +151,11 @@ static void call_takes_events_and_result(void **state)
 	int code;
 
 	(void)state;
-	assert_int_equal(ask("{\"id\":1,\"event\":\"prompt\",\"url\":\"x\"}\n{\"id\":9,\"result\":{}}\n"
-			     "{\"id\":1,\"result\":{\"a\":7}}\n",
-			     &result, &code, &err),
-			 0);
+	assert_int_equal(
+		ask("{\"id\":1,\"event\":\"prompt\",\"url\":\"x\"}\n{\"id\":9,\"result\":{}}\n"
+		    "{\"id\":1,\"result\":{\"a\":7}}\n",
+		    &result, &code, &err),
+		0);
 	assert_int_equal(code, 0);
 	assert_int_equal(events_seen, 1);
 	assert_int_equal(json_integer_value(json_object_get(result, "a")), 7);
@@ -167,8 +169,8 @@ static void call_takes_errors(void **state)
 	int code;
 
 	(void)state;
-	assert_true(ask("{\"id\":1,\"error\":{\"message\":\"log in first\",\"exit\":4}}\n", &result, &code,
-			&err) < 0);
+	assert_true(ask("{\"id\":1,\"error\":{\"message\":\"log in first\",\"exit\":4}}\n", &result,
+			&code, &err) < 0);
 	assert_int_equal(code, WARREN_EXIT_LOGIN_NEEDED);
 	assert_string_equal(err.text, "log in first");
 	assert_true(ask("{\"id\":1,", &result, &code, &err) < 0);

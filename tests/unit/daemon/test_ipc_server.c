@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The command socket's server over socket pairs of a private folder: answers, events, several requests
- * at once, clients that go away, clients that talk nonsense.
+ * The command socket's server over socket pairs of a private folder: answers, events, several
+ * requests at once, clients that go away, clients that talk nonsense.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -195,7 +195,8 @@ static void requests_are_bounded(void **state)
 	assert_non_null(many);
 	f->held_count = 0;
 	for (int i = 0; i < 8; i++)
-		len += (size_t)snprintf(many + len, 65536 - len, "{\"id\":%d,\"cmd\":\"hold\"}\n", i);
+		len += (size_t)snprintf(many + len, 65536 - len, "{\"id\":%d,\"cmd\":\"hold\"}\n",
+					i);
 	say(f, fd, many);
 	assert_int_equal(f->held_count, 8);
 	/* The client's own limit is 32: held ones of the fixture stand for the first eight. */

@@ -7,11 +7,11 @@
  *                                           |
  *      B (10.1.0.2) --[NAT b 198.51.100.2]--+
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <sodium.h>
@@ -23,7 +23,7 @@
 #include "daemon/stun.h"
 #include "platform/buffer.h"
 
-#define MS          NSEC_PER_MSEC
+#define MS	    NSEC_PER_MSEC
 #define MAX_FLYING  4096
 #define MAX_MAPPING 64
 
@@ -40,8 +40,8 @@ struct host {
 	struct sim *sim;
 	const char *id;
 	struct path *path;
-	struct endpoint inside;  /* own address and port */
-	struct ip_addr outside;  /* of the NAT */
+	struct endpoint inside; /* own address and port */
+	struct ip_addr outside; /* of the NAT */
 	enum nat nat;
 	struct mapping mappings[MAX_MAPPING];
 	size_t mapping_count;
@@ -619,7 +619,8 @@ static void why_says_what_was_tried(void **state)
 	path_signal_outcome(s->a.path, "p_b", -ENOENT);
 	assert_int_equal(path_why(s->a.path, "p_b", s->now_ns, &out, &candidates), 0);
 	assert_non_null(strstr(buffer_cstring(&out), "p_b: connecting"));
-	assert_non_null(strstr(buffer_cstring(&out), "10.1.0.2:51820 (interface): no answer to 5 probes"));
+	assert_non_null(
+		strstr(buffer_cstring(&out), "10.1.0.2:51820 (interface): no answer to 5 probes"));
 	assert_non_null(strstr(buffer_cstring(&out), "(reflexive): no answer"));
 	assert_non_null(strstr(buffer_cstring(&out), "no connection to the control server"));
 	assert_int_equal(json_array_size(candidates), 2);
@@ -633,7 +634,8 @@ static void strangers_and_replays_get_nothing(void **state)
 	struct sim *s = sim_new("10.0.0.3:51820", NAT_NONE, NAT_NONE);
 	struct endpoint from = ep("10.0.0.50:1234");
 	struct probe ping = {.type = PROBE_PING};
-	uint8_t shared[32], nonce[24] = {1}, datagram[PROBE_BYTES], secret[32] = {9}, public_key[32];
+	uint8_t shared[32], nonce[24] = {1}, datagram[PROBE_BYTES], secret[32] = {9},
+			    public_key[32];
 	unsigned before;
 
 	(void)state;

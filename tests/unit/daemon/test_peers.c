@@ -3,11 +3,11 @@
  * The map as main uses it: reading it strictly, finding peers by what people write, and the request
  * that turns what the engine has into what it should have.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,12 +35,12 @@ static void put(struct map *m, const char *key, json_t *value)
 
 static json_t *peer(const char *id, const char *name, const char *v4, const char *v6, uint8_t fill)
 {
-	return json_pack("{s:s,s:s,s:o,s:s,s:s,s:o,s:o,s:[s],s:n,s:{s:b,s:b,s:i,s:[s]}}", "id", id, "name",
-			 name, "fqdn", json_sprintf("%s.warren.internal", name), "overlay4", v4,
-			 "overlay6", v6, "node_key", key_text(fill), "path_key",
-			 key_text((uint8_t)(fill + 100)), "identities", "alice@example.com", "setup_key",
-			 "ssh", "enabled", 1, "advertised", 1, "port", 22022, "host_keys",
-			 "ssh-ed25519 AAAA");
+	return json_pack("{s:s,s:s,s:o,s:s,s:s,s:o,s:o,s:[s],s:n,s:{s:b,s:b,s:i,s:[s]}}", "id", id,
+			 "name", name, "fqdn", json_sprintf("%s.warren.internal", name), "overlay4",
+			 v4, "overlay6", v6, "node_key", key_text(fill), "path_key",
+			 key_text((uint8_t)(fill + 100)), "identities", "alice@example.com",
+			 "setup_key", "ssh", "enabled", 1, "advertised", 1, "port", 22022,
+			 "host_keys", "ssh-ed25519 AAAA");
 }
 
 static struct map *make_map(void)
@@ -49,10 +49,10 @@ static struct map *make_map(void)
 
 	assert_int_equal(map_new(&m), 0);
 	put(m, "self",
-	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "id", "p_me", "name", "first", "fqdn",
-		      "first.warren.internal", "domain", "warren.internal", "overlay4", "100.64.0.1",
-		      "overlay6", "fd00:1::1", "prefix4", "100.64.0.0/10", "prefix6", "fd00:1::/48",
-		      "ssh_enabled", 1));
+	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "id", "p_me", "name", "first",
+		      "fqdn", "first.warren.internal", "domain", "warren.internal", "overlay4",
+		      "100.64.0.1", "overlay6", "fd00:1::1", "prefix4", "100.64.0.0/10", "prefix6",
+		      "fd00:1::/48", "ssh_enabled", 1));
 	put(m, "peer:p_b", peer("p_b", "second", "100.64.0.2", "fd00:1::2", 2));
 	put(m, "peer:p_c", peer("p_c", "third", "100.64.0.3", "fd00:1::3", 3));
 	put(m, "policy",
@@ -64,8 +64,12 @@ static struct map *make_map(void)
 
 static void finds_what_people_write(void **state)
 {
-	static const char *const names[] = {"second", "SECOND.warren.internal", "second.warren.internal.",
-					    "p_b", "100.64.0.2", "fd00:1::2"};
+	static const char *const names[] = {"second",
+					    "SECOND.warren.internal",
+					    "second.warren.internal.",
+					    "p_b",
+					    "100.64.0.2",
+					    "fd00:1::2"};
 	struct map *m = make_map();
 	struct peers *p = NULL;
 	bool self;
@@ -103,7 +107,10 @@ static void refuses_maps_that_do_not_fit(void **state)
 	map_free(m);
 	for (int i = 0; i < 5; i++) {
 		m = make_map();
-		v = peer("p_d", "fourth", i == 0 ? "100.64.0.2" : i == 1 ? "10.0.0.1" : "100.64.0.4",
+		v = peer("p_d", "fourth",
+			 i == 0	  ? "100.64.0.2"
+			 : i == 1 ? "10.0.0.1"
+				  : "100.64.0.4",
 			 i == 2 ? "fd00:1::1" : "fd00:1::4", i == 3 ? 3 : 4);
 		if (i == 4)
 			json_object_del(v, "path_key");
@@ -150,11 +157,12 @@ static void world_judges_the_slice(void **state)
 
 static void diff_touches_only_what_differs(void **state)
 {
-	static const char reply[] = "private_key=" HEX9 "\nlisten_port=51820\n"
-				    "public_key=" HEX2 "\nendpoint=192.0.2.1:51820\nallowed_ip=fd00:1::2/128\n"
-				    "allowed_ip=100.64.0.2/32\nrx_bytes=7\ntx_bytes=8\n"
-				    "last_handshake_time_sec=1790000000\nlast_handshake_time_nsec=0\n"
-				    "public_key=" HEX7 "\nallowed_ip=100.64.0.3/32\nerrno=0\n\n";
+	static const char reply[] =
+		"private_key=" HEX9 "\nlisten_port=51820\n"
+		"public_key=" HEX2 "\nendpoint=192.0.2.1:51820\nallowed_ip=fd00:1::2/128\n"
+		"allowed_ip=100.64.0.2/32\nrx_bytes=7\ntx_bytes=8\n"
+		"last_handshake_time_sec=1790000000\nlast_handshake_time_nsec=0\n"
+		"public_key=" HEX7 "\nallowed_ip=100.64.0.3/32\nerrno=0\n\n";
 	static const char expected[] = "set=1\npublic_key=" HEX7 "\nremove=true\n"
 				       "public_key=" HEX3 "\nreplace_allowed_ips=true\n"
 				       "allowed_ip=100.64.0.3/32\nallowed_ip=fd00:1::3/128\n";
@@ -191,9 +199,12 @@ static void diff_touches_only_what_differs(void **state)
 
 static void engine_replies_that_do_not_fit(void **state)
 {
-	static const char *const bad[] = {"", "errno=1\n\n", "private_key=xx\nerrno=0\n\n",
+	static const char *const bad[] = {"",
+					  "errno=1\n\n",
+					  "private_key=xx\nerrno=0\n\n",
 					  "public_key=" HEX2 "\nendpoint=nowhere\nerrno=0\n\n",
-					  "public_key=" HEX2 "\nrx_bytes=-1\nerrno=0\n\n", "nonsense\n",
+					  "public_key=" HEX2 "\nrx_bytes=-1\nerrno=0\n\n",
+					  "nonsense\n",
 					  "public_key=" HEX2 "\n"};
 	struct peers_engine e;
 

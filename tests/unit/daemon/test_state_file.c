@@ -3,11 +3,11 @@
  * Main's state files: they come back as they were written; cut at any byte, foreign or with another
  * version they are named in a sentence and stay as they are.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -135,7 +135,8 @@ static void cut_files_are_named_and_kept(void **state)
 	assert_int_equal(file_read_at(f->fd, "network.json", &whole), 0);
 	for (size_t len = 0; len + 1 < whole.len; len += 7) {
 		memset(&err, 0, sizeof(err));
-		assert_int_equal(file_write_atomic_at(f->fd, "network.json", whole.data, len, 0600), 0);
+		assert_int_equal(file_write_atomic_at(f->fd, "network.json", whole.data, len, 0600),
+				 0);
 		assert_int_equal(state_file_network(f->fd, &got, &err), -EBADMSG);
 		assert_non_null(strstr(err.text, "network.json is damaged"));
 		assert_non_null(strstr(err.text, "move it away"));
@@ -154,9 +155,12 @@ static void cut_files_are_named_and_kept(void **state)
 static void foreign_files_are_refused(void **state)
 {
 	static const char *const foreign[] = {
-		"[]", "{}", "{\"format\":\"warren-keys\",\"version\":1}",
+		"[]",
+		"{}",
+		"{\"format\":\"warren-keys\",\"version\":1}",
 		"{\"format\":\"warren-network\",\"version\":2,\"enrolled\":false}",
-		"{\"format\":\"warren-network\",\"version\":1,\"enrolled\":true,\"up\":true,\"hostname\":\"\","
+		"{\"format\":\"warren-network\",\"version\":1,\"enrolled\":true,\"up\":true,"
+		"\"hostname\":\"\","
 		"\"mtu\":0}",
 	};
 	struct folder *f = *state;
