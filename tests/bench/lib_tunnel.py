@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs inside the box: rounds, medians, the table of bars. See tests/bench/tunnel."""
+import argparse
+import collections
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from lib_lab import Failed, Lab, netns, process_cpu_s
+
+GROUPS = "tcp1 tcp4 wire pinned udp ping memory extra micro filter".split()
+BIN, TESTS, CACHE = (os.environ["BENCH_" + x] for x in ("BIN", "TESTS", "CACHE"))
+RULES = {"BENCH_RULES": "1000"}
+
+
+def programs():
+    """What is compared; ours with replay window and filter (1,000 rules) on."""
+    ours = BIN + "/warren-wg-bench"
+    found = {"2022": (["wireguard-go"], {})}
+    if os.path.exists(CACHE + "/wireguard"):
+        found["today"] = ([CACHE + "/wireguard"], {})
+    found["evp"] = ([ours], {**RULES, "BENCH_TIER": "evp"})
+    if subprocess.run([ours, "--has-ipsec-mb"], env={**os.environ, "BENCH_PROBE": "ipsec-mb"},
+                      capture_output=True).returncode == 0:
+        found["ipsec-mb"] = ([ours], {**RULES, "BENCH_TIER": "ipsec-mb"})
+    found["nocrypto"] = ([BIN + "/warren-wg-nocrypto"], RULES)
+    return found
+
+
+def has_avx512():
+    with open("/proc/cpuinfo") as f:
+        return "avx512f" in f.read()
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.lab = Lab()
+        self.programs = programs()
+        self.values = collections.defaultdict(list)  # (program, group, key) -> one of each round
+        self.notes = []
+        self.extra = {}
+        self.micro = {}
+
+    def wants(self, group):
+        return group in self.args.only
+
+    def note(self, program, group, result):
+        for key, value in result.items():
+            self.values[program, group, key].append(value)
+
+    def attempt(self, program, group, measure):
+        try:
+            self.note(program, group, measure())
+        except Failed as why:
+            self.notes.append(f"{program} {group}: {why}")
+
+    def free_runs(self, name):
+        lab, seconds = self.lab, self.args.seconds
+        if self.wants("tcp1"):
+            self.attempt(name, "tcp1", lambda: lab.tcp(seconds))
+        if self.wants("tcp4"):
+            self.attempt(name, "tcp4", lambda: lab.tcp(seconds, 4))
+        if self.wants("wire"):
+            lab.wire_offloads(False)
+            self.attempt(name, "wire", lambda: lab.tcp(seconds))
+            lab.wire_offloads(True)
+        if self.wants("udp"):
+            self.attempt(name, "udp", lambda: lab.udp(seconds, 100, "24M"))
+        if self.wants("ping"):
+            self.attempt(name, "ping", lambda: {"ms": lab.ping(250)})
+
+    def round(self):
+        if self.wants("ping"):
+            self.attempt("raw", "ping", lambda: {"ms": self.lab.ping(250, "192.0.2.2")})
+        for name, program in self.programs.items():
+            for pinned in (False, True):
+                if pinned and not (self.wants("pinned") and os.cpu_count() > 1):
+                    continue
+                if not pinned and not any(map(self.wants, ("tcp1", "tcp4", "wire", "udp", "ping"))):
+                    continue
+                try:
+                    self.lab.start(program, pinned)
+                    if pinned:
+                        self.attempt(name, "pinned",
+                                     lambda: self.lab.tcp(self.args.seconds, pinned=True))
+                    else:
+                        self.free_runs(name)
+                except Failed as why:
+                    self.notes.append(f"{name}: {why}")
+                finally:
+                    self.lab.stop()
+
+    def memory(self):
+        self.lab.start(([BIN + "/warren-wg"], {}))
+        pid = self.lab.pids()[0]
+        fresh = self.lab.memory_mb()
+        seconds = 3 if self.args.quick else 20
+        before = process_cpu_s(pid)
+        time.sleep(seconds)
+        idle = (process_cpu_s(pid) - before) / seconds * 100
+        self.lab.tcp(self.args.seconds)
+        self.note("evp", "memory", {"fresh": fresh, "loaded": self.lab.memory_mb(), "idle": idle})
+        self.lab.stop()
+
+    def one_extra(self, label, program, measure, **start):
+        try:
+            self.lab.start(program, **start)
+            self.extra[label] = measure()
+        except Failed as why:
+            self.extra[label] = {"failed": str(why)}
+        finally:
+            self.lab.stop()
+
+    def extras(self):
+        """No bar; what the numbers look like elsewhere."""
+        lab, seconds = self.lab, self.args.seconds
+        for name in ("2022", "today", "evp"):
+            if name not in self.programs:
+                continue
+            program = self.programs[name]
+            self.one_extra(f"IPv6 inside, {name}", program,
+                           lambda: lab.tcp(seconds, server="fd09::2"))
+            self.one_extra(f"both directions, {name}", program,
+                           lambda: lab.tcp(seconds, options=["--bidir"]))
+            self.one_extra(f"100 peers, one active, {name}", program, lambda: lab.tcp(seconds),
+                           extra_peers=99)
+            self.one_extra(f"1 % loss, {name}", program, lambda: self.lossy(seconds))
+        argv, env = self.programs["evp"]
+        self.one_extra("bulk UDP 1200 bytes, evp", (argv, env),
+                       lambda: lab.udp(seconds, 1200, "1500M"))
+        self.one_extra("the same without TUN USO (as Linux 6.1), evp",
+                       (argv, {**env, "BENCH_NO_USO": "1"}),
+                       lambda: lab.udp(seconds, 1200, "1500M"))
+
+    def lossy(self, seconds):
+        rules = ("table netdev loss { chain in { type filter hook ingress device wire priority 0;"
+                 " udp dport 1002 numgen random mod 100 < 1 drop; } }")
+        netns("b", "nft", "-f", "-", input=rules)
+        self.lab.wire_offloads(False)  # or whole trains would be lost
+        try:
+            return self.lab.tcp(seconds)
+        finally:
+            self.lab.wire_offloads(True)
+            netns("b", "nft", "delete", "table", "netdev", "loss")
+
+    def in_process(self):
+        argv = [TESTS + "/bench_tunnel_micro", "quick" if self.args.quick else "full"]
+        out = subprocess.run(argv, capture_output=True, text=True)
+        if out.returncode:
+            self.notes.append("micro: " + out.stderr.strip())
+        for line in out.stdout.splitlines():
+            key, _, value = line.partition("=")
+            self.micro[key] = float(value)
+
+    def filter_instructions(self):
+        counts = {}
+        for rules in ("0", "10000"):
+            file = f"/tmp/callgrind.{os.getpid()}.{rules}"
+            out = subprocess.run(
+                ["valgrind", "--tool=callgrind", "--toggle-collect=bench_filter_path",
+                 f"--callgrind-out-file={file}", TESTS + "/bench_tunnel_micro", "filter", rules],
+                capture_output=True, text=True)
+            try:
+                with open(file) as f:
+                    for line in f:
+                        if line.startswith(("summary:", "totals:")):
+                            counts[rules] = int(line.split()[1])
+                os.unlink(file)
+            except OSError:
+                self.notes.append("filter: " + out.stderr[-300:])
+        if len(counts) == 2 and counts["0"]:
+            self.micro["filter_percent"] = (counts["10000"] / counts["0"] - 1) * 100
+
+    # ---- results ----
+
+    def median(self, program, group, key):
+        values = self.values.get((program, group, key))
+        return statistics.median(values) if values else None
+
+    def ratio(self, a, b, group, key):
+        """Median of the rounds' ratios when both have all rounds: neighbours in time share noise."""
+        x, y = self.values.get((a, group, key)), self.values.get((b, group, key))
+        if not x or not y:
+            return None
+        if len(x) == len(y):
+            return statistics.median(i / j for i, j in zip(x, y))
+        return statistics.median(x) / statistics.median(y)
+
+    def bars(self):
+        rows = []
+
+        def bar(text, value, limit, at_most, unit=""):
+            met = value is not None and (value <= limit if at_most else value >= limit)
+            rows.append({"bar": text, "limit": limit, "at_most": at_most, "value": value,
+                         "unit": unit, "met": met})
+
+        def fraction(text, ours, theirs, group, key, part):
+            r = self.ratio(ours, theirs, group, key)
+            bar(f"{text} of {theirs}, one part in", 1 / r if r else None, part, False)
+
+        tiers = (("evp", 9, 2, 2.5, 8, 5.5, 1.25, 1.9),
+                 ("ipsec-mb", 12, 2.6, 1.7, 9, 7, 1.6, 2.5))
+        for tier, old, new, bare, wire, fast_old, fast_new, pinned in tiers:
+            for group, streams in (("tcp1", "1 stream"), ("tcp4", "4 streams")):
+                if not self.wants(group):
+                    continue
+                for key, what in (("daemons", "daemons"), ("total", "all")):
+                    text = f"{tier}: TCP {streams}, CPU of {what} per GB"
+                    fraction(text, tier, "2022", group, key, old)
+                    fraction(text, tier, "today", group, key, new)
+                    bar(f"{text}, times nocrypto", self.ratio(tier, "nocrypto", group, key), bare,
+                        True)
+            if self.wants("wire"):
+                fraction(f"{tier}: as on a wire, CPU of daemons per GB", tier, "2022", "wire",
+                         "daemons", wire)
+            if self.wants("tcp1"):
+                bar(f"{tier}: throughput, times 2022", self.ratio(tier, "2022", "tcp1", "gbps"),
+                    fast_old, False)
+                bar(f"{tier}: throughput, times today", self.ratio(tier, "today", "tcp1", "gbps"),
+                    fast_new, False)
+            if self.wants("pinned"):
+                bar(f"{tier}: throughput pinned, times today",
+                    self.ratio(tier, "today", "pinned", "gbps"), pinned, False)
+        if self.wants("udp"):
+            fraction("UDP 100 bytes, CPU per packet", "evp", "2022", "udp", "us", 4)
+        if self.wants("ping"):
+            raw = self.median("raw", "ping", "ms")
+            ours = self.median("evp", "ping", "ms")
+            for other in ("2022", "today"):
+                theirs = self.median(other, "ping", "ms")
+                added = (ours - raw) / (theirs - raw) if ours and theirs and raw else None
+                bar(f"added ping, part of {other}'s", added, 0.5, True)
+        if self.wants("filter"):
+            bar("filter with 10,000 rules, more instructions", self.micro.get("filter_percent"), 3,
+                True, "%")
+        if self.wants("micro"):
+            bar("responder handshakes per core", self.micro.get("handshakes"), 5000, False, "/s")
+            bar("mac1 junk rejected per core", self.micro.get("mac1_junk"), 1e6, False, "/s")
+            bar("memory per configured peer", self.micro.get("peer_bytes"), 4096, True, " B")
+            bar("memory per peer with a session", self.micro.get("session_bytes"), 12288, True,
+                " B")
+        if self.wants("memory"):
+            bar("memory with 1 peer", self.median("evp", "memory", "fresh"), 10, True, " MB")
+            bar("idle CPU", self.median("evp", "memory", "idle"), 0.02, True, " %")
+        return rows
+
+    def explain(self, row):
+        if row["value"] is None:
+            if "ipsec-mb:" in row["bar"] and "ipsec-mb" not in self.programs:
+                return "not measured: built without intel-ipsec-mb"
+            if "today" in row["bar"] and "today" not in self.programs:
+                return "not measured: no Go here"
+            return "not measured (see notes)"
+        if row["bar"].startswith("ipsec-mb:") and not has_avx512():
+            return "this CPU has no AVX-512; ipsec-mb's AVX2 code is as fast as OpenSSL's"
+        return "slower than the bar"
+
+    def report(self):
+        print(f"\n{'':10}" + "".join(f"{h:>11}" for h in (
+            "1 str Gb/s", "CPU s/GB", "all s/GB", "4 str Gb/s", "CPU s/GB", "wire s/GB",
+            "pin Gb/s", "pin s/GB", "UDP us/pkt", "ping ms")))
+        columns = (("tcp1", "gbps"), ("tcp1", "daemons"), ("tcp1", "total"), ("tcp4", "gbps"),
+                   ("tcp4", "daemons"), ("wire", "daemons"), ("pinned", "gbps"),
+                   ("pinned", "daemons"), ("udp", "us"), ("ping", "ms"))
+        for name in ("raw", *self.programs):
+            cells = (self.median(name, *c) for c in columns)
+            print(f"{name:10}" + "".join(f"{'-' if c is None else f'{c:.3g}':>11}" for c in cells))
+        for label, result in self.extra.items():
+            print(f"{label}: " + ", ".join(
+                f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items()))
+        for key, value in self.micro.items():
+            print(f"{key}: {value:.4g}")
+        rows = self.bars()
+        print()
+        for row in rows:
+            value = "-" if row["value"] is None else f"{row['value']:.4g}{row['unit']}"
+            sign = "<=" if row["at_most"] else ">="
+            why = "" if row["met"] else "  " + self.explain(row)
+            print(f"{'met ' if row['met'] else 'MISS'} {row['bar']:58} {value:>12} "
+                  f"{sign} {row['limit']:g}{why}")
+        for note in self.notes:
+            print("note: " + note)
+        if self.wants("extra"):
+            print("note: two shards are not built; the measured path is one shard")
+        if self.args.json:
+            with open(self.args.json, "w") as f:
+                json.dump({"rows": rows, "extra": self.extra, "micro": self.micro,
+                           "notes": self.notes,
+                           "values": {" ".join(k): v for k, v in self.values.items()}}, f, indent=1)
+                f.write("\n")
+        missed = [r["bar"] for r in rows if not r["met"]]
+        print(f"{len(rows) - len(missed)} bars met, {len(missed)} missed: " + "; ".join(missed))
+        return 1 if missed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tunnel")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--only", default=",".join(GROUPS))
+    parser.add_argument("--json", default=os.path.join(CACHE, "tunnel.json"))
+    args = parser.parse_args()
+    args.only = set(args.only.split(","))
+    if args.only - set(GROUPS):
+        parser.error("groups: " + " ".join(GROUPS))
+    args.seconds = 2 if args.quick else 3
+    rounds = args.rounds or (1 if args.quick else 5)
+    bench = Bench(args)
+    for i in range(rounds):
+        print(f"round {i + 1} of {rounds}", flush=True)
+        bench.round()
+    if bench.wants("memory"):
+        bench.memory()
+    if bench.wants("extra"):
+        bench.extras()
+    if bench.wants("micro"):
+        bench.in_process()
+    if bench.wants("filter"):
+        bench.filter_instructions()
+    return bench.report()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
