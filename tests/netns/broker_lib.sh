@@ -13,7 +13,7 @@ umask 022
 work=$(mktemp -d)
 fake=$work/warrend-fake
 failures=0
-cp "$WARREN_BIN/../tests/warrend-fake" "$fake"
+cp "$WARREN_BIN/../tests/warrend-fake" "$fake" || exit 1
 
 cat > "$work/warren-ssh-session" <<'SESSION'
 #!/bin/bash
