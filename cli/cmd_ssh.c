@@ -102,7 +102,7 @@ static int find_target(int argc, char **argv, struct target *t)
 
 static int run_system_ssh(const struct cli *c, const struct openssh_login *login, int argc, char **argv)
 {
-	char option[OPTION_COUNT][512], identity[340], certificate[340];
+	char option[OPTION_COUNT][512], identity[340], certificate[360];
 	char **args = calloc((size_t)argc + 2 * OPTION_COUNT + 8, sizeof(*args));
 	char where[160] = "";
 	int n = 0;
