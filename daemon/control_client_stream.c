@@ -54,7 +54,7 @@ static void schedule(struct control_client *c)
 	if (wait > BACKOFF_MAX_MS)
 		wait = BACKOFF_MAX_MS;
 	random_bytes(c->random, &jitter, 1);
-	wait = wait * 3 / 4 + wait / 2 * jitter / 256;
+	wait = wait / 2 + wait / 2 * jitter / 256;
 	c->failures++;
 	(void)uv_timer_start(&c->timer, on_timer, wait, 0);
 }
