@@ -219,7 +219,7 @@ static int reply_listen(struct monitor *m, uint32_t id, uint8_t result, uint16_t
 	return monitor_reply(m, &w, NULL, 0);
 }
 
-static uint16_t bound_port(int fd)
+static uint16_t bound_port(int fd) /* IPv4 */
 {
 	struct sockaddr_in in = {0};
 	socklen_t len = sizeof(in);
@@ -236,6 +236,21 @@ static const char *listen_forbidden(const struct monitor *m, uint32_t port, cons
 	if (port > 65535 || (port != 0 && port < FIRST_FREE_PORT && m->account.uid != 0))
 		return "this port is not for this account";
 	return slot == NULL ? "too many remote forwards" : NULL;
+}
+
+/* ::1 on the same port, where there is IPv6 and the port is free. */
+static void listen_second(struct monitor *m, const struct listener *first)
+{
+	struct forward_task t = {.open = forward_helper_listen, .port = first->port, .v6 = true};
+	struct listener *l = free_listener(m);
+	char message[128];
+	int fd = l != NULL ? forward_helper_run(m, &t, message) : -1;
+
+	if (fd < 0)
+		return;
+	*l = *first;
+	l->fd = fd;
+	l->second = true;
 }
 
 int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
@@ -268,6 +283,7 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	snprintf(l->address, sizeof(l->address), "%s", address);
 	m->listener_count++;
 	monitor_state_changed(m);
+	listen_second(m, l);
 	return reply_listen(m, id, MONITOR_YES, l->port, "");
 }
 
@@ -283,10 +299,10 @@ static void close_listener(struct monitor *m, struct listener *l)
 		snprintf(t.path, sizeof(t.path), "%s", l->path);
 		if (forward_helper_run(m, &t, message) != -ECANCELED)
 			log_debug("an agent's folder may stay", NULL);
-	} else {
+	} else if (!l->second) {
 		m->listener_count--;
 	}
-	l->agent = false;
+	l->agent = l->second = false;
 	monitor_state_changed(m);
 }
 
@@ -294,6 +310,7 @@ int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r)
 {
 	char address[256];
 	uint32_t port;
+	uint16_t bound = 0; /* both sockets of the first that fits */
 
 	reader_cstring(r, address, sizeof(address));
 	port = reader_u32(r);
@@ -302,13 +319,13 @@ int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r)
 	for (size_t i = 0; i < MONITOR_MAX_LISTENERS; i++) {
 		struct listener *l = &m->listeners[i];
 
-		if (l->fd >= 0 && !l->agent && strcmp(l->address, address) == 0 &&
-		    (l->port == port || l->asked_port == port)) {
-			close_listener(m, l);
-			return simple_reply(m, MONITOR_UNLISTEN, id, MONITOR_YES);
-		}
+		if (l->fd < 0 || l->agent || strcmp(l->address, address) != 0 ||
+		    (l->port != port && l->asked_port != port) || (bound != 0 && l->port != bound))
+			continue;
+		bound = l->port;
+		close_listener(m, l);
 	}
-	return simple_reply(m, MONITOR_UNLISTEN, id, MONITOR_NO);
+	return simple_reply(m, MONITOR_UNLISTEN, id, bound != 0 ? MONITOR_YES : MONITOR_NO);
 }
 
 int forward_accept(struct monitor *m, struct listener *l)

@@ -71,15 +71,21 @@ int forward_helper_connect(struct forward_task *t, char message[static 128])
 /* GatewayPorts no: loopback, whatever the client asked for. */
 int forward_helper_listen(struct forward_task *t, char message[static 128])
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(t->port)};
+	const struct sockaddr_in in = {.sin_family = AF_INET,
+				       .sin_port = htons(t->port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6, .sin6_port = htons(t->port), .sin6_addr = in6addr_loopback};
+	const void *addr = t->v6 ? (const void *)&in6 : (const void *)&in;
 	int one = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(t->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    bind(fd, (const struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, 64) < 0) {
-		snprintf(message, 128, "%s", strerror(errno));
-		return -errno;
+	    bind(fd, addr, t->v6 ? sizeof(in6) : sizeof(in)) < 0 || listen(fd, 64) < 0) {
+		int error = errno;
+
+		snprintf(message, 128, "%s", strerror(error));
+		return -error;
 	}
 	return fd;
 }

@@ -72,6 +72,13 @@ int64_t monitor_now_s(void)
 	return clock_realtime_s(&clock_system);
 }
 
+uint64_t monitor_grace_end_ns(const struct monitor *m)
+{
+	if (m->config.login_grace_s == 0)
+		return UINT64_MAX;
+	return monitor_now_ns() + (uint64_t)m->config.login_grace_s * NSEC_PER_SEC;
+}
+
 void monitor_begin(struct writer *w, uint8_t type, uint32_t id)
 {
 	writer_u8(w, type);
@@ -308,7 +315,7 @@ static int start(struct monitor *m)
 	m->since_s = monitor_now_s();
 	m->since_ns = monitor_now_ns();
 	monitor_audit(m, "ssh connection", "network", m->config.network);
-	m->grace_deadline_ns = monitor_now_ns() + (uint64_t)m->config.login_grace_s * NSEC_PER_SEC;
+	m->grace_deadline_ns = monitor_grace_end_ns(m);
 	return 0;
 }
 
@@ -467,18 +474,31 @@ static void reap(struct monitor *m)
 }
 
 #define FIXED_FDS 4
+#define BUSY_MS   20
 
-static size_t collect(struct monitor *m, struct pollfd *p, size_t *listener_at, size_t *pending_at)
+/* Connections to listeners wait while the worker has much to read: whoever knocks fast ends nothing. */
+static bool worker_busy(const struct monitor *m)
 {
+	struct pollfd p = {.fd = m->worker_fd, .events = POLLOUT};
+
+	return poll(&p, 1, 0) == 0;
+}
+
+static size_t collect(struct monitor *m, struct pollfd *p, size_t *listener_at, size_t *pending_at,
+		      int *timeout_ms)
+{
+	bool busy = worker_busy(m);
 	size_t n = 0;
 
+	if (busy && *timeout_ms > BUSY_MS)
+		*timeout_ms = BUSY_MS;
 	p[n++] = (struct pollfd){.fd = m->worker_fd, .events = POLLIN};
 	p[n++] = (struct pollfd){.fd = m->broker_fd, .events = POLLIN};
 	p[n++] = (struct pollfd){.fd = m->main_fd, .events = POLLIN};
 	p[n++] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
 	*listener_at = n;
 	for (size_t i = 0; i < MONITOR_MAX_LISTENERS; i++)
-		p[n++] = (struct pollfd){.fd = m->listeners[i].fd, .events = POLLIN};
+		p[n++] = (struct pollfd){.fd = busy ? -1 : m->listeners[i].fd, .events = POLLIN};
 	*pending_at = n;
 	for (size_t i = 0; i < MONITOR_MAX_PENDING; i++)
 		p[n++] = (struct pollfd){.fd = m->pending[i].fd, .events = POLLIN};
@@ -535,7 +555,7 @@ static int turn(struct monitor *m)
 	r = timers(m, &timeout_ms);
 	if (r < 0)
 		return r;
-	n = collect(m, p, &listener_at, &pending_at);
+	n = collect(m, p, &listener_at, &pending_at, &timeout_ms);
 	if (poll(p, n, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (p[3].revents != 0)

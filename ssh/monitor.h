@@ -22,7 +22,7 @@
 #include "ssh/verifier.h"
 #include "ssh/wire/ssh_wire.h"
 
-#define MONITOR_MAX_LISTENERS 16
+#define MONITOR_MAX_LISTENERS 32
 #define MONITOR_MAX_PENDING   64  /* connects under way */
 #define MONITOR_MAX_DIRECT    1024 /* forwards that are open, for status */
 #define MONITOR_MAX_USED      32   /* destinations that were connected to */
@@ -46,6 +46,7 @@ struct listener {
 	int fd; /* -1: free */
 	char address[256];
 	uint16_t asked_port, port;
+	bool second;       /* ::1 beside 127.0.0.1 */
 	bool agent;        /* one for the connection, as sshd */
 	uint32_t channel;  /* of the session that asked for the agent first */
 	char path[104];    /* agent: socket and folder are removed at the end */
@@ -119,6 +120,7 @@ struct monitor *monitor_new(void);
 void monitor_free(struct monitor *m);
 uint64_t monitor_now_ns(void);
 int64_t monitor_now_s(void);
+uint64_t monitor_grace_end_ns(const struct monitor *m); /* from now */
 /* One packet of the worker: the table decides. 0, or -errno: the connection ends. */
 int monitor_packet(struct monitor *m, const uint8_t *data, size_t len) WARREN_MUST_USE;
 /* Like unixsock_send on a non-blocking socket, but waits MONITOR_SEND_MS at most. */
@@ -248,6 +250,7 @@ struct forward_task {
 	int (*open)(struct forward_task *t, char message[static 128]); /* a descriptor or -errno */
 	char host[256];
 	uint16_t port;
+	bool v6;        /* listen: ::1, not 127.0.0.1 */
 	char path[104]; /* agent; fits sun_path */
 };
 int forward_helper_connect(struct forward_task *t, char message[static 128]);

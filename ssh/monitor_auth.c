@@ -260,8 +260,7 @@ static void interactive_over(struct monitor *m)
 {
 	m->main_request = 0;
 	m->waiting = false;
-	m->grace_deadline_ns =
-		monitor_now_ns() + (uint64_t)m->config.login_grace_s * NSEC_PER_SEC;
+	m->grace_deadline_ns = monitor_grace_end_ns(m);
 }
 
 int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r)

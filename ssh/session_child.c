@@ -209,7 +209,7 @@ _Noreturn void session_child_run(struct monitor *m, const struct session_wish *w
 	close_range(3, ~0U, 0);
 	account_become(m);
 	go_home(m);
-	if (wish->kind == MONITOR_SHELL && wish->pty)
+	if (wish->kind == MONITOR_SHELL) /* without a terminal too, as sshd */
 		greet(m, greeting);
 	reset_signals();
 	execute(m, wish, env.lines);

@@ -175,7 +175,7 @@ pids+=($!)
 wait_for 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22797' 2>/dev/null
 is "-L" 200 "$(get http://127.0.0.1:22798/)"
 is "-R" 200 "$(get http://127.0.0.1:22797/)"
-has "-R binds loopback" "127.0.0.1:22797" "$(ss -Hltn 'sport = :22797')"
+is "-R binds loopback only" "127.0.0.1:22797 [::1]:22797" "$(ss -Hltn 'sport = :22797' | awk '{print $4}' | sort | xargs)"
 kill "${pids[-1]}"; wait "${pids[-1]}" 2>/dev/null
 wait_for 3 bash -c '[[ -z $(ss -Hltn "sport = :22797") ]]'; ok "-R ends with the connection"
 has "-R port 0" "Allocated port" "$(told -R 0:127.0.0.1:1 t true)"
