@@ -87,7 +87,9 @@ struct monitor {
 	char method[24];
 	bool logged_in;
 	bool no_interactive;            /* who it is was proven, and refused: asking again helps nobody */
-	uint32_t main_request;          /* id of a pending LOGIN_START; 0: none */
+	uint32_t main_request;          /* id of a pending LOGIN_START, our own; 0: none */
+	uint32_t main_last_id;
+	uint32_t interactive_id;        /* of the worker's request that waits for it */
 	bool waiting;                   /* the URL of main_request is shown */
 	int64_t since_s;
 	uint64_t since_ns, again_ns;    /* the login was judged again then */

@@ -233,8 +233,7 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 	int result;
 
 	reader_cstring(r, login, sizeof(login));
-	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0 ||
-	    id == 0)
+	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0)
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
@@ -242,7 +241,7 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO, "");
 	client_addr(m, &client);
 	ip_addr_format(&client, address);
-	monitor_begin(&w, SSH_WIRE_LOGIN_START, id);
+	monitor_begin(&w, SSH_WIRE_LOGIN_START, ++m->main_last_id);
 	writer_cstring(&w, login);
 	writer_cstring(&w, m->session_hash);
 	writer_cstring(&w, address);
@@ -250,7 +249,8 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 	if (result < 0)
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO,
 			      "logins are not possible at this moment: the daemon is restarting");
-	m->main_request = id;
+	m->main_request = m->main_last_id;
+	m->interactive_id = id;
 	m->waiting = false;
 	return 0; /* answered when main knows the URL */
 }
@@ -287,7 +287,7 @@ static int interactive_done(struct monitor *m, bool good, const char *message)
 {
 	uint8_t data[1024];
 	struct writer w = writer_init(data, sizeof(data));
-	uint32_t id = m->main_request;
+	uint32_t id = m->interactive_id;
 	bool waiting = m->waiting;
 
 	interactive_over(m);
@@ -308,7 +308,7 @@ static void plain_text(char *text)
 			*text = ' ';
 }
 
-static int show_url(struct monitor *m, uint32_t id, const char *url)
+static int show_url(struct monitor *m, const char *url)
 {
 	char text[1024];
 	uint8_t data[1200];
@@ -321,7 +321,7 @@ static int show_url(struct monitor *m, uint32_t id, const char *url)
 	m->waiting = true;
 	m->grace_deadline_ns = monitor_now_ns() + MONITOR_INTERACTIVE_S * NSEC_PER_SEC;
 	tell_broker(m, SSH_WIRE_WAITING);
-	monitor_begin(&w, MONITOR_AUTH_INTERACTIVE, id);
+	monitor_begin(&w, MONITOR_AUTH_INTERACTIVE, m->interactive_id);
 	writer_u8(&w, MONITOR_PENDING);
 	writer_cstring(&w, text);
 	return monitor_reply(m, &w, NULL, 0);
@@ -360,7 +360,7 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reade
 		reader_cstring(r, url, sizeof(url));
 		reader_u64(r);
 		plain_text(url);
-		return reader_done(r) && !m->waiting ? show_url(m, id, url) : 0;
+		return reader_done(r) && !m->waiting ? show_url(m, url) : 0;
 	}
 	if (type == SSH_WIRE_LOGIN_DONE) {
 		result = reader_u8(r);
