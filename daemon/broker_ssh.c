@@ -23,10 +23,10 @@
 #include "ssh/wire/ssh_wire.h"
 
 enum {
-	STARTUPS_BEGIN = 10,
+	STARTUPS_BEGIN = 100, /* callers are peers that policy let in: a burst of logins is work */
 	STARTUPS_RATE = 30,
-	STARTUPS_FULL = 100,
-	MAX_PER_SOURCE = 10,
+	STARTUPS_FULL = 300,
+	MAX_PER_SOURCE = 64,
 	MAX_WAITING = 100,
 	MAX_WAITING_PER_SOURCE = 50, /* one peer does not shut the others out */
 	ACCEPTS_PER_TURN = 16,

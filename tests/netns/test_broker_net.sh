@@ -50,9 +50,9 @@ hold() { # N connections that stay unauthenticated, then print what the last one
 	ip netns exec brk-a bash -c 'for ((i = 0; i < '"$1"'; i++)); do exec {f}<>/dev/tcp/100.64.0.2/22 || exit 1; done
 		IFS= read -r -t 2 line <&$f; echo "$line"'
 }
-check "ten of one source" says "SSH-2.0-fake" hold 10
+check "sixty-four of one source" says "SSH-2.0-fake" hold 64
 sleep 0.5
-check "not eleven" says "Too many unfinished logins" hold 11
+check "not sixty-five" says "Too many unfinished logins" hold 65
 sleep 0.5
 session() { # a connection that stays, on descriptor $keep
 	exec {keep}< <(ip netns exec brk-a socat -t 0.2 - TCP:100.64.0.2:22 < <(echo auth; sleep 30))

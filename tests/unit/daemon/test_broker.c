@@ -23,10 +23,10 @@ static void early_drop(void **state)
 	(void)state;
 	for (unsigned percent = 0; percent < 100; percent++) {
 		assert_false(broker_ssh_drops(0, percent));
-		assert_false(broker_ssh_drops(9, percent));
-		assert_int_equal(broker_ssh_drops(10, percent), percent < 30);
-		assert_int_equal(broker_ssh_drops(55, percent), percent < 65);
-		assert_true(broker_ssh_drops(100, percent));
+		assert_false(broker_ssh_drops(99, percent));
+		assert_int_equal(broker_ssh_drops(100, percent), percent < 30);
+		assert_int_equal(broker_ssh_drops(200, percent), percent < 65);
+		assert_true(broker_ssh_drops(300, percent));
 		assert_true(broker_ssh_drops(1000, percent));
 	}
 }
