@@ -3,11 +3,12 @@
  * The peer's copy of its map: snapshots, deltas, renewals, and every way in which a stream may not
  * fit.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <sodium.h>

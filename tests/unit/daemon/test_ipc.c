@@ -3,11 +3,12 @@
  * The daemon's socket: framing (whole lines, pieces, bounds) and the blocking client against a
  * thread that plays the daemon over a socket pair bound in a private folder.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <pthread.h>

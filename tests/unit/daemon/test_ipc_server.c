@@ -3,11 +3,12 @@
  * The command socket's server over socket pairs of a private folder: answers, events, several
  * requests at once, clients that go away, clients that talk nonsense.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,11 +7,12 @@
  *                                           |
  *      B (10.1.0.2) --[NAT b 198.51.100.2]--+
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <sodium.h>

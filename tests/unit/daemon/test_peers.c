@@ -3,11 +3,12 @@
  * The map as main uses it: reading it strictly, finding peers by what people write, and the request
  * that turns what the engine has into what it should have.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <stdlib.h>

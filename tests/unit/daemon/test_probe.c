@@ -2,11 +2,12 @@
  *
  * Codecs of the path machine: RFC 5769's STUN responses, probes and signals, and what they refuse.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <sodium.h>

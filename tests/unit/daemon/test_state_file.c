@@ -3,11 +3,12 @@
  * Main's state files: they come back as they were written; cut at any byte, foreign or with another
  * version they are named in a sentence and stay as they are.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <fcntl.h>
