@@ -82,7 +82,9 @@ int device_new(const struct tunnel_config *config, struct tunnel **ret_tunnel)
 		r = -ENOTSUP;
 		goto fail;
 	}
-	r = blake2s_new(&t->blake);
+	r = aead_engine_new(config->aead, &t->aead);
+	if (r == 0)
+		r = blake2s_new(&t->blake);
 	if (r == 0)
 		r = noise_init(&t->noise, t->blake, t->random);
 	if (r == 0)
@@ -153,6 +155,7 @@ void tunnel_free(struct tunnel *t)
 	if (t->rx)
 		munmap(t->rx, sizeof(*t->rx));
 	blake2s_free(t->blake);
+	aead_engine_free(t->aead);
 	secret_wipe(t, sizeof(*t));
 	free(t);
 }

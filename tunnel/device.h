@@ -9,6 +9,7 @@
 
 #include <sys/uio.h>
 
+#include "tunnel/aead.h"
 #include "tunnel/allowedips.h"
 #include "tunnel/coalesce.h"
 #include "tunnel/cookie.h"
@@ -102,6 +103,10 @@ struct device_tx {
 	struct train trains[DEVICE_TRAINS];
 	size_t train_first, train_count; /* waiting: [first, count) */
 	bool blocked;			 /* the socket is full */
+	/* In the trains, but still to be sealed: all under one session. */
+	struct aead_job jobs[AEAD_BATCH];
+	size_t job_count;
+	struct keypair *job_keypair;
 };
 
 struct udp;
@@ -118,6 +123,7 @@ struct tunnel {
 	size_t max_peers;
 	uint16_t mtu[2]; /* by port; 0: unknown */
 
+	struct aead_engine *aead;
 	struct blake2s *blake;
 	struct noise noise;
 	struct noise_identity identity;
@@ -177,6 +183,8 @@ void tx_message(struct peer *p, const void *msg, size_t len);
 void tx_message_to(struct tunnel *t, const struct endpoint *to, const struct udp_source *source,
 		   const void *msg, size_t len);
 void tx_flush(struct tunnel *t);
+/* Seals what is still plain; before a session ends, and before anything is sent. */
+void tx_seal(struct tunnel *t);
 void tx_forget_peer(struct tunnel *t, const struct peer *p);
 
 /* rx.c */

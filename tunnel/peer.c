@@ -158,6 +158,7 @@ static void keypair_drop(struct keypair **slot)
 	*slot = NULL;
 	if (!kp)
 		return;
+	tx_seal(kp->peer->device);
 	index_remove(&kp->peer->device->index, kp->local_index);
 	aead_done(&kp->seal);
 	aead_done(&kp->open);

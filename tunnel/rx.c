@@ -109,40 +109,42 @@ static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t le
 	}
 }
 
-static void receive_data(struct tunnel *t, uint8_t *data, size_t len, const struct endpoint *from,
-			 const struct udp_source *source, uint64_t now_ns)
-{
-	struct index_entry *entry;
-	struct keypair *kp;
-	struct peer *p;
-	uint64_t counter;
+/* Consecutive datagrams under one session, opened together. */
+struct rx_batch {
+	struct aead_job jobs[AEAD_BATCH];
+	size_t count;
+	uint32_t index; /* receiver index of all */
+	struct keypair *keypair;
+};
 
-	if (len < WIRE_DATA_OVERHEAD) {
-		t->drops[DROP_RX_SHORT]++;
-		return;
+/* The data packet joins the batch or is dropped. The batch is empty or for the same index. */
+static void gather(struct tunnel *t, struct rx_batch *b, uint8_t *data, size_t len, uint64_t now_ns)
+{
+	uint64_t counter = bytes_get_le64(data + offsetof(struct wire_data, counter));
+
+	if (!b->count) {
+		struct index_entry *entry = index_find(&t->index, b->index);
+
+		if (!entry || !entry->keypair) {
+			t->drops[DROP_RX_UNKNOWN_INDEX]++;
+			return;
+		}
+		b->keypair = entry->keypair;
 	}
-	entry = index_find(&t->index, bytes_get_le32(data + offsetof(struct wire_data, receiver)));
-	if (!entry || !entry->keypair) {
-		t->drops[DROP_RX_UNKNOWN_INDEX]++;
-		return;
-	}
-	kp = entry->keypair;
-	p = entry->peer;
-	counter = bytes_get_le64(data + offsetof(struct wire_data, counter));
-	if (!p->running || !peer_can_receive(kp, now_ns) || counter >= REJECT_AFTER_MESSAGES) {
+	if (!b->keypair->peer->running || !peer_can_receive(b->keypair, now_ns) ||
+	    counter >= REJECT_AFTER_MESSAGES) {
 		t->drops[DROP_RX_EXPIRED_SESSION]++;
 		return;
 	}
-	data += sizeof(struct wire_data);
-	if (!aead_open(&kp->open, counter, data, len - sizeof(struct wire_data))) {
-		t->drops[DROP_RX_BAD_PACKET]++;
-		return;
-	}
-	if (!replay_accept(&kp->replay, counter)) {
-		t->drops[DROP_RX_REPLAY]++;
-		return;
-	}
-	p->rx_bytes += len;
+	b->jobs[b->count++] = (struct aead_job){.data = data + sizeof(struct wire_data),
+						.len = (uint32_t)(len - sizeof(struct wire_data)),
+						.counter = counter};
+}
+
+/* A first authenticated packet of a batch stands for all that came in the same moment. */
+static void authenticated(struct peer *p, struct keypair *kp, const struct endpoint *from,
+			  const struct udp_source *source, uint64_t now_ns)
+{
 	rx_endpoint(p, from, source, now_ns);
 	timers_any_authenticated_received(p);
 	timers_any_authenticated_traversal(p, now_ns);
@@ -152,47 +154,103 @@ static void receive_data(struct tunnel *t, uint8_t *data, size_t len, const stru
 			tx_staged(p, now_ns);
 	}
 	handshake_keep_fresh_receiving(p, now_ns);
-	len -= WIRE_DATA_OVERHEAD;
-	if (!len) /* keepalive */
-		return;
-	timers_data_received(p, now_ns);
-	enqueue(t, p, data, (uint32_t)len, now_ns);
 }
 
-static void receive_one(struct tunnel *t, uint8_t *data, size_t len, const struct endpoint *from,
-			const struct udp_source *source, uint64_t now_ns)
+static void open_batch(struct tunnel *t, struct rx_batch *b, const struct endpoint *from,
+		       const struct udp_source *source, uint64_t now_ns)
 {
-	t->stats[STAT_RX_DATAGRAMS]++;
-	t->stats[STAT_RX_BYTES] += len;
-	if (len < 4 || data[0] < WIRE_INITIATION || data[0] > WIRE_DATA || data[1] || data[2] ||
-	    data[3]) {
-		if (t->hooks.foreign && len)
-			t->hooks.foreign(t->hooks.ctx, from, data, len);
-		else
-			t->drops[DROP_RX_FOREIGN]++;
+	struct keypair *kp = b->keypair;
+	size_t accepted = 0;
+
+	if (!b->count)
 		return;
+	aead_open_many(t->aead, &kp->open, b->jobs, b->count);
+	for (size_t i = 0; i < b->count; i++) {
+		const struct aead_job *job = &b->jobs[i];
+		struct peer *p = kp->peer;
+
+		if (!job->ok) {
+			t->drops[DROP_RX_BAD_PACKET]++;
+			continue;
+		}
+		if (!replay_accept(&kp->replay, job->counter)) {
+			t->drops[DROP_RX_REPLAY]++;
+			continue;
+		}
+		p->rx_bytes += job->len + sizeof(struct wire_data);
+		if (!accepted++)
+			authenticated(p, kp, from, source, now_ns);
+		if (job->len == AEAD_TAG_BYTES) /* keepalive */
+			continue;
+		timers_data_received(p, now_ns);
+		enqueue(t, p, job->data, job->len - AEAD_TAG_BYTES, now_ns);
 	}
+	b->count = 0;
+}
+
+static bool is_wireguard(const uint8_t *data, size_t len)
+{
+	return len >= 4 && data[0] >= WIRE_INITIATION && data[0] <= WIRE_DATA && !data[1] &&
+	       !data[2] && !data[3];
+}
+
+static void receive_other(struct tunnel *t, const uint8_t *data, size_t len,
+			  const struct endpoint *from, const struct udp_source *source,
+			  uint64_t now_ns)
+{
+	if (is_wireguard(data, len)) {
+		if (t->up)
+			handshake_receive(t, data, len, from, source, now_ns);
+	} else if (t->hooks.foreign && len) {
+		t->hooks.foreign(t->hooks.ctx, from, data, len);
+	} else {
+		t->drops[DROP_RX_FOREIGN]++;
+	}
+}
+
+static void receive_data(struct tunnel *t, struct rx_batch *b, uint8_t *data, size_t len,
+			 const struct endpoint *from, const struct udp_source *source,
+			 uint64_t now_ns)
+{
+	uint32_t index;
+
 	if (!t->up)
 		return;
-	if (data[0] == WIRE_DATA)
-		receive_data(t, data, len, from, source, now_ns);
-	else
-		handshake_receive(t, data, len, from, source, now_ns);
+	if (len < WIRE_DATA_OVERHEAD) {
+		t->drops[DROP_RX_SHORT]++;
+		return;
+	}
+	index = bytes_get_le32(data + offsetof(struct wire_data, receiver));
+	if (b->count == AEAD_BATCH || (b->count && index != b->index))
+		open_batch(t, b, from, source, now_ns);
+	b->index = index;
+	gather(t, b, data, len, now_ns);
 }
 
 void rx_train(struct tunnel *t, uint8_t *data, size_t len, size_t seg_size,
 	      const struct endpoint *from, const struct udp_source *source, uint64_t now_ns)
 {
+	struct rx_batch batch;
 	size_t at = 0;
 
+	batch.count = 0;
 	if (!seg_size)
 		seg_size = len;
 	while (at < len) {
 		size_t n = len - at < seg_size ? len - at : seg_size;
 
-		receive_one(t, data + at, n, from, source, now_ns);
+		t->stats[STAT_RX_DATAGRAMS]++;
+		t->stats[STAT_RX_BYTES] += n;
+		if (is_wireguard(data + at, n) && data[at] == WIRE_DATA) {
+			receive_data(t, &batch, data + at, n, from, source, now_ns);
+		} else {
+			/* It may end sessions. */
+			open_batch(t, &batch, from, source, now_ns);
+			receive_other(t, data + at, n, from, source, now_ns);
+		}
 		at += n;
 	}
+	open_batch(t, &batch, from, source, now_ns);
 }
 
 void rx_set_offloads(struct tunnel *t, bool tso, bool uso)

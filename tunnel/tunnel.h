@@ -94,6 +94,7 @@ struct tunnel_config {
 	bool roaming; /* endpoints follow authenticated packets (warren-wg); false: caller owns them
 		       */
 	size_t max_peers; /* 0: 10,000 */
+	const char *aead; /* engine of aead.h: "evp", "ipsec-mb"; NULL: best for this CPU */
 };
 
 int tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tunnel) WARREN_MUST_USE;

@@ -11,10 +11,22 @@
 #include "tunnel/segment.h"
 #include "tunnel/timers.h"
 
+void tx_seal(struct tunnel *t)
+{
+	struct device_tx *tx = &t->tx;
+
+	if (!tx->job_count)
+		return;
+	aead_seal_many(t->aead, &tx->job_keypair->seal, tx->jobs, tx->job_count);
+	tx->job_count = 0;
+	tx->job_keypair = NULL;
+}
+
 void tx_flush(struct tunnel *t)
 {
 	struct device_tx *tx = &t->tx;
 
+	tx_seal(t);
 	tx->blocked = false;
 	if (tx->train_first < tx->train_count) {
 		tx->train_first += t->io.send(t->io.send_ctx, tx->trains + tx->train_first,
@@ -115,9 +127,10 @@ static uint32_t padded_len(const struct tunnel *t, uint32_t len)
 	return len < mtu ? mtu : len;
 }
 
-/* len bytes of plaintext are in place behind the header's room at data. */
-static void seal(struct keypair *kp, uint8_t *data, uint32_t len)
+/* len bytes of plaintext are in place behind the header's room at data; tx_seal does the rest. */
+static void seal_later(struct tunnel *t, struct keypair *kp, uint8_t *data, uint32_t len)
 {
+	struct device_tx *tx = &t->tx;
 	struct wire_data header;
 	uint64_t counter = kp->send_counter++;
 
@@ -125,7 +138,11 @@ static void seal(struct keypair *kp, uint8_t *data, uint32_t len)
 	bytes_put_le32(header.receiver, kp->remote_index);
 	bytes_put_le64(header.counter, counter);
 	memcpy(data, &header, sizeof(header));
-	aead_seal(&kp->seal, counter, data + sizeof(header), len);
+	if (tx->job_keypair != kp || tx->job_count == AEAD_BATCH)
+		tx_seal(t);
+	tx->job_keypair = kp;
+	tx->jobs[tx->job_count++] =
+		(struct aead_job){.data = data + sizeof(header), .len = len, .counter = counter};
 }
 
 static void seal_packet(struct peer *p, struct keypair *kp, const struct superpacket *sp,
@@ -151,7 +168,7 @@ static void seal_packet(struct peer *p, struct keypair *kp, const struct superpa
 		plain = data + sizeof(struct wire_data);
 		segment_write(sp, &plan, i, plain);
 		memset(plain + len, 0, padded - len);
-		seal(kp, data, padded);
+		seal_later(t, kp, data, padded);
 		train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD + padded);
 	}
 	timers_any_authenticated_traversal(p, now_ns);
@@ -217,7 +234,7 @@ void tx_keepalive(struct peer *p, uint64_t now_ns)
 		t->drops[DROP_TX_SOCKET]++;
 		return;
 	}
-	seal(kp, data, 0);
+	seal_later(t, kp, data, 0);
 	train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD);
 	timers_any_authenticated_traversal(p, now_ns);
 	timers_any_authenticated_sent(p);

@@ -27,12 +27,15 @@ static struct pair *establish(void)
 static size_t seal_as_peer(struct pair *p, uint8_t *out, const uint8_t *plain, size_t len)
 {
 	struct keypair *kp = p->side[0].t->peers.first->current;
+	struct aead_job job;
 
 	bytes_put_le32(out, WIRE_DATA);
 	bytes_put_le32(out + 4, kp->remote_index);
 	bytes_put_le64(out + 8, kp->send_counter);
 	memcpy(out + 16, plain, len);
-	aead_seal(&kp->seal, kp->send_counter++, out + 16, len);
+	job = (struct aead_job){
+		.data = out + 16, .len = (uint32_t)len, .counter = kp->send_counter++};
+	aead_seal_many(p->side[0].t->aead, &kp->seal, &job, 1);
 	return len + 32;
 }
 
