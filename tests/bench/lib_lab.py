@@ -14,8 +14,15 @@ import time
 WIRE_MTU = 1500
 
 
+class Failed(Exception):
+    pass
+
+
 def run(*argv, check=True, **kw):
-    return subprocess.run(argv, check=check, capture_output=True, text=True, **kw)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, **kw)
+    if check and done.returncode:
+        raise Failed(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
+    return done
 
 
 def netns(host, *argv, check=True, **kw):
@@ -36,10 +43,6 @@ def softirq_cpu_s():
         except (OSError, ValueError, IndexError):
             pass
     return total / 1e9
-
-
-class Failed(Exception):
-    pass
 
 
 class Lab:

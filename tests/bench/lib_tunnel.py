@@ -137,15 +137,15 @@ class Bench:
                        lambda: lab.udp(seconds, 1200, "1500M"))
 
     def lossy(self, seconds):
-        rules = ("table netdev loss { chain in { type filter hook ingress device wire priority 0;"
-                 " udp dport 1002 numgen random mod 100 < 1 drop; } }")
+        rules = ("table inet loss { chain in { type filter hook input priority 0;"
+                 " udp dport 1002 numgen random mod 100 < 1 drop\n} }")
         netns("b", "nft", "-f", "-", input=rules)
         self.lab.wire_offloads(False)  # or whole trains would be lost
         try:
             return self.lab.tcp(seconds)
         finally:
             self.lab.wire_offloads(True)
-            netns("b", "nft", "delete", "table", "netdev", "loss")
+            netns("b", "nft", "delete", "table", "inet", "loss")
 
     def in_process(self):
         argv = [TESTS + "/bench_tunnel_micro", "quick" if self.args.quick else "full"]

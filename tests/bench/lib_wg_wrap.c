@@ -32,7 +32,6 @@ static void judge(void *ctx, enum tunnel_direction dir, const uint8_t peer_key[3
 	(void)peer_key;
 	for (size_t i = 0; i < count; i++) {
 		struct superpacket *p = &packets[i];
-		size_t len = p->head_len ? p->head_len : p->len;
 		struct filter_result result;
 
 		if (!b->mine) { /* the last byte of our own address */
@@ -43,7 +42,7 @@ static void judge(void *ctx, enum tunnel_direction dir, const uint8_t peer_key[3
 			b->mine = b->filters[p->data[at] == 2];
 		}
 		filter_check(b->mine, dir == TUNNEL_TX ? FILTER_OUT : FILTER_IN, false, p->data,
-			     len, now_ns, &result);
+			     p->len, now_ns, &result);
 		p->drop = result.drop != FILTER_PASS;
 	}
 }
