@@ -218,6 +218,60 @@ has "with the reason" "no ssh rule lets alice@example.com log in on second as de
 has "audit" "ssh login refused" "$(cat log)"
 stop
 
+live() { # TAG [SSH OPTIONS…]: a session that lives, and its monitor
+	local tag=$1
+	shift
+	: >"$tag"
+	ssh -F config -o IdentityAgent=none -tt "$@" t 'echo started; sleep 60' </dev/null >"$tag" 2>&1 &
+	held=$!
+	pids+=("$held")
+	wait_for 5 grep -q started "$tag"
+	monitor=$(pgrep -n -P "$launcher" -f warren-ssh-session)
+}
+ended() { # TAG NAME PART: ended within three seconds, without a status, with a text
+	local begin=$SECONDS
+	wait "$held"
+	is "$2: no status" 255 $?
+	((SECONDS - begin <= 3)); ok "$2: soon"
+	has "$2: says so" "$3" "$(cat "$1")"
+}
+start deploy
+live a
+echo end >&9
+ended a "ended by an administrator" "warren: an administrator ended it"
+live b
+kill -TERM "$monitor"
+ended b "monitor stopped" "SSH server is stopping"
+live c
+kill -KILL "$(pgrep -o -P "$monitor")" # the first child: the verifier
+ended c "verifier gone" "nobody is left to judge"
+live d -L 22795:127.0.0.1:22799
+live e
+echo narrow >&9
+sleep 1
+kill -0 "$held"; ok "narrowed: what is still allowed goes on"
+is "narrowed: no more shells" "1" "$(s -tt t </dev/null 2>&1 | grep -c 'policy does not allow a shell')"
+kill "${pids[@]: -2}" 2>/dev/null
+wait "${pids[@]: -2}" 2>/dev/null
+stop
+start deploy
+live f -L 22795:127.0.0.1:22799
+is "forward in use" 200 "$(get http://127.0.0.1:22795/)"
+python3 -c 'import socket,time; s=socket.create_connection(("127.0.0.1",22795)); time.sleep(8)' &
+pids+=($!)
+sleep 0.5
+echo narrow >&9
+ended f "narrowed with a forward open" "access was narrowed"
+live g
+kill -KILL "$launcher" # the broker
+ended g "broker gone" "SSH server is stopping"
+wait "$launcher" 2>/dev/null
+start deploy brief
+live h
+sleep 2
+ended h "the rule's time is over" "access was withdrawn"
+stop
+
 echo "# the machine's own word"
 for name in locked expired closed; do
 	start "$name"

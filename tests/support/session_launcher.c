@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Plays broker and main for warren-ssh-session, so that the SSH server can be tried with real clients
- * and no mesh: session_launcher DIR PORT LOGIN [no-auth] [deny]. DIR/id.pub is the client's key; written are
- * DIR/id-cert.pub (5 minutes, source 127.0.0.1) and DIR/known_hosts. A keyboard-interactive login is granted
- * after two seconds. A line "withdraw" on standard input sends an object without the rule, "end" ends all.
+ * and no mesh: session_launcher DIR PORT LOGIN [no-auth] [deny] [listen=IPv4] [client=IPv4]. DIR/id.pub is
+ * the client's key; written are DIR/id-cert.pub (an hour, source: client, else 127.0.0.1) and DIR/known_hosts.
+ * A keyboard-interactive login is granted after two seconds. brief: the rule ends four seconds after the start. A line "withdraw" on standard input sends an
+ * object without the rule, "narrow" one that allows exec only, "end" ends all.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,13 +39,14 @@ struct connection {
 };
 
 static struct launcher {
-	const char *dir, *login;
+	const char *dir, *login, *listen, *client; /* addresses: 127.0.0.1 unless said otherwise */
 	bool no_auth;
 	uint8_t signing_public[32], signing[64], ca_public[32], ca[64], host_seed[32], host_public[32];
 	int64_t seq;
 	char policy[1024];
 	struct connection c[MAX_CONNECTIONS];
 	size_t count;
+	uint32_t started;
 } g;
 
 static int sign_with(void *ctx, const void *data, size_t len, uint8_t ret_sig[64])
@@ -81,7 +83,7 @@ static int object_memfd(void)
 			    "{s:s,s:s,s:s,s:s,s:[],s:n}],s:{},s:[],s:I}",
 			    "v", 1, "network", "n_one", "peer", SELF, "seq", (json_int_t)g.seq,
 			    "valid_until", now + 3600, "enabled", 1, "ca", ca, "policy", g.policy, "peers",
-			    "id", "p_first", "name", "first", "overlay4", "127.0.0.1", "overlay6", "::1",
+			    "id", "p_first", "name", "first", "overlay4", g.client, "overlay6", "::1",
 			    "identities", "setup_key", "id", SELF, "name", "second", "overlay4",
 			    "100.64.0.2", "overlay6", "fd00::2", "identities", "setup_key", "identities",
 			    "revoked", "now", now);
@@ -107,7 +109,7 @@ static void write_certificate(void)
 	struct sshcert *cert = calloc(1, sizeof(*cert));
 	uint8_t nonce[32];
 	struct buffer in, blob, text;
-	char path[512], type[64];
+	char path[512], type[64], source[64];
 
 	if (cert == NULL)
 		die("memory");
@@ -131,7 +133,8 @@ static void write_certificate(void)
 	cert->valid_after_s = time(NULL) - 60;
 	cert->valid_before_s = time(NULL) + 3600;
 	cert->has_source_address = true;
-	if (ip_prefix_parse("127.0.0.1/32", &cert->sources[cert->source_count++]) < 0)
+	snprintf(source, sizeof(source), "%s/32", g.client);
+	if (ip_prefix_parse(source, &cert->sources[cert->source_count++]) < 0)
 		die("prefix");
 	cert->extensions = SSHCERT_PERMIT_PTY | SSHCERT_PERMIT_PORT_FORWARDING |
 			   SSHCERT_PERMIT_AGENT_FORWARDING;
@@ -156,26 +159,42 @@ static void write_known_hosts(unsigned port)
 	writer_cstring(&w, "ssh-ed25519");
 	writer_string(&w, g.host_public, 32);
 	encode_base64(base64, blob, w.len);
-	snprintf(line, sizeof(line), "[127.0.0.1]:%u ssh-ed25519 %s\n", port, base64);
+	snprintf(line, sizeof(line), "[%s]:%u ssh-ed25519 %s\n", g.listen, port,
+		 base64);
 	write_file("known_hosts", line);
+}
+
+/* What is over is used again. */
+static struct connection *free_connection(void)
+{
+	size_t i = 0;
+
+	while (i < g.count && (g.c[i].broker >= 0 || g.c[i].main >= 0))
+		i++;
+	if (i == MAX_CONNECTIONS)
+		die("too many connections");
+	if (i == g.count)
+		g.count++;
+	memset(&g.c[i], 0, sizeof(g.c[i]));
+	return &g.c[i];
 }
 
 static void start_session(int fd, const char *program)
 {
-	struct ssh_wire_config config = {.session_id = (uint32_t)g.count + 1, .network = "n_one",
+	struct ssh_wire_config config = {.session_id = ++g.started, .network = "n_one",
 					 .peer_id = SELF, .host_name = "second", .allow_root = true,
 					 .allow_sftp = true, .allow_local_forward = true,
 					 .allow_remote_forward = true, .no_auth = g.no_auth,
 					 .through_mesh = true, .login_grace_s = 30, .max_auth_tries = 6,
 					 .max_sessions = 100};
-	struct connection *c = &g.c[g.count];
+	struct connection *c = free_connection();
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	uint8_t data[4096];
 	struct writer w = writer_init(data, sizeof(data));
 	int broker[2], main_pair[2];
 
-	if (g.count >= MAX_CONNECTIONS || unixsock_pair(broker) < 0 || unixsock_pair(main_pair) < 0)
+	if (unixsock_pair(broker) < 0 || unixsock_pair(main_pair) < 0)
 		die("connection");
 	getpeername(fd, (struct sockaddr *)&ss, &len);
 	endpoint_from_sockaddr((struct sockaddr *)&ss, len, &config.client);
@@ -200,7 +219,6 @@ static void start_session(int fd, const char *program)
 	close(main_pair[1]);
 	c->broker = broker[0];
 	c->main = main_pair[0];
-	g.count++;
 }
 
 static void login_start(struct connection *c, struct reader *r, uint32_t id)
@@ -288,15 +306,32 @@ static void to_all(uint8_t type, int fd)
 	}
 }
 
+static void write_policy(const char *login, const char *allow, time_t not_after)
+{
+	char when[80] = "", end[32];
+	struct tm tm;
+
+	if (not_after != 0 && gmtime_r(&not_after, &tm) != NULL &&
+	    strftime(end, sizeof(end), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+		snprintf(when, sizeof(when), ", \"when\": {\"not_after\": \"%s\"}", end);
+	snprintf(g.policy, sizeof(g.policy),
+		 "{ \"groups\": {\"ops\": [\"alice@example.com\"]}, \"ssh\": [ {\"from\": [\"%s\"], "
+		 "\"to\": [\"peer:second\"], \"logins\": [\"%s\"], \"auth\": \"%s\", \"allow\": [%s]%s} ] }",
+		 g.no_auth ? "peer:first" : "ops", login, g.no_auth ? "machine" : "identity", allow, when);
+}
+
 static bool command(void)
 {
 	char line[64] = "";
 
 	if (fgets(line, sizeof(line), stdin) == NULL)
 		return false;
-	if (strncmp(line, "withdraw", 8) == 0) {
+	if (strncmp(line, "withdraw", 8) == 0 || strncmp(line, "narrow", 6) == 0) {
 		g.seq++;
-		snprintf(g.policy, sizeof(g.policy), "{ \"ssh\": [] }");
+		if (line[0] == 'w')
+			snprintf(g.policy, sizeof(g.policy), "{ \"ssh\": [] }");
+		else
+			write_policy(g.login, "\"exec\"", 0);
 		int fd = object_memfd();
 
 		to_all(SSH_WIRE_OBJECT, fd);
@@ -312,9 +347,10 @@ static int listen_on(unsigned port)
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (inet_pton(AF_INET, g.listen, &in.sin_addr) != 1)
+		die(g.listen);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, 64) < 0)
+	if (bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, 256) < 0)
 		die("listen");
 	return fd;
 }
@@ -361,24 +397,27 @@ int main(int argc, char **argv)
 {
 	uint8_t secret[64];
 	char program[512];
-	bool deny = false;
+	bool deny = false, brief = false;
 
 	if (argc < 4 || sodium_init() < 0)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
 	g.dir = argv[1];
 	g.login = argv[3];
+	g.listen = g.client = "127.0.0.1";
 	for (int i = 4; i < argc; i++) {
 		g.no_auth = g.no_auth || strcmp(argv[i], "no-auth") == 0;
 		deny = deny || strcmp(argv[i], "deny") == 0;
+		brief = brief || strcmp(argv[i], "brief") == 0;
+		if (strncmp(argv[i], "listen=", 7) == 0)
+			g.listen = argv[i] + 7;
+		if (strncmp(argv[i], "client=", 7) == 0)
+			g.client = argv[i] + 7;
 	}
 	g.seq = 1;
-	snprintf(g.policy, sizeof(g.policy),
-		 "{ \"groups\": {\"ops\": [\"alice@example.com\"]}, \"ssh\": [ {\"from\": [\"%s\"], "
-		 "\"to\": [\"peer:second\"], \"logins\": [\"%s\"], \"auth\": \"%s\", \"allow\": [\"shell\", "
-		 "\"exec\", \"sftp\", \"forward\", \"remote-forward\", \"agent\"]} ] }",
-		 g.no_auth ? "peer:first" : "ops", deny ? "nobody" : g.login,
-		 g.no_auth ? "machine" : "identity");
+	write_policy(deny ? "nobody" : g.login,
+		     "\"shell\", \"exec\", \"sftp\", \"forward\", \"remote-forward\", \"agent\"",
+		     brief ? time(NULL) + 4 : 0);
 	crypto_sign_keypair(g.signing_public, g.signing);
 	crypto_sign_keypair(g.ca_public, g.ca);
 	randombytes_buf(g.host_seed, sizeof(g.host_seed));
