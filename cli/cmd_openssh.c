@@ -3,27 +3,19 @@
  * warren openssh detect|proxy|hostkey|install|print|remove: what the drop-in for stock OpenSSH calls
  * (design section 8). detect must stay fast: ssh runs it for every host.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/connection.h"
 #include "cli/openssh.h"
-#include "platform/addr.h"
 #include "platform/file.h"
-#include "platform/unixsock.h"
 
-#define DROP_IN          "/etc/ssh/ssh_config.d/99-warren.conf"
-#define CONNECT_LIMIT_MS 10000
+#define DROP_IN "/etc/ssh/ssh_config.d/99-warren.conf"
 
 /* 0: ours, 2: not ours. Silent: ssh shows what a Match exec prints. */
 static int detect(const struct cli *c, int argc, char **argv)
@@ -44,6 +36,10 @@ static int detect(const struct cli *c, int argc, char **argv)
 	    ipc_call(client, request, NULL, NULL, 2000, &result, &code, &err) == 0) {
 		if (json_is_string(json_object_get(result, "login")))
 			found = WARREN_EXIT_OK;
+		/* For logins that never come to our proxy (ssh -J); the proxy makes up for a failure. */
+		if (found == WARREN_EXIT_OK && argc > 5 &&
+		    openssh_write_hosts(client, argv[2], (int)strtol(argv[3], NULL, 10), argv[5]) < 0)
+			found = WARREN_EXIT_OK;
 		if (c->json)
 			cli_print_json(result);
 	}
@@ -53,107 +49,24 @@ static int detect(const struct cli *c, int argc, char **argv)
 	return found;
 }
 
-static int connect_to(const char *address, int port, int *ret_fd)
-{
-	struct ip_addr ip;
-	struct endpoint ep;
-	int fd, one = 1, error = 0, r;
-	socklen_t len = sizeof(error);
-	struct pollfd pfd;
-
-	r = ip_addr_parse(address, &ip);
-	if (r < 0)
-		return r;
-	endpoint_from_ip(&ip, (uint16_t)port, &ep);
-	fd = socket(ep.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, &ep.sa, endpoint_len(&ep)) < 0 && errno != EINPROGRESS) {
-		r = -errno;
-		goto fail;
-	}
-	pfd = (struct pollfd){.fd = fd, .events = POLLOUT};
-	r = poll(&pfd, 1, CONNECT_LIMIT_MS);
-	if (r == 0)
-		r = -ETIMEDOUT;
-	else if (r < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		r = -errno;
-	else
-		r = -error;
-	if (r < 0)
-		goto fail;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	r = file_set_nonblock(fd, false);
-	if (r < 0)
-		goto fail;
-	*ret_fd = fd;
-	return 0;
-fail:
-	close(fd);
-	return r;
-}
-
-/* stdout is a socket with ProxyUseFdpass: ssh gets the connection itself and no byte is copied. */
-static int pass_connection(int fd)
-{
-	struct iovec iov = {.iov_base = (char[1]){0}, .iov_len = 1};
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			     .msg_controllen = sizeof(control.space)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	return sendmsg(STDOUT_FILENO, &msg, 0) < 0 ? -errno : 0;
-}
-
-/* Without ProxyUseFdpass (old clients, `-W` style use): copies both ways until both have ended. */
-static int copy_connection(int fd)
-{
-	struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-	static char buf[65536];
-
-	while (p[0].fd >= 0 || p[1].fd >= 0) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			return -errno;
-		for (int i = 0; i < 2; i++) {
-			ssize_t n;
-
-			if (p[i].fd < 0 || p[i].revents == 0)
-				continue;
-			n = read(p[i].fd, buf, sizeof(buf));
-			if (n > 0 && file_write_all(i == 0 ? fd : STDOUT_FILENO, buf, (size_t)n) == 0)
-				continue;
-			if (n < 0 && errno == EINTR)
-				continue;
-			p[i].fd = -1;
-			if (i == 1)
-				return 0;
-			shutdown(fd, SHUT_WR);
-		}
-	}
-	return 0;
-}
-
 static int hand_over(const struct cli *c, const struct openssh_login *login)
 {
 	struct stat st;
-	int fd = -1, r = -EHOSTUNREACH;
+	int fd = login->early, r = -EHOSTUNREACH;
 
-	for (int i = 0; i < login->address_count && r < 0; i++)
-		r = connect_to(login->addresses[i], login->port, &fd);
+	if (fd >= 0)
+		r = connection_finish(fd);
+	for (int i = 0; i < login->address_count && r < 0; i++) {
+		fd = connection_begin(login->addresses[i], login->port);
+		r = fd < 0 ? fd : connection_finish(fd);
+	}
 	if (r < 0)
 		return cli_fail(c, WARREN_EXIT_FAILED, "cannot connect to %s port %d: %s", login->fqdn,
 				login->port, strerror(-r));
 	if (fstat(STDOUT_FILENO, &st) == 0 && S_ISSOCK(st.st_mode))
-		r = pass_connection(fd);
+		r = connection_pass(fd);
 	else
-		r = copy_connection(fd);
+		r = connection_copy(fd);
 	close(fd);
 	return r < 0 ? cli_fail(c, WARREN_EXIT_FAILED, "cannot hand the connection to ssh: %s",
 				strerror(-r))
@@ -163,7 +76,7 @@ static int hand_over(const struct cli *c, const struct openssh_login *login)
 /* For `warren ssh`, which has prepared the login itself: NAME PORT ADDRESS ADDRESS|- */
 static int connect_prepared(const struct cli *c, int argc, char **argv)
 {
-	struct openssh_login login = {0};
+	struct openssh_login login = {.early = -1};
 
 	if (argc != 6)
 		return cli_usage("openssh connect NAME PORT ADDRESS ADDRESS|-");

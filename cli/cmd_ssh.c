@@ -19,7 +19,7 @@
 
 /* Flags of ssh(1) 9.2 that take a value. */
 #define FLAGS_WITH_VALUE "BbcDEeFIiJLlmOopQRSWw"
-#define OPTION_COUNT     7
+#define FIXED_OPTIONS    5
 
 struct target {
 	int host_index;  /* in argv */
@@ -102,8 +102,8 @@ static int find_target(int argc, char **argv, struct target *t)
 
 static int run_system_ssh(const struct cli *c, const struct openssh_login *login, int argc, char **argv)
 {
-	char option[OPTION_COUNT][512], identity[340], certificate[360];
-	char **args = calloc((size_t)argc + 2 * OPTION_COUNT + 8, sizeof(*args));
+	char option[FIXED_OPTIONS][512], identity[340], certificate[360];
+	char **args = calloc((size_t)argc + 2 * FIXED_OPTIONS + 8, sizeof(*args));
 	char where[160] = "";
 	int n = 0;
 
@@ -115,13 +115,11 @@ static int run_system_ssh(const struct cli *c, const struct openssh_login *login
 		 where, login->fqdn, login->port, login->addresses[0],
 		 login->address_count > 1 ? login->addresses[1] : "-");
 	snprintf(option[1], sizeof(option[1]), "ProxyUseFdpass=yes");
-	snprintf(option[2], sizeof(option[2]), "KnownHostsCommand=%s %sopenssh hostkey %%H", c->self,
-		 where);
-	snprintf(option[3], sizeof(option[3]), "UserKnownHostsFile=none");
-	snprintf(option[4], sizeof(option[4]), "GlobalKnownHostsFile=none");
-	snprintf(option[5], sizeof(option[5]), "StrictHostKeyChecking=yes");
+	snprintf(option[2], sizeof(option[2]), "UserKnownHostsFile=%s", login->hosts);
+	snprintf(option[3], sizeof(option[3]), "GlobalKnownHostsFile=none");
+	snprintf(option[4], sizeof(option[4]), "StrictHostKeyChecking=yes");
 	args[n++] = strdup("ssh");
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < FIXED_OPTIONS; i++) {
 		args[n++] = strdup("-o");
 		args[n++] = option[i];
 	}

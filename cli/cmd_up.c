@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/keyfile.h"
+#include "cli/openssh.h"
 #include "cli/prompt.h"
 #include "platform/buffer.h"
 #include "platform/encode.h"
@@ -285,6 +287,7 @@ int cli_login(const struct cli *c, int argc, char **argv)
 int cli_logout(const struct cli *c, int argc, char **argv)
 {
 	bool deregister = false;
+	char dir[64];
 	int code;
 
 	for (int i = 1; i < argc; i++)
@@ -292,7 +295,11 @@ int cli_logout(const struct cli *c, int argc, char **argv)
 			return cli_usage("logout [--deregister]");
 	code = cli_request(c, json_pack("{s:s,s:b}", "cmd", "logout", "deregister", (int)deregister),
 			   NULL, NULL, NULL);
-	if (code == 0)
+	if (code != 0)
+		return code;
+	openssh_directory(dir, sizeof(dir));
+	keyfile_forget(dir);
+	if (!c->json)
 		puts(deregister ? "Left the network" : "Logged out");
 	return code;
 }

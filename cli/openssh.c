@@ -9,8 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "cli/connection.h"
 #include "cli/keyfile.h"
+
+#define HOSTS_S  300 /* how long a file of host keys is kept: longer than a login takes */
+#define ATTEMPTS 3
+#define HOST_CHARACTERS                                                                            \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-"
 
 static int port_number(const char *text)
 {
@@ -20,18 +28,13 @@ static int port_number(const char *text)
 	return *end == '\0' && port > 0 && port <= 65535 ? (int)port : 22;
 }
 
-static int take_answer(const struct cli *c, const json_t *answer, const struct keyfile *key,
-		       struct openssh_login *login)
+/* What of an answer ssh needs to know. */
+static int take_addresses(const struct cli *c, const json_t *answer, struct openssh_login *login)
 {
 	const json_t *addresses = json_object_get(answer, "addresses");
-	const char *certificate = json_string_value(json_object_get(answer, "certificate"));
-	char dir[160], hash[160];
-	struct error err = {0};
 
 	cli_text(answer, "fqdn", login->fqdn, sizeof(login->fqdn));
 	cli_text(answer, "note", login->note, sizeof(login->note));
-	cli_text(answer, "directory", dir, sizeof(dir));
-	cli_text(answer, "hash", hash, sizeof(hash));
 	login->port = (int)json_integer_value(json_object_get(answer, "port"));
 	for (size_t i = 0; i < json_array_size(addresses) && login->address_count < 2; i++) {
 		const char *text = json_string_value(json_array_get(addresses, i));
@@ -42,16 +45,163 @@ static int take_answer(const struct cli *c, const json_t *answer, const struct k
 	if (login->address_count == 0)
 		return cli_fail(c, WARREN_EXIT_FAILED, "the daemon's answer names no address of %s",
 				login->fqdn);
-	if (certificate == NULL)
-		return 0;
+	return 0;
+}
+
+/* Key and certificate to their files. -EAGAIN: *key is now another one, which wants a certificate. */
+static int take_certificate(const struct cli *c, const json_t *answer, struct keyfile *key,
+			    struct openssh_login *login)
+{
+	const char *certificate = json_string_value(json_object_get(answer, "certificate"));
+	char dir[160], hash[160];
+	struct error err = {0};
+	int r;
+
+	cli_text(answer, "directory", dir, sizeof(dir));
+	cli_text(answer, "hash", hash, sizeof(hash));
 	if (hash[0] == '\0')
 		return cli_fail(c, WARREN_EXIT_FAILED,
 				"ssh did not ask `warren openssh detect` first: the drop-in is incomplete; "
 				"run `warren openssh install`");
-	if (keyfile_write(key, dir, hash, certificate,
-			  json_integer_value(json_object_get(answer, "valid_before")), &err) < 0)
+	snprintf(login->hosts, sizeof(login->hosts), "%s/%s.hosts", dir, hash);
+	if (certificate == NULL)
+		return 0;
+	r = keyfile_write(key, dir, hash, certificate,
+			  json_integer_value(json_object_get(answer, "valid_before")), &err);
+	if (r == -EEXIST)
+		return -EAGAIN;
+	if (r < 0)
 		return cli_fail(c, WARREN_EXIT_FAILED, "%s", error_text(&err));
 	snprintf(login->path, sizeof(login->path), "%s/%s", dir, hash);
+	return 0;
+}
+
+int openssh_write_hosts(struct ipc_client *client, const char *host, int port, const char *hash)
+{
+	char dir[64], lines[8192], name[300];
+	struct error err = {0};
+	json_t *request, *answer = NULL;
+	const json_t *line;
+	size_t i, n = 0;
+	int code = 0, r;
+
+	if (strspn(host, HOST_CHARACTERS) != strlen(host) || strlen(host) > 255)
+		return -EINVAL;
+	snprintf(name, sizeof(name), port == 22 ? "%s" : "[%s]:%d", host, port);
+	for (char *p = name; *p != '\0'; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+	request = json_pack("{s:s,s:s}", "cmd", "ssh_hostkey", "host", name);
+	r = request == NULL ? -ENOMEM : ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err);
+	json_decref(request);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(answer, "lines"), i, line) {
+		const char *text = json_string_value(line);
+
+		if (text != NULL && n + strlen(text) + 1 < sizeof(lines))
+			n += (size_t)snprintf(lines + n, sizeof(lines) - n, "%s\n", text);
+	}
+	json_decref(answer);
+	if (n == 0)
+		return -ENOENT;
+	openssh_directory(dir, sizeof(dir));
+	return keyfile_write_hosts(dir, hash, lines, (int64_t)time(NULL) + HOSTS_S);
+}
+
+void openssh_directory(char *out, size_t cap)
+{
+	snprintf(out, cap, "/run/warren/u/%u", (unsigned)geteuid());
+}
+
+/* What detect told the daemon: the name of this login's files ("" when it is not known), and a first
+ * connection, so that the target's server starts while the control server makes the certificate. */
+static void ask_detected(struct ipc_client *client, const char *host, int port, const char *user,
+			 char *out_hash, size_t cap, int *ret_fd)
+{
+	json_t *request = json_pack("{s:s,s:s,s:i,s:s}", "cmd", "ssh_detect", "host", host, "port", port,
+				    "user", user);
+	json_t *answer = NULL;
+	struct error err = {0};
+	char address[64];
+	int code = 0;
+
+	out_hash[0] = '\0';
+	if (request != NULL && ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err) == 0) {
+		cli_text(answer, "hash", out_hash, cap);
+		cli_text(answer, "address", address, sizeof(address));
+		if (address[0] != '\0')
+			*ret_fd = connection_begin(address, port);
+	}
+	json_decref(answer);
+	json_decref(request);
+}
+
+struct target {
+	const char *host, *user;
+	char hash[160];
+	int port;
+	bool interactive;
+};
+
+static int ask_certificate(const struct cli *c, struct ipc_client *client, const struct target *t,
+			   const struct keyfile *key, struct prompt *prompt, json_t **ret_answer)
+{
+	struct error err = {0};
+	json_t *request;
+	int code = WARREN_EXIT_FAILED, r;
+
+	request = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host", t->host, "port",
+			    t->port, "user", t->user, "public_key", key->public_text, "interactive",
+			    (int)t->interactive, "no_browser", (int)prompt->no_browser);
+	if (request == NULL)
+		return cli_fail(c, WARREN_EXIT_FAILED, "out of memory");
+	if (t->hash[0] != '\0')
+		json_object_set_new(request, "hash", json_string(t->hash));
+	r = ipc_call(client, request, prompt_event, prompt, -1, ret_answer, &code, &err);
+	json_decref(request);
+	if (r < 0)
+		return cli_fail(c, code != 0 ? code : WARREN_EXIT_FAILED, "%s", error_text(&err));
+	return 0;
+}
+
+static int prepare(const struct cli *c, struct ipc_client *client, struct target *t,
+		   struct prompt *prompt, struct openssh_login *ret_login)
+{
+	struct openssh_login login = {0};
+	struct keyfile key;
+	char dir[64];
+	int code;
+
+	openssh_directory(dir, sizeof(dir));
+	if (t->hash[0] == '\0' || keyfile_load(&key, dir, t->hash) < 0)
+		keyfile_generate(&key);
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		json_t *answer = NULL;
+
+		login = (struct openssh_login){0};
+		code = ask_certificate(c, client, t, &key, prompt, &answer);
+		if (code == 0)
+			code = take_addresses(c, answer, &login);
+		if (code == 0)
+			code = take_certificate(c, answer, &key, &login);
+		if (code == 0 && t->hash[0] == '\0')
+			cli_text(answer, "hash", t->hash, sizeof(t->hash));
+		json_decref(answer);
+		if (code != -EAGAIN)
+			break;
+	}
+	keyfile_wipe(&key);
+	if (code == -EAGAIN)
+		return cli_fail(c, WARREN_EXIT_FAILED,
+				"the key in %s is changed by others all the time", dir);
+	if (code != 0)
+		return code;
+	if (!keyfile_has_hosts(dir, t->hash) &&
+	    openssh_write_hosts(client, t->host, t->port, t->hash) < 0)
+		return cli_fail(c, WARREN_EXIT_FAILED, "the host key of %s cannot be written to %s",
+				login.fqdn, dir);
+	login.early = -1;
+	*ret_login = login;
 	return 0;
 }
 
@@ -59,24 +209,24 @@ int openssh_prepare(const struct cli *c, const char *host, const char *port, con
 		    const char *hash, bool interactive, struct prompt *prompt,
 		    struct openssh_login *ret_login)
 {
-	struct openssh_login login = {0};
-	struct keyfile key;
-	json_t *request, *answer = NULL;
-	int code;
+	struct target t = {.host = host, .user = user, .port = port_number(port),
+			   .interactive = interactive};
+	struct ipc_client *client = NULL;
+	struct error err = {0};
+	int code, early = -1;
 
-	keyfile_generate(&key);
-	request = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host", host, "port",
-			    port_number(port), "user", user, "public_key", key.public_text, "interactive",
-			    (int)interactive, "no_browser", (int)prompt->no_browser);
-	if (request != NULL && hash != NULL)
-		json_object_set_new(request, "hash", json_string(hash));
-	code = cli_request(c, request, prompt_event, prompt, &answer);
-	if (code == 0)
-		code = take_answer(c, answer, &key, &login);
-	json_decref(answer);
-	keyfile_wipe(&key);
-	if (code == 0)
-		*ret_login = login;
+	if (ipc_connect(c->socket, &client, &err) < 0)
+		return cli_fail(c, WARREN_EXIT_NO_DAEMON, "%s", error_text(&err));
+	if (hash != NULL)
+		snprintf(t.hash, sizeof(t.hash), "%s", hash);
+	else
+		ask_detected(client, host, t.port, user, t.hash, sizeof(t.hash), &early);
+	code = prepare(c, client, &t, prompt, ret_login);
+	ipc_close(client);
+	if (code == 0 && !prompt->shown)
+		ret_login->early = early;
+	else if (early >= 0)
+		close(early); /* after a login in the browser the server's patience is used up */
 	return code;
 }
 
@@ -92,12 +242,11 @@ char *openssh_config_text(const char *self)
 		     "  ProxyCommand %s openssh proxy %%h %%p %%r\n"
 		     "  IdentityFile /run/warren/u/%%i/%%C\n"
 		     "  CertificateFile /run/warren/u/%%i/%%C-cert.pub\n"
-		     "  KnownHostsCommand %s openssh hostkey %%H\n"
-		     "  UserKnownHostsFile none\n"
+		     "  UserKnownHostsFile /run/warren/u/%%i/%%C.hosts\n"
 		     "  GlobalKnownHostsFile none\n"
 		     "  StrictHostKeyChecking yes\n"
 		     "Match all\n",
-		     self, self, self) < 0)
+		     self, self) < 0)
 		return NULL;
 	return text;
 }

@@ -14,18 +14,28 @@
 struct openssh_login {
 	char fqdn[256];
 	char path[320];          /* key file; empty when there is no certificate */
+	char hosts[330];         /* file of host keys */
 	char addresses[2][64];   /* overlay addresses, IPv4 first */
 	int address_count;
 	int port;
+	int early;               /* a connection on its way to addresses[0], or -1; of the proxy only */
 	char note[512];          /* why there is no certificate; empty otherwise */
 };
 
-/* Makes a key, asks for a certificate (logging in first where allowed) and writes both. hash: name of the
- * files, NULL: what `detect` registered for this user, host, port and login. Returns 0 or an exit
+/* Makes a key or takes the one in use, asks for a certificate (logging in first where allowed), and writes
+ * them and the target's host keys. hash: name of the files, NULL: what `detect` registered for this user, host, port and login. Returns 0 or an exit
  * code, after the sentence was printed. */
 int openssh_prepare(const struct cli *c, const char *host, const char *port, const char *user,
 		    const char *hash, bool interactive, struct prompt *prompt,
 		    struct openssh_login *ret_login);
+
+/* Asks for the host keys of a peer and writes them to HASH.hosts in the caller's folder. -ENOENT when there
+ * is no such folder yet or the map has no key. */
+int openssh_write_hosts(struct ipc_client *client, const char *host, int port, const char *hash)
+	WARREN_MUST_USE;
+
+/* The folder that the broker makes for the caller's keys. */
+void openssh_directory(char *out, size_t cap);
 
 /* The drop-in's text for this program at `self`. Caller frees. */
 char *openssh_config_text(const char *self);
