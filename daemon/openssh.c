@@ -138,7 +138,9 @@ void openssh_detect(struct main_core *m, struct ipc_request *r)
 {
 	struct target_args a;
 	const struct peer *p;
+	const struct remembered *seen;
 	const char *why = "";
+	char address[IP_ADDR_STRLEN];
 
 	if (read_args(r->args, &a) < 0) {
 		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_detect wants a host");
@@ -150,8 +152,11 @@ void openssh_detect(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	remember(m->openssh, r->cred.uid, a.host, a.port, a.user, a.hash);
-	ipc_request_result(
-		r, json_pack("{s:s,s:s,s:s}", "login", "identity", "fqdn", p->fqdn, "peer", p->id));
+	seen = find(m->openssh, r->cred.uid, a.host, a.port, a.user);
+	ipc_request_result(r, json_pack("{s:s,s:s,s:s,s:s,s:s}", "login", "identity", "fqdn", p->fqdn,
+					"peer", p->id, "address",
+					ip_addr_format(&p->overlay4, address), "hash",
+					seen != NULL ? seen->hash : ""));
 }
 
 void openssh_hostkey(struct main_core *m, struct ipc_request *r)
