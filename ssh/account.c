@@ -175,7 +175,7 @@ int account_check(struct monitor *m, const char *login, struct error *err)
 }
 
 /* Limits, umask and groups that PAM sets for this process are what sessions inherit, as with sshd. */
-int account_open_session(struct monitor *m)
+int account_open_session(struct monitor *m, bool quiet)
 {
 	int r;
 
@@ -187,7 +187,7 @@ int account_open_session(struct monitor *m)
 		return -errno;
 	r = pam_setcred(m->pam, PAM_ESTABLISH_CRED);
 	if (r == PAM_SUCCESS)
-		r = pam_open_session(m->pam, 0);
+		r = pam_open_session(m->pam, quiet ? PAM_SILENT : 0);
 	if (r != PAM_SUCCESS) {
 		monitor_audit(m, "PAM refuses a session", "reason", pam_strerror(m->pam, r));
 		return -EACCES;

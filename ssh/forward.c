@@ -138,7 +138,7 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 		return ret;
 	why = connect_forbidden(m, t.host, port, p);
 	snprintf(what, sizeof(what), "%s:%u", t.host, port);
-	if (why == NULL && account_open_session(m) < 0)
+	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
 	if (why != NULL) {
 		monitor_audit(m, "ssh forward refused", "to", what);
@@ -268,7 +268,7 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 		return -EBADMSG;
 	why = listen_forbidden(m, port, l);
 	snprintf(what, sizeof(what), "%s:%u", address, port);
-	if (why == NULL && account_open_session(m) < 0)
+	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
 	if (why != NULL) {
 		monitor_audit(m, "ssh remote forward refused", "on", what);

@@ -301,6 +301,14 @@ out:
 	return r;
 }
 
+const char *judge_host_name(const struct judge *j)
+{
+	for (size_t i = 0; j->known != NULL && i < j->known->peer_count; i++)
+		if (strcmp(j->known->peers[i].id, j->trust.peer_id) == 0)
+			return j->known->peers[i].name;
+	return "";
+}
+
 /* ------------------------------------------------------------------ judgement */
 
 static void refuse(struct verifier_decision *d, const char *sentence)

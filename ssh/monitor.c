@@ -280,11 +280,20 @@ static int watch_signals(struct monitor *m)
 	return m->signal_fd < 0 ? -errno : 0;
 }
 
+/* What people read names this machine as the mesh does. */
+static int take_object(struct monitor *m, int fd, struct error *err)
+{
+	struct verifier_object object;
+	int r = verifier_object(m->verifier, fd, &object, err);
+
+	if (r == 0 && object.host_name[0] != '\0')
+		snprintf(m->config.host_name, sizeof(m->config.host_name), "%s", object.host_name);
+	return r;
+}
+
 static int start(struct monitor *m)
 {
 	struct error err = {0};
-	uint64_t seq;
-	bool enabled;
 	int r;
 
 	static_assert((int)SSH_WIRE_FD_CONNECTION == (int)WORKER_FD_CONNECTION, "start_worker");
@@ -308,8 +317,7 @@ static int start(struct monitor *m)
 	if (r < 0)
 		return r;
 	close(SSH_WIRE_FD_CONNECTION);
-	r = verifier_object(m->verifier, SSH_WIRE_FD_OBJECT, &seq, &enabled, &err);
-	if (r < 0)
+	if (take_object(m, SSH_WIRE_FD_OBJECT, &err) < 0)
 		log_warn("the ssh object is refused; nobody can log in", "reason=%s", error_text(&err));
 	close(SSH_WIRE_FD_OBJECT);
 	m->since_s = monitor_now_s();
@@ -389,10 +397,8 @@ static int worker_message(struct monitor *m)
 static void new_object(struct monitor *m, int fd)
 {
 	struct error err = {0};
-	uint64_t seq;
-	bool enabled;
 
-	if (verifier_object(m->verifier, fd, &seq, &enabled, &err) < 0)
+	if (take_object(m, fd, &err) < 0)
 		log_warn("a newer ssh object is refused, the former one stays", "reason=%s",
 			 error_text(&err));
 	else

@@ -183,8 +183,9 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 /* ---- account.c: the local account and PAM. */
 /* 0, or -EACCES with a sentence for the person. */
 int account_check(struct monitor *m, const char *login, struct error *err) WARREN_MUST_USE;
-/* PAM's session, once for the connection, before the first process or forward. */
-int account_open_session(struct monitor *m) WARREN_MUST_USE;
+/* PAM's session, once for the connection, before the first process or forward. quiet: nobody will read
+ * what PAM says, so that making the message of the day costs nothing. */
+int account_open_session(struct monitor *m, bool quiet) WARREN_MUST_USE;
 void account_close_session(struct monitor *m);
 /* In a forked child: becomes the user for good; exits the process on any doubt. */
 void account_become(const struct monitor *m);

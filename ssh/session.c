@@ -255,7 +255,7 @@ static int start_wish(struct monitor *m, uint32_t id, const struct session_wish 
 		return refuse(m, id, "too many sessions on this connection");
 	if (why != NULL)
 		return refuse(m, id, why);
-	if (account_open_session(m) < 0)
+	if (account_open_session(m, wish->kind != MONITOR_SHELL) < 0)
 		return refuse(m, id, "PAM refuses a session on this machine");
 	r = spawn(m, wish, s, mine);
 	if (r < 0) {

@@ -111,6 +111,7 @@ static int child_object(struct child *c, struct reader *r, int fd, struct writer
 	writer_u8(w, result == 0 ? MONITOR_YES : MONITOR_NO);
 	writer_u64(w, seq);
 	writer_u8(w, enabled);
+	writer_cstring(w, judge_host_name(c->judge));
 	writer_cstring(w, result == 0 ? "" : error_text(&err));
 	return 0;
 }
@@ -329,15 +330,14 @@ static void begin(struct verifier *v, struct writer *w, uint8_t type)
 	writer_u32(w, ++v->next_id);
 }
 
-int verifier_object(struct verifier *v, int fd, uint64_t *ret_seq, bool *ret_enabled, struct error *err)
+int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_object, struct error *err)
 {
+	struct verifier_object object = {0};
 	uint8_t data[64], answer[MONITOR_WIRE_MAX];
 	struct writer w = writer_init(data, sizeof(data));
 	struct timespec now;
 	char message[512];
 	struct reader r;
-	uint64_t seq;
-	bool enabled;
 	uint8_t result;
 	int ret;
 
@@ -348,15 +348,15 @@ int verifier_object(struct verifier *v, int fd, uint64_t *ret_seq, bool *ret_ena
 	if (ret < 0)
 		return error_set(err, ret, "the verifier does not answer");
 	result = reader_u8(&r);
-	seq = reader_u64(&r);
-	enabled = reader_u8(&r) == 1;
+	object.seq = reader_u64(&r);
+	object.enabled = reader_u8(&r) == 1;
+	reader_cstring(&r, object.host_name, sizeof(object.host_name));
 	reader_cstring(&r, message, sizeof(message));
 	if (!reader_done(&r))
 		return error_set(err, -EBADMSG, "the verifier's answer cannot be read");
 	if (result != MONITOR_YES)
 		return error_set(err, -EACCES, "%s", message);
-	*ret_seq = seq;
-	*ret_enabled = enabled;
+	*ret_object = object;
 	return 0;
 }
 

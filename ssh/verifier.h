@@ -37,14 +37,20 @@ struct verifier_decision {
 	char destinations[POLICY_SSH_MAX_DESTINATIONS][72];
 };
 
+struct verifier_object {
+	uint64_t seq;
+	bool enabled;
+	char host_name[64]; /* this machine's name in the mesh */
+};
+
 /* Forks the child; call it before anything secret is in memory. */
 int verifier_start(struct verifier **ret_verifier) WARREN_MUST_USE;
 /* Tells the child what to believe: pinned key, network, this peer, lowest sequence. */
 int verifier_configure(struct verifier *v, const struct ssh_wire_config *config) WARREN_MUST_USE;
 /* A signed object in a sealed memfd (borrowed). -EACCES with the sentence when it is refused; the former
  * one stays. */
-int verifier_object(struct verifier *v, int fd, uint64_t *ret_seq, bool *ret_enabled,
-		    struct error *err) WARREN_MUST_USE;
+int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_object, struct error *err)
+	WARREN_MUST_USE;
 /* 0 and the decision (which may be a refusal), or a negative code when the child does not answer: refuse
  * then. now_s: the monitor's clock. v may be NULL: nobody answers. */
 int verifier_cert(struct verifier *v, const uint8_t *blob, size_t len, const char *login,

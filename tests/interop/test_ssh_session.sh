@@ -131,6 +131,9 @@ echo "# terminals"
 has "terminal of the user" "crw--w---- 1 deploy tty" "$(s -tt t 'ls -l $(tty)' </dev/null)"
 has "SSH_TTY and TERM" "/dev/pts/" "$(TERM=xterm s -tt t 'echo $SSH_TTY $TERM' </dev/null)"
 s -tt t 'exit 3' </dev/null >/dev/null 2>&1; is "exit status" 3 $?
+if [[ -e /etc/pam.d/sshd ]] && motd=$(grep -m1 . /etc/motd); then
+	has "message of the day" "$motd" "$(printf 'exit\n' | s -tt t 2>/dev/null)"
+fi
 has "login shell" "-bash" "$(printf 'echo $0\nexit\n' | s -tt t 2>/dev/null)"
 has "size" "33 77" "$(python3 - <<-'X' "$dir" "$port"
 	import os, pty, sys, fcntl, termios, struct, time
@@ -199,6 +202,7 @@ s -S "$dir/mux" -O exit t 2>/dev/null
 
 echo "# keyboard-interactive"
 out=$(told -o PubkeyAuthentication=no t 'echo in')
+has "URL" "To log in as deploy on second, open" "$out" # its name in the mesh
 has "URL" "https://control.example/ssh/abc" "$out"
 has "login goes on" "in" "${out##*$'\n'}"
 s -o PubkeyAuthentication=no -o BatchMode=yes t true 2>/dev/null; is "BatchMode refuses" 255 $?

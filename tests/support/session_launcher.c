@@ -182,7 +182,7 @@ static struct connection *free_connection(void)
 static void start_session(int fd, const char *program)
 {
 	struct ssh_wire_config config = {.session_id = ++g.started, .network = "n_one",
-					 .peer_id = SELF, .host_name = "second", .allow_root = true,
+					 .peer_id = SELF, .host_name = "vm", .allow_root = true,
 					 .allow_sftp = true, .allow_local_forward = true,
 					 .allow_remote_forward = true, .no_auth = g.no_auth,
 					 .through_mesh = true, .login_grace_s = 30, .max_auth_tries = 6,

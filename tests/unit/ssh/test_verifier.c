@@ -79,11 +79,15 @@ static int load(struct verifier *v, json_int_t seq, const char *policy, uint64_t
 {
 	struct error err = {0};
 	int fd = object(seq, policy);
-	bool enabled = false;
-	int r = verifier_object(v, fd, ret_seq, &enabled, &err);
+	struct verifier_object got = {0};
+	int r = verifier_object(v, fd, &got, &err);
 
 	close(fd);
-	assert_true(r < 0 || enabled);
+	if (r == 0) {
+		assert_true(got.enabled);
+		assert_string_equal(got.host_name, "second");
+		*ret_seq = got.seq;
+	}
 	assert_true(r == 0 || err.text[0] != '\0');
 	return r;
 }
