@@ -175,9 +175,11 @@ static int add_peer(struct state *s, struct entry *e, struct view *v)
 	return r < 0 ? r : map_share(v->map, s->shared, key);
 }
 
+/* Gets an object of type "ssh": also when its SSH is switched off here, for only an object that
+ * says so ends what the one before it allowed. */
 static bool is_target(const struct entry *e)
 {
-	return e->row.ssh_enabled && e->row.ssh_advertised;
+	return e->row.ssh_advertised;
 }
 
 static json_t *ca_keys(struct state *s, const struct entry *e)
@@ -240,9 +242,10 @@ static int ssh_component(struct state *s, struct entry *e, struct view *v)
 
 	if (!ca)
 		return -EIO;
-	payload = json_pack("{s:s,s:b,s:o,s:s%,s:O,s:[]}", "peer", e->row.id, "enabled", 1, "ca",
-			    ca, "policy", (const char *)v->slice.data, v->slice.len, "identities",
-			    v->identities, "revoked");
+	payload =
+		json_pack("{s:s,s:b,s:o,s:s%,s:O,s:[]}", "peer", e->row.id, "enabled",
+			  (int)e->row.ssh_enabled, "ca", ca, "policy", (const char *)v->slice.data,
+			  v->slice.len, "identities", v->identities, "revoked");
 	if (!payload)
 		return -ENOMEM;
 	r = content_hash(v, payload, hash);

@@ -67,4 +67,16 @@ says 'rule'
 note "and everything comes back with the rules"
 usual_policy
 within 20 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+
+note "SSH switched off on the control server: the session ends, the host's own sshd would answer"
+on first ssh -tt deploy@$host 'echo up; sleep 60' </dev/null >$T/live 2>&1 &
+live=$!
+within 10 grep -q up $T/live
+ctl peer ssh second off
+got=0
+wait $live || got=$?
+[ $got = 255 ] || fail "the live session ended with $got: $(cat $T/live)"
+expect 2 on first warren openssh detect $host 22
+ctl peer ssh second on
+within 20 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
 echo "all good"
