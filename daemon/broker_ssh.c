@@ -7,6 +7,8 @@
 #include "daemon/broker_internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -363,6 +365,25 @@ static int start_session(struct broker *b, int connection, const struct endpoint
 	return rc;
 }
 
+/* A peer that is gone says nothing: the session ends a minute later, whether it is idle (keepalive)
+ * or writing (user timeout). A handover between networks is shorter. */
+static void expect_an_end(int connection)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, 1},		{IPPROTO_TCP, TCP_KEEPIDLE, 30},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 10},	{IPPROTO_TCP, TCP_KEEPCNT, 3},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, 60000},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (setsockopt(connection, options[i].level, options[i].name, &options[i].value,
+			       sizeof(options[i].value)) < 0)
+			log_warn("an SSH connection may outlive its peer", "error=%s",
+				 strerror(errno));
+}
+
 void broker_ssh_accept(struct broker *b, int fd, void *ctx)
 {
 	(void)ctx;
@@ -378,6 +399,7 @@ void broker_ssh_accept(struct broker *b, int fd, void *ctx)
 
 		if (connection < 0)
 			return;
+		expect_an_end(connection);
 		endpoint_from_sockaddr((struct sockaddr *)&name, len, &client);
 		endpoint_ip(&client, &source);
 		no = refusal(b, &source);
