@@ -256,11 +256,12 @@ static int options_memfd(struct broker *b, int *ret_fd)
 	const struct daemon_options *o = b->options;
 	char prefix4[IP_PREFIX_STRLEN], prefix6[IP_PREFIX_STRLEN];
 	json_t *object = json_pack(
-		"{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:b, s:b, s:b}", "socket", o->socket,
+		"{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:s}", "socket", o->socket,
 		"interface", o->interface, "wireguard_port", (int)o->wireguard_port, "mtu",
 		(int)o->mtu, "prefix4", ip_prefix_format(&o->prefix4, prefix4), "prefix6",
 		ip_prefix_format(&o->prefix6, prefix6), "log_level", levels[o->log_level],
-		"log_json", o->log_json, "privileged", b->privileged, "engine", b->privileged);
+		"log_json", o->log_json, "privileged", b->privileged, "engine", b->privileged,
+		"issuer_ca_file", o->issuer_ca_file);
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 	int rc = text ? broker_memfd("warren-options", text, strlen(text), ret_fd) : -ENOMEM;
 

@@ -117,6 +117,8 @@ static int use_provider(struct main_core *m, const struct control_server *server
 	/* The embedded issuer stands behind control's own TLS, whose keys are pinned. */
 	if (server->embedded)
 		config.trust.pinned_spki = server->pins;
+	else if (m->options.issuer_ca_file[0] != '\0')
+		config.trust.ca_file = m->options.issuer_ca_file;
 	if (oidc_new(m->http, m->clock, m->random, &config, &s->oidc, err) < 0)
 		return err != NULL && err->code != 0 ? err->code : -EIO;
 	(void)snprintf(s->issuer, sizeof(s->issuer), "%s", server->issuer);
@@ -237,6 +239,9 @@ static void on_server(void *ctx, const struct control_server *server,
 		return;
 	}
 	r = use_provider(m, server, &err);
+	/* A device login of other providers carries no nonce (RFC 8628 knows none). */
+	if (p->enrols && !server->embedded)
+		flow = OIDC_FLOW_PKCE;
 	if (r == 0 && p->enrols) {
 		control_client_nonce(m->control, nonce);
 		r = oidc_login_start_nonce(m->login->oidc, flow, nonce, &ops, &p->login, &err);

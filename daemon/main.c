@@ -64,6 +64,8 @@ static int read_options(struct main_options *o, struct error *err)
 		    json_get_int(object, "mtu", 0, 65535, &mtu, NULL) < 0 ||
 		    json_get_bool(object, "privileged", &o->privileged, NULL) < 0 ||
 		    json_get_bool(object, "engine", &o->engine, NULL) < 0 ||
+		    json_get_string(object, "issuer_ca_file", o->issuer_ca_file,
+				    sizeof(o->issuer_ca_file), NULL) < 0 ||
 		    read_prefix(object, "prefix4", &o->prefix4) < 0 ||
 		    read_prefix(object, "prefix6", &o->prefix6) < 0)
 			r = -EBADMSG;

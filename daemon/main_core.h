@@ -33,6 +33,7 @@ struct main_options {
 	uint16_t port, mtu; /* mtu 0: not configured */
 	struct ip_prefix prefix4, prefix6;
 	bool privileged, engine;
+	char issuer_ca_file[256]; /* "": the system's CAs */
 };
 
 struct main_core {

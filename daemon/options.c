@@ -48,6 +48,16 @@ static int set_socket(struct daemon_options *o, const char *text, struct error *
 	return copy_text(o->socket, sizeof(o->socket), text, "the path of the socket", err);
 }
 
+static int set_issuer_ca_file(struct daemon_options *o, const char *text, struct error *err)
+{
+	if (text[0] != '/')
+		return error_set(
+			err, -EINVAL,
+			"the file of the provider's CA \"%.100s\" must be an absolute path", text);
+	return copy_text(o->issuer_ca_file, sizeof(o->issuer_ca_file), text,
+			 "the path of the provider's CA", err);
+}
+
 static int set_interface(struct daemon_options *o, const char *text, struct error *err)
 {
 	if (strpbrk(text, "/ \t\n:%") || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
@@ -152,6 +162,8 @@ static int config_text(struct daemon_options *o, const json_t *object, const cha
 		return set_state_dir(o, text, err);
 	if (strcmp(key, "interface") == 0)
 		return set_interface(o, text, err);
+	if (strcmp(key, "issuer_ca_file") == 0)
+		return set_issuer_ca_file(o, text, err);
 	if (strcmp(key, "log_level") == 0)
 		return set_log_level(o, text, err);
 	if (strcmp(key, "overlay_prefix4") == 0)
@@ -181,6 +193,7 @@ static const struct config_key config_keys[] = {
 	{"interface", config_text},	  {"wireguard_port", config_number},
 	{"overlay_prefix4", config_text}, {"overlay_prefix6", config_text},
 	{"mtu", config_number},		  {"log_level", config_text},
+	{"issuer_ca_file", config_text},
 };
 
 static const struct config_key *find_key(const char *name)
@@ -222,7 +235,7 @@ int options_config(const char *file, const char *text, size_t len, struct daemon
 				     "unknown key \"%.60s\": the keys are socket, state_dir, "
 				     "interface, "
 				     "wireguard_port, overlay_prefix4, overlay_prefix6, mtu, "
-				     "log_level",
+				     "log_level, issuer_ca_file",
 				     name);
 		if (rc < 0) {
 			locate(text, len, name, &line, &col);

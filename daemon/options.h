@@ -25,6 +25,7 @@ struct daemon_options {
 	struct ip_prefix prefix4; /* overlay addresses and routes stay inside these */
 	struct ip_prefix prefix6;
 	unsigned mtu; /* 0: as main says */
+	char issuer_ca_file[256]; /* PEM: trusted for the login provider; "": the system's CAs */
 	enum log_level log_level;
 	bool log_json;
 	char role[16]; /* "" for the broker */
