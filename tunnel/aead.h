@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ChaCha20-Poly1305 (RFC 8439) for the packet path, one key and direction per struct aead, in
+ * ChaCha20-Poly1305 (RFC 8439) for the packet path, one key per struct aead, in
  * batches; and one-shot forms for handshakes. Nonces are WireGuard's: four zero bytes, counter
  * little-endian. An engine is the implementation that a device chose for its CPU; all give the same
  * bytes.
@@ -38,7 +38,7 @@ int aead_engine_new(const char *name, struct aead_engine **ret_engine) WARREN_MU
 void aead_engine_free(struct aead_engine *e);
 const char *aead_engine_name(const struct aead_engine *e);
 
-int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES], bool seal) WARREN_MUST_USE;
+int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES]) WARREN_MUST_USE;
 void aead_done(struct aead *a);
 /* At most AEAD_BATCH jobs under one key. Sealing cannot fail for any input; opening wants
  * len >= AEAD_TAG_BYTES. */

@@ -193,9 +193,9 @@ void peer_expire_sessions(struct peer *p)
 
 static int keypair_init(struct keypair *kp, const struct noise_keys *keys)
 {
-	int r = aead_init(&kp->seal, keys->send, true);
+	int r = aead_init(&kp->seal, keys->send);
 
-	return r < 0 ? r : aead_init(&kp->open, keys->receive, false);
+	return r < 0 ? r : aead_init(&kp->open, keys->receive);
 }
 
 int peer_begin_session(struct peer *p, uint64_t now_ns)

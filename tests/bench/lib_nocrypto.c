@@ -31,10 +31,9 @@ const char *aead_engine_name(const struct aead_engine *e)
 	return "none";
 }
 
-int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES], bool seal)
+int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES])
 {
 	(void)key;
-	(void)seal;
 	memset(a, 0, sizeof(*a));
 	return 0;
 }
