@@ -38,10 +38,29 @@ int connection_begin(const char *address, int port)
 	return fd;
 }
 
+/* They stay on the descriptor that ssh gets, which sets none itself then: a target that has vanished is
+ * noticed within 90 s, without anything in the user's configuration. */
+static void set_options(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{IPPROTO_TCP, TCP_NODELAY, 1},
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 30},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 15},
+		{IPPROTO_TCP, TCP_KEEPCNT, 4},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, 90000},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+}
+
 int connection_finish(int fd)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-	int one = 1, error = 0, r;
+	int error = 0, r;
 	socklen_t len = sizeof(error);
 
 	r = poll(&pfd, 1, CONNECT_LIMIT_MS);
@@ -52,7 +71,7 @@ int connection_finish(int fd)
 	else
 		r = -error;
 	if (r == 0) {
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		set_options(fd);
 		r = file_set_nonblock(fd, false);
 	}
 	if (r < 0)

@@ -1,0 +1,197 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Everything people do with OpenSSH, through the drop-in and with no other option than what they ask for:
+# forwards of every kind, agent, shared connections, copies, jumps, environment, and the client
+# configurations that are in the way elsewhere.
+. "$WARREN_SRC/tests/netns/lib.sh"
+prepare
+mesh
+login
+host=second.warren.internal
+on first warren openssh install
+listen() { # NAMESPACE PORT TEXT
+	ip netns exec "$1" socat TCP-LISTEN:$2,fork,reuseaddr,bind=127.0.0.1 SYSTEM:"echo $3" 2>>$T/log/socat &
+	within 5 ip netns exec "$1" bash -c "exec 3<>/dev/tcp/127.0.0.1/$2"
+}
+get() { ip netns exec "$1" socat - TCP:127.0.0.1:$2 </dev/null; } # NAMESPACE PORT
+sshd_stock() { # NAMESPACE PORT ADDRESS: a server that is not ours, key $T/id
+	[ -f $T/id ] || ssh-keygen -q -t ed25519 -N '' -f $T/id
+	ssh-keygen -q -t ed25519 -N '' -f $T/hostkey-$1
+	mkdir -p /run/sshd $T/home/deploy/.ssh
+	cp $T/id.pub $T/home/deploy/.ssh/authorized_keys
+	chown -R deploy:deploy $T/home/deploy/.ssh
+	chmod 700 $T/home/deploy/.ssh
+	printf 'Port %s\nHostKey %s\nPidFile none\nUsePAM no\nSubsystem sftp internal-sftp\n' $2 $T/hostkey-$1 >$T/sshd-$1.conf
+	spawn sshd-$1 "$1" /usr/sbin/sshd -D -e -f $T/sshd-$1.conf
+	within 5 ip netns exec first bash -c "exec 3<>/dev/tcp/$3/$2"
+}
+stock="-i $T/id -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=$T/known"
+
+note "what sees no terminal"
+expect 0 setsid ip netns exec first env WARREN_SOCKET=$T/first.sock ssh deploy@$host 'echo no-tty; tty || true'
+says no-tty
+expect 7 on first ssh -o BatchMode=yes deploy@$host 'exit 7'
+expect 0 on first ssh -T -n deploy@second 'echo short'
+says short
+
+note "-L, -D and -W"
+listen second 7777 from-second
+on first ssh -f -N -o ExitOnForwardFailure=yes -o ControlMaster=yes -o ControlPath=$T/mux \
+	-L 127.0.0.1:8001:127.0.0.1:7777 -D 127.0.0.1:8002 deploy@$host
+[ "$(get first 8001)" = from-second ] || fail "-L"
+[ "$(ip netns exec first curl -s --http0.9 --socks5 127.0.0.1:8002 http://127.0.0.1:7777/ || true)" = from-second ] || fail "-D"
+[ "$(on first ssh -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
+
+note "-R with a port of the server's choice, and cancelled"
+listen first 8004 from-first
+port=$(on first ssh -o ControlPath=$T/mux -O forward -R 127.0.0.1:0:127.0.0.1:8004 deploy@$host)
+[[ $port =~ ^[0-9]+$ ]] || fail "no port for -R 0: $port"
+[ "$(get second $port)" = from-first ] || fail "-R 0"
+on first ssh -o ControlPath=$T/mux -O forward -R 127.0.0.1:8005:127.0.0.1:8004 deploy@$host
+[ "$(get second 8005)" = from-first ] || fail "-R"
+on first ssh -o ControlPath=$T/mux -O cancel -R 127.0.0.1:8005:127.0.0.1:8004 deploy@$host
+[ -z "$(get second 8005 2>/dev/null || true)" ] || fail "a cancelled -R still answers"
+[ "$(get second $port)" = from-first ] || fail "cancelling one -R took the other"
+on first ssh -o ControlPath=$T/mux -O cancel -L 127.0.0.1:8001:127.0.0.1:7777 deploy@$host
+[ -z "$(get first 8001 2>/dev/null || true)" ] || fail "a cancelled -L still answers"
+
+note "50 sessions at once over one connection, each with its own output and status"
+pids=
+for i in $(seq 50); do
+	(
+		got=0
+		on first ssh -o ControlPath=$T/mux deploy@$host "cat; echo out $i; echo err $i >&2; exit $i" \
+			<<<"in $i" >$T/mux-out.$i 2>$T/mux-err.$i || got=$?
+		[ $got = $i ] && [ "$(cat $T/mux-out.$i)" = "in $i
+out $i" ] && [ "$(cat $T/mux-err.$i)" = "err $i" ]
+	) &
+	pids="$pids $!"
+done
+bad=0
+for p in $pids; do wait $p || bad=$((bad + 1)); done
+[ $bad = 0 ] || fail "$bad of 50 shared sessions: $(cat $T/mux-err.* | sort | uniq -c | head)"
+on first ssh -o ControlPath=$T/mux -O exit deploy@$host 2>/dev/null
+
+note "30 connections at once"
+pids=
+for i in $(seq 30); do
+	on first ssh -o BatchMode=yes deploy@$host "echo $i" >$T/par.$i 2>>$T/par-err &
+	pids="$pids $!"
+done
+for p in $pids; do wait $p || bad=$((bad + 1)); done
+for i in $(seq 30); do [ "$(cat $T/par.$i)" = "$i" ] || bad=$((bad + 1)); done
+[ $bad = 0 ] || fail "$bad of 30 connections: $(sort $T/par-err | uniq -c)"
+
+note "-A with the user's own agent: on the target its keys are there, and gone afterwards"
+eval "$(ssh-agent -a $T/agent)" >/dev/null
+echo $SSH_AGENT_PID >$T/pids/agent
+ssh-keygen -q -t ed25519 -N '' -C of-the-user -f $T/agent-key
+ssh-add -q $T/agent-key
+expect 0 on first ssh -A deploy@$host 'ssh-add -l; echo "$SSH_AUTH_SOCK" >sock'
+says of-the-user
+expect 1 ip netns exec second sh -c "[ -S \"\$(cat $T/home/deploy/sock)\" ]"
+expect 1 on first ssh deploy@$host '[ -n "$SSH_AUTH_SOCK" ]'
+
+note "a full agent and IdentitiesOnly: ours is tried first, MaxAuthTries is not used up"
+for i in $(seq 12); do
+	ssh-keygen -q -t ed25519 -N '' -C key$i -f $T/many$i
+	ssh-add -q $T/many$i
+done
+expect 0 on first ssh -o BatchMode=yes deploy@$host true
+expect 0 on first ssh -o BatchMode=yes -o IdentitiesOnly=yes deploy@$host true
+expect 0 on first ssh -o BatchMode=yes -o IdentitiesOnly=yes -i $T/many1 deploy@$host true
+expect 0 on first warren ssh -o BatchMode=yes deploy@$host true
+unset SSH_AUTH_SOCK
+
+note "SendEnv LC_*"
+expect 0 env LC_WARREN=seen bash -c '. /dev/stdin; on first ssh -o SendEnv="LC_*" deploy@'$host' "echo got \$LC_WARREN"' <<<"$(declare -f on); T=$T"
+says '^got seen'
+
+note "a stale key in known_hosts is nobody's business"
+mkdir -p $T/known.d
+printf '%s %s\n' $host "$(cut -d' ' -f1,2 $T/agent-key.pub)" >$T/known.d/stale
+cp /etc/netns/first/ssh/ssh_config $T/ssh_config
+printf 'GlobalKnownHostsFile %s\n' $T/known.d/stale >/etc/netns/first/ssh/ssh_config.d/zz-stale.conf
+expect 0 on first ssh -o BatchMode=yes deploy@$host true
+rm /etc/netns/first/ssh/ssh_config.d/zz-stale.conf
+
+note "sftp, scp with both protocols and between two remote ends, rsync, git"
+head -c 3000000 /dev/urandom >$T/blob
+on first scp -q $T/blob deploy@$host:one
+on first scp -q -O $T/blob deploy@$host:two
+on first scp -q -3 deploy@$host:one deploy@second:three
+on first sftp -q -b - deploy@$host >/dev/null <<<"put $T/blob four
+rename four five
+mkdir d
+put $T/blob d/six"
+on first rsync -a -e ssh $T/blob deploy@$host:seven
+for f in one two three five d/six seven; do cmp $T/blob $T/home/deploy/$f || fail "$f differs"; done
+on first scp -q -r deploy@$host:d $T/back
+cmp $T/blob $T/back/six || fail "scp -r"
+expect 1 on first scp -q deploy@$host:missing $T/missing
+git -c init.defaultBranch=main init -q $T/work
+cp $T/blob $T/work/
+git -C $T/work add blob
+git -C $T/work -c user.name=t -c user.email=t@t commit -q -m one
+on first ssh deploy@$host 'git init -q --bare -b main repo.git'
+on first git -C $T/work push -q deploy@$host:repo.git HEAD:main
+on first git clone -q deploy@$host:repo.git $T/clone
+cmp $T/blob $T/clone/blob || fail "git clone"
+
+note "the editor's way: ssh -T with a long-lived -D, a script on stdin"
+mkfifo $T/script
+on first ssh -T -D 127.0.0.1:8010 -o ConnectTimeout=15 deploy@$host bash <$T/script >$T/editor 2>&1 &
+editor=$!
+exec 9>$T/script
+echo 'echo ready' >&9
+within 10 grep -q ready $T/editor
+for _ in 1 2 3; do
+	[ "$(ip netns exec first curl -s --http0.9 --socks5 127.0.0.1:8010 http://127.0.0.1:7777/ || true)" = from-second ] || fail "-D of the editor"
+	sleep 1
+done
+echo 'exit 5' >&9
+exec 9>&-
+got=0
+wait $editor || got=$?
+[ $got = 5 ] || fail "the editor's script left status $got"
+
+note "hosts outside the mesh are untouched; through the mesh they are reached with -J"
+sshd_stock control 22 198.51.100.2
+expect 0 on first ssh $stock deploy@198.51.100.2 'echo outside'
+says outside
+on first ssh -G 198.51.100.2 >$T/plain
+! grep -qi 'warren' $T/plain || fail "the drop-in touches a host outside: $(grep -i warren $T/plain)"
+expect 0 on first ssh $stock -J deploy@$host deploy@198.51.100.2 'echo "$SSH_CONNECTION"'
+says '^203.0.113.2'
+
+note "this machine's own address is not ours"
+expect 2 on first warren openssh detect "$(overlay first)" 22
+expect 2 on first warren openssh detect first.warren.internal 22
+expect 2 on first warren openssh detect 198.51.100.2 22
+expect 0 on first warren openssh detect $host 22
+expect 0 on first warren openssh detect "$(overlay second)" 22
+expect 2 on first warren openssh detect $host 7001
+
+note "a peer whose SSH is off falls back to its own sshd"
+on second warren up --allow-server-ssh=false >/dev/null
+sshd_stock second 22 203.0.113.2
+off() { ! on first warren openssh detect $host 22; }
+within 15 off
+expect 0 on first ssh $stock deploy@"$(overlay second)" 'echo stock'
+says stock
+
+if command -v ansible >/dev/null; then
+	note "Ansible: ping and copy"
+	on second warren up --allow-server-ssh >/dev/null
+	stop sshd-second
+	within 15 on first warren openssh detect $host 22
+	printf '%s ansible_user=deploy ansible_python_interpreter=/usr/bin/python3\n' $host >$T/hosts
+	export ANSIBLE_LOCAL_TEMP=$T/ansible ANSIBLE_HOST_KEY_CHECKING=True
+	expect 0 on first ansible -i $T/hosts all -m ping
+	says pong
+	expect 0 on first ansible -i $T/hosts all -m copy -a "src=$T/blob dest=$T/home/deploy/ansible"
+	cmp $T/blob $T/home/deploy/ansible || fail "Ansible's copy"
+else
+	note "Ansible: not installed, left out"
+fi
+echo "all good"
