@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The local account that somebody logs in as: existence, root, lock, expiry, shell, nologin, PAM account
- * and session. Every kind of access (shell, exec, sftp, forwards) passes here first.
+ * The local account that somebody logs in as: existence, root, lock, expiry, shell, nologin, PAM
+ * account and session. Every kind of access (shell, exec, sftp, forwards) passes here first.
  */
 #include <errno.h>
 #include <grp.h>
@@ -18,7 +18,7 @@
 #include "ssh/monitor.h"
 
 #define SECONDS_PER_DAY 86400
-#define NOLOGIN_FILE    "/etc/nologin"
+#define NOLOGIN_FILE	"/etc/nologin"
 
 static const char *pam_service(void)
 {
@@ -28,8 +28,8 @@ static const char *pam_service(void)
 }
 
 /* Nobody is there to answer: informational text is kept, questions fail. */
-static int converse(int count, const struct pam_message **messages, struct pam_response **ret_responses,
-		    void *ctx)
+static int converse(int count, const struct pam_message **messages,
+		    struct pam_response **ret_responses, void *ctx)
 {
 	struct monitor *m = ctx;
 	struct pam_response *responses;
@@ -104,8 +104,8 @@ static int check_shell(const struct user_account *account, struct error *err)
 		return error_set(err, -EACCES, "the account %s may not log in: its shell is %s",
 				 account->name, shell);
 	if (stat(shell, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
-		return error_set(err, -EACCES, "the account %s has no usable shell (%s)", account->name,
-				 shell);
+		return error_set(err, -EACCES, "the account %s has no usable shell (%s)",
+				 account->name, shell);
 	return 0;
 }
 
@@ -139,7 +139,8 @@ static int check_pam(struct monitor *m, struct error *err)
 		return 0;
 	while (m->pam_text.len > 0 && m->pam_text.data[m->pam_text.len - 1] == '\n')
 		m->pam_text.len--;
-	error_set(err, -EACCES, "the account %s may not be used on this machine: %s", m->account.name,
+	error_set(err, -EACCES, "the account %s may not be used on this machine: %s",
+		  m->account.name,
 		  m->pam_text.len > 0 && buffer_cstring(&m->pam_text) != NULL
 			  ? (const char *)m->pam_text.data
 			  : pam_strerror(m->pam, r));
@@ -162,8 +163,9 @@ int account_check(struct monitor *m, const char *login, struct error *err)
 				 "`warren up --enable-ssh-root`)",
 				 m->config.host_name);
 	if (geteuid() != 0 && m->account.uid != geteuid())
-		return error_set(err, -EACCES,
-				 "this SSH server runs without root: only its own account can log in");
+		return error_set(
+			err, -EACCES,
+			"this SSH server runs without root: only its own account can log in");
 	r = check_nologin(m->account.uid, err);
 	if (r == 0)
 		r = check_shadow(login, err);
@@ -174,7 +176,8 @@ int account_check(struct monitor *m, const char *login, struct error *err)
 	return r;
 }
 
-/* Limits, umask and groups that PAM sets for this process are what sessions inherit, as with sshd. */
+/* Limits, umask and groups that PAM sets for this process are what sessions inherit, as with sshd.
+ */
 int account_open_session(struct monitor *m, bool quiet)
 {
 	int r;
@@ -225,9 +228,9 @@ void account_become(const struct monitor *m)
 	if (setresgid(account->gid, account->gid, account->gid) < 0 ||
 	    setresuid(account->uid, account->uid, account->uid) < 0)
 		_exit(126);
-	if (getresuid(&r, &e, &s) < 0 || r != account->uid || e != account->uid || s != account->uid ||
-	    getresgid(&gr, &ge, &gs) < 0 || gr != account->gid || ge != account->gid ||
-	    gs != account->gid)
+	if (getresuid(&r, &e, &s) < 0 || r != account->uid || e != account->uid ||
+	    s != account->uid || getresgid(&gr, &ge, &gs) < 0 || gr != account->gid ||
+	    ge != account->gid || gs != account->gid)
 		_exit(126);
 	if (account->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
 		_exit(126);

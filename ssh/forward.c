@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Forwards (RFC 4254 section 7) and agent sockets, all with the rights of the logged-in user: a helper
- * process becomes the user, resolves, connects or binds, and passes the descriptor back. Policy and
- * the machine's switches are asked before anything is started.
+ * Forwards (RFC 4254 section 7) and agent sockets, all with the rights of the logged-in user: a
+ * helper process becomes the user, resolves, connects or binds, and passes the descriptor back.
+ * Policy and the machine's switches are asked before anything is started.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -53,8 +53,8 @@ static void remember_destination(struct monitor *m, const char *host, uint16_t p
 	snprintf(m->used[m->used_count++].host, sizeof(m->used[0].host), "%s", host);
 }
 
-/* Which connections are still open is only as sure as the worker's word: until all are said to be closed every
- * destination counts. */
+/* Which connections are still open is only as sure as the worker's word: until all are said to be
+ * closed every destination counts. */
 bool forward_destinations_allowed(const struct monitor *m, const struct verifier_decision *d)
 {
 	if (m->direct_count == 0)
@@ -71,7 +71,8 @@ uint32_t forward_caps_used(const struct monitor *m)
 
 	for (size_t i = 0; i < MONITOR_MAX_LISTENERS; i++)
 		if (m->listeners[i].fd >= 0)
-			caps |= m->listeners[i].agent ? POLICY_SSH_AGENT : POLICY_SSH_REMOTE_FORWARD;
+			caps |= m->listeners[i].agent ? POLICY_SSH_AGENT
+						      : POLICY_SSH_REMOTE_FORWARD;
 	return caps;
 }
 
@@ -227,7 +228,8 @@ static uint16_t bound_port(int fd) /* IPv4 */
 	return getsockname(fd, (struct sockaddr *)&in, &len) < 0 ? 0 : ntohs(in.sin_port);
 }
 
-static const char *listen_forbidden(const struct monitor *m, uint32_t port, const struct listener *slot)
+static const char *listen_forbidden(const struct monitor *m, uint32_t port,
+				    const struct listener *slot)
 {
 	if (!m->config.allow_remote_forward)
 		return "remote port forwarding is off on this machine";

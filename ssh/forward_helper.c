@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Helper processes of forwards: each becomes the user, does one thing that needs the user's rights (resolve
- * and connect, bind, make or remove an agent's socket), passes the descriptor back and ends.
+ * Helper processes of forwards: each becomes the user, does one thing that needs the user's rights
+ * (resolve and connect, bind, make or remove an agent's socket), passes the descriptor back and
+ * ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -74,8 +75,9 @@ int forward_helper_listen(struct forward_task *t, char message[static 128])
 	const struct sockaddr_in in = {.sin_family = AF_INET,
 				       .sin_port = htons(t->port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const struct sockaddr_in6 in6 = {
-		.sin6_family = AF_INET6, .sin6_port = htons(t->port), .sin6_addr = in6addr_loopback};
+	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+					 .sin6_port = htons(t->port),
+					 .sin6_addr = in6addr_loopback};
 	const void *addr = t->v6 ? (const void *)&in6 : (const void *)&in;
 	int one = 1;
 	int fd = socket(t->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -185,7 +187,8 @@ int forward_helper_result(int fd, char *path, size_t path_cap, char message[stat
 	r = reader_init(data, (size_t)n);
 	result = reader_u8(&r);
 	reader_cstring(&r, message, 128);
-	reader_cstring(&r, path != NULL ? path : ignored, path != NULL ? path_cap : sizeof(ignored));
+	reader_cstring(&r, path != NULL ? path : ignored,
+		       path != NULL ? path_cap : sizeof(ignored));
 	if (reader_done(&r) && result == MONITOR_YES && nfds == 1)
 		return fds[0];
 	for (size_t i = 0; i < nfds; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verifier's knowledge (control/PROTOCOL.md section 6) and its judgement. A login is allowed only when
- * the object is in force, the proof holds for this machine, this caller and this login, and policy
- * says yes. Everything else is a refusal with a reason.
+ * The verifier's knowledge (control/PROTOCOL.md section 6) and its judgement. A login is allowed
+ * only when the object is in force, the proof holds for this machine, this caller and this login,
+ * and policy says yes. Everything else is a refusal with a reason.
  */
 #include "ssh/judge.h"
 
@@ -18,11 +18,11 @@
 #include "platform/encode.h"
 #include "platform/json.h"
 
-#define MAX_CAS     4
+#define MAX_CAS	    4
 #define MAX_PEERS   20000
 #define MAX_GROUPS  256
 #define MAX_REVOKED 100000
-#define SKEW_S      60
+#define SKEW_S	    60
 
 struct known_peer {
 	char id[32], name[64];
@@ -145,8 +145,8 @@ static int load_revoked(struct known *k, const json_t *object, struct error *err
 	return 0;
 }
 
-static int load_identities_of_peer(const json_t *peer, const char **names, size_t max, size_t *ret_count,
-				   struct error *err)
+static int load_identities_of_peer(const json_t *peer, const char **names, size_t max,
+				   size_t *ret_count, struct error *err)
 {
 	json_t *list;
 	int r = json_get_array(peer, "identities", max, &list, err);
@@ -219,7 +219,8 @@ static int load_world(struct known *k, const json_t *object, const char *self, s
 		return r;
 	}
 	json_incref(k->identities);
-	json_object_foreach(k->identities, identity, list) {
+	json_object_foreach(k->identities, identity, list)
+	{
 		size_t n = 0;
 
 		if (!json_is_array(list) || json_array_size(list) > MAX_GROUPS)
@@ -330,10 +331,12 @@ static bool in_force(const struct judge *j, int64_t now_s, struct verifier_decis
 	if (j->known == NULL)
 		refuse(d, "this machine has no policy from its control server yet");
 	else if (now_s > j->known->valid_until_s + SKEW_S)
-		refuse(d, "this machine's policy is out of date: it has not heard from its control server "
+		refuse(d, "this machine's policy is out of date: it has not heard from its control "
+			  "server "
 			  "for too long");
 	else if (!j->known->enabled)
-		refuse(d, "SSH through the mesh is switched off for this machine on the control server");
+		refuse(d, "SSH through the mesh is switched off for this machine on the control "
+			  "server");
 	else
 		return true;
 	return false;
@@ -485,7 +488,8 @@ static int check_cert(struct judge *j, const struct sshcert *cert, const char *l
 static int take_cert(struct judge *j, const struct sshcert *cert, struct accepted *a,
 		     struct verifier_decision *d)
 {
-	if (identity_of_key_id(cert->key_id, j->trust.peer_id, a->identity, sizeof(a->identity)) < 0) {
+	if (identity_of_key_id(cert->key_id, j->trust.peer_id, a->identity, sizeof(a->identity)) <
+	    0) {
 		refuse(d, "the certificate was made for another machine");
 		return -EACCES;
 	}
@@ -527,8 +531,9 @@ void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *lo
 	free(cert);
 }
 
-static int take_grant(struct judge *j, const json_t *grant, const char *login, const char *session_hash,
-		      const struct ip_addr *client, struct accepted *a, struct verifier_decision *d)
+static int take_grant(struct judge *j, const json_t *grant, const char *login,
+		      const char *session_hash, const struct ip_addr *client, struct accepted *a,
+		      struct verifier_decision *d)
 {
 	char target[32], for_login[64], session[80], address[IP_ADDR_STRLEN], network[32];
 	struct error err = {0};
@@ -575,8 +580,9 @@ void judge_grant(struct judge *j, const char *text, size_t len, const char *logi
 		return;
 	grant = signed_open(text, len, "grant", j->trust.signing_key, now_s, 0, &err);
 	if (grant == NULL || !json_is_integer(json_object_get(grant, "valid_until")))
-		refuse(ret_decision, err.code == -ETIME ? "the control server's grant came too late"
-							: "the control server's grant does not verify");
+		refuse(ret_decision, err.code == -ETIME
+					     ? "the control server's grant came too late"
+					     : "the control server's grant does not verify");
 	else if (take_grant(j, grant, login, session_hash, client, a, ret_decision) == 0) {
 		judge_login(j, a, now_s, ret_decision);
 		accept_if(j, true, ret_decision);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the verifier knows and decides, without processes: the signed "ssh" object as policy and world,
- * and the judgement of certificates, grants and machine logins. Runs unprivileged; no I/O.
+ * What the verifier knows and decides, without processes: the signed "ssh" object as policy and
+ * world, and the judgement of certificates, grants and machine logins. Runs unprivileged; no I/O.
  */
 #ifndef WARREN_SSH_JUDGE_H
 #define WARREN_SSH_JUDGE_H
@@ -18,8 +18,8 @@ struct judge_trust {
 
 int judge_new(const struct judge_trust *trust, struct judge **ret_judge) WARREN_MUST_USE;
 void judge_free(struct judge *j);
-/* Opens the text, checks network, peer and sequence, and replaces what was known; nothing changes on
- * failure. */
+/* Opens the text, checks network, peer and sequence, and replaces what was known; nothing changes
+ * on failure. */
 int judge_object(struct judge *j, const char *text, size_t len, int64_t now_s, uint64_t *ret_seq,
 		 bool *ret_enabled, struct error *err) WARREN_MUST_USE;
 /* This machine's name in the mesh by the newest object; empty before there is one. */

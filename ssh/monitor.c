@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The monitor's process: start of verifier and worker, the table of permitted requests, the loop. Model:
- * OpenSSH's monitor.c. A request that the table does not permit in this state, or that does not parse
- * whole, ends the connection.
+ * The monitor's process: the table of permitted requests, the loop, the end. Model: OpenSSH's
+ * monitor.c. A request that the table does not permit in this state, or that does not parse whole,
+ * ends the connection.
  */
 #include "ssh/monitor.h"
 
@@ -27,10 +27,9 @@
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 
-#define CONFIG_MAX       4096
 #define STATE_INTERVAL_NS NSEC_PER_SEC
-#define STOPPING         "the machine's SSH server is stopping"
-#define MAX_SIGNATURES   100000 /* key exchanges of one connection */
+#define STOPPING	  "the machine's SSH server is stopping"
+#define MAX_SIGNATURES	  100000 /* key exchanges of one connection */
 
 struct request {
 	uint8_t type;
@@ -46,8 +45,8 @@ static int bytes(struct monitor *m, uint32_t id, struct reader *r);
 
 static const struct request requests[] = {
 	{MONITOR_HELLO, IN(MONITOR_KEX), true, hello},
-	{MONITOR_SIGN, IN(MONITOR_KEX) | IN(MONITOR_AUTH) | IN(MONITOR_OPEN) | IN(MONITOR_ENDING), false,
-	 monitor_auth_sign},
+	{MONITOR_SIGN, IN(MONITOR_KEX) | IN(MONITOR_AUTH) | IN(MONITOR_OPEN) | IN(MONITOR_ENDING),
+	 false, monitor_auth_sign},
 	{MONITOR_AUTH_NONE, IN(MONITOR_AUTH), false, monitor_auth_none},
 	{MONITOR_AUTH_QUERY, IN(MONITOR_AUTH), false, monitor_auth_query},
 	{MONITOR_AUTH_KEY, IN(MONITOR_AUTH), false, monitor_auth_key},
@@ -200,133 +199,6 @@ static int refuse_in_ending(struct monitor *m, uint8_t type, uint32_t id)
 	return monitor_reply(m, &w, NULL, 0);
 }
 
-static int start_worker(struct monitor *m)
-{
-	int pair[2], r;
-
-	r = unixsock_pair(pair);
-	if (r < 0)
-		return r;
-	m->worker = fork();
-	if (m->worker == 0) {
-		char *const argv[] = {(char[]){"warren-ssh-session"}, (char[]){"--worker"}, NULL};
-		char debug[] = "WARREN_SANDBOX_DEBUG=1", json[] = "WARREN_LOG_JSON=1";
-		char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL, NULL};
-		size_t n = 1;
-		sigset_t none;
-
-		if (getenv("WARREN_SANDBOX_DEBUG") != NULL)
-			envp[n++] = debug;
-		if (getenv("WARREN_LOG_JSON") != NULL)
-			envp[n++] = json;
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* 3 is the connection already. The pair may have got 4, which was free again. */
-		if (pair[1] == WORKER_FD_MONITOR ? fcntl(pair[1], F_SETFD, 0) < 0
-						 : dup2(pair[1], WORKER_FD_MONITOR) < 0)
-			_exit(1);
-		close_range(WORKER_FD_MONITOR + 1, ~0U, 0);
-		execve("/proc/self/exe", argv, envp);
-		_exit(1);
-	}
-	r = m->worker < 0 ? -errno : 0;
-	close(pair[1]);
-	m->worker_fd = pair[0];
-	return r < 0 ? r : file_set_nonblock(m->worker_fd, true);
-}
-
-static int read_config(struct monitor *m)
-{
-	uint8_t seed[crypto_sign_SEEDBYTES];
-	struct buffer text;
-	struct reader r;
-	int ret;
-
-	buffer_init(&text, CONFIG_MAX);
-	ret = lseek(SSH_WIRE_FD_CONFIG, 0, SEEK_SET) < 0 ? -errno
-							  : file_read_fd(SSH_WIRE_FD_CONFIG, &text);
-	if (ret == 0) {
-		r = reader_init(text.data, text.len);
-		ret = ssh_wire_config_get(&r, &m->config);
-	}
-	buffer_done(&text);
-	close(SSH_WIRE_FD_CONFIG);
-	if (ret < 0)
-		return ret;
-	m->host_secret = secret_alloc(crypto_sign_SECRETKEYBYTES);
-	if (m->host_secret == NULL)
-		return -ENOMEM;
-	memcpy(seed, m->config.host_key_seed, sizeof(seed));
-	crypto_sign_seed_keypair(m->host_public, m->host_secret, seed);
-	secret_wipe(seed, sizeof(seed));
-	secret_wipe(m->config.host_key_seed, sizeof(m->config.host_key_seed));
-	return 0;
-}
-
-static int watch_signals(struct monitor *m)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return m->signal_fd < 0 ? -errno : 0;
-}
-
-/* What people read names this machine as the mesh does. */
-static int take_object(struct monitor *m, int fd, struct error *err)
-{
-	struct verifier_object object;
-	int r = verifier_object(m->verifier, fd, &object, err);
-
-	if (r == 0 && object.host_name[0] != '\0')
-		snprintf(m->config.host_name, sizeof(m->config.host_name), "%s", object.host_name);
-	return r;
-}
-
-static int start(struct monitor *m)
-{
-	struct error err = {0};
-	int r;
-
-	static_assert((int)SSH_WIRE_FD_CONNECTION == (int)WORKER_FD_CONNECTION, "start_worker");
-	for (int fd = SSH_WIRE_FD_CONFIG; fd <= SSH_WIRE_FD_MAIN; fd++)
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-			return -errno;
-	r = file_set_nonblock(SSH_WIRE_FD_BROKER, true);
-	if (r == 0)
-		r = file_set_nonblock(SSH_WIRE_FD_MAIN, true);
-	if (r < 0)
-		return r;
-	r = verifier_start(&m->verifier); /* before the host key is in this process */
-	if (r == 0)
-		r = read_config(m);
-	if (r == 0)
-		r = verifier_configure(m->verifier, &m->config);
-	if (r == 0)
-		r = watch_signals(m);
-	if (r == 0)
-		r = start_worker(m);
-	if (r < 0)
-		return r;
-	close(SSH_WIRE_FD_CONNECTION);
-	if (take_object(m, SSH_WIRE_FD_OBJECT, &err) < 0)
-		log_warn("the ssh object is refused; nobody can log in", "reason=%s", error_text(&err));
-	close(SSH_WIRE_FD_OBJECT);
-	m->since_s = monitor_now_s();
-	m->since_ns = monitor_now_ns();
-	monitor_audit(m, "ssh connection", "network", m->config.network);
-	m->grace_deadline_ns = monitor_grace_end_ns(m);
-	return 0;
-}
-
 /* ------------------------------------------------------------------ loop */
 
 static const struct request *permitted(struct monitor *m, uint8_t type)
@@ -398,7 +270,7 @@ static void new_object(struct monitor *m, int fd)
 {
 	struct error err = {0};
 
-	if (take_object(m, fd, &err) < 0)
+	if (monitor_take_object(m, fd, &err) < 0)
 		log_warn("a newer ssh object is refused, the former one stays", "reason=%s",
 			 error_text(&err));
 	else
@@ -480,9 +352,10 @@ static void reap(struct monitor *m)
 }
 
 #define FIXED_FDS 4
-#define BUSY_MS   20
+#define BUSY_MS	  20
 
-/* Connections to listeners wait while the worker has much to read: whoever knocks fast ends nothing. */
+/* Connections to listeners wait while the worker has much to read: whoever knocks fast ends
+ * nothing. */
 static bool worker_busy(const struct monitor *m)
 {
 	struct pollfd p = {.fd = m->worker_fd, .events = POLLOUT};
@@ -547,7 +420,8 @@ static int timers(struct monitor *m, int *ret_timeout_ms)
 		return -ETIMEDOUT;
 	}
 	again_in_time(m, now);
-	if (m->state == MONITOR_OPEN && m->state_dirty && now - m->state_sent_ns >= STATE_INTERVAL_NS)
+	if (m->state == MONITOR_OPEN && m->state_dirty &&
+	    now - m->state_sent_ns >= STATE_INTERVAL_NS)
 		monitor_state_send(m, false);
 	return pending_in_time(m, now);
 }
@@ -583,8 +457,8 @@ static int turn(struct monitor *m)
 	return r;
 }
 
-/* Processes of an ended connection are gone now; those of one that the client left get SIGHUP and may
- * go on, as with sshd. */
+/* Processes of an ended connection are gone now; those of one that the client left get SIGHUP and
+ * may go on, as with sshd. */
 static void finish_sessions(struct monitor *m)
 {
 	if (m->state == MONITOR_ENDING)
@@ -604,8 +478,9 @@ static void audit_end(struct monitor *m)
 		 "received=%llu sent=%llu",
 		 m->config.session_id, who.client, who.identity, who.peer, who.login,
 		 m->ending_reason,
-		 m->since_ns != 0 ? (unsigned long long)((monitor_now_ns() - m->since_ns) / NSEC_PER_SEC)
-				  : 0ULL,
+		 m->since_ns != 0
+			 ? (unsigned long long)((monitor_now_ns() - m->since_ns) / NSEC_PER_SEC)
+			 : 0ULL,
 		 (unsigned long long)m->received, (unsigned long long)m->sent);
 }
 
@@ -675,7 +550,7 @@ int monitor_run(void)
 	}
 	m->broker_fd = SSH_WIRE_FD_BROKER;
 	m->main_fd = SSH_WIRE_FD_MAIN;
-	r = start(m);
+	r = monitor_start(m);
 	if (r < 0)
 		log_error("this ssh connection cannot be served", "reason=%s", strerror(-r));
 	while (r == 0)

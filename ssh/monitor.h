@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The monitor of one SSH connection (ssh/PROTOCOL.md): privileged, decides everything, parses no SSH
- * and no JSON. Private to ssh/: shared by monitor*.c, session.c, forward.c.
+ * The monitor of one SSH connection (ssh/PROTOCOL.md): privileged, decides everything, parses no
+ * SSH and no JSON. Private to ssh/: shared by monitor*.c, session.c, forward.c.
  */
 #ifndef WARREN_SSH_MONITOR_H
 #define WARREN_SSH_MONITOR_H
@@ -23,10 +23,11 @@
 #include "ssh/wire/ssh_wire.h"
 
 #define MONITOR_MAX_LISTENERS 32
-#define MONITOR_MAX_PENDING   64  /* connects under way */
+#define MONITOR_MAX_PENDING   64   /* connects under way */
 #define MONITOR_MAX_DIRECT    1024 /* forwards that are open, for status */
 #define MONITOR_MAX_USED      32   /* destinations that were connected to */
-#define MONITOR_SEND_MS       1000 /* a worker that does not read for that long has lost its connection */
+#define MONITOR_SEND_MS	      1000 /* a worker that does not read for that long has lost its connection \
+				    */
 #define MONITOR_INTERACTIVE_S 600 /* a person may take that long to log in */
 #define MONITOR_END_GRACE_NS  (2 * UINT64_C(1000000000))
 
@@ -36,9 +37,9 @@ enum monitor_state { MONITOR_KEX, MONITOR_AUTH, MONITOR_OPEN, MONITOR_ENDING };
 struct session {
 	bool used;
 	uint32_t channel;
-	pid_t pid;      /* also its session and process group */
+	pid_t pid; /* also its session and process group */
 	bool pty;
-	uint32_t cap;   /* POLICY_SSH_* that it needs */
+	uint32_t cap; /* POLICY_SSH_* that it needs */
 	char tty[64];
 };
 
@@ -46,14 +47,14 @@ struct listener {
 	int fd; /* -1: free */
 	char address[256];
 	uint16_t asked_port, port;
-	bool second;       /* ::1 beside 127.0.0.1 */
-	bool agent;        /* one for the connection, as sshd */
-	uint32_t channel;  /* of the session that asked for the agent first */
-	char path[104];    /* agent: socket and folder are removed at the end */
+	bool second;	  /* ::1 beside 127.0.0.1 */
+	bool agent;	  /* one for the connection, as sshd */
+	uint32_t channel; /* of the session that asked for the agent first */
+	char path[104];	  /* agent: socket and folder are removed at the end */
 };
 
 struct pending_connect {
-	int fd; /* of the helper; -1: free */
+	int fd;	   /* of the helper; -1: free */
 	pid_t pid; /* -1: reaped */
 	uint32_t channel;
 	uint64_t deadline_ns;
@@ -81,23 +82,23 @@ struct monitor {
 	size_t session_id_len;
 	char session_hash[65];
 
-	char login[64];                 /* that somebody tries, then the one logged in */
+	char login[64]; /* that somebody tries, then the one logged in */
 	struct user_account account;
 	struct verifier_decision decision;
 	char method[24];
 	bool logged_in;
-	bool no_interactive;            /* who it is was proven, and refused: asking again helps nobody */
-	uint32_t main_request;          /* id of a pending LOGIN_START, our own; 0: none */
+	bool no_interactive;   /* who it is was proven, and refused: asking again helps nobody */
+	uint32_t main_request; /* id of a pending LOGIN_START, our own; 0: none */
 	uint32_t main_last_id;
-	uint32_t interactive_id;        /* of the worker's request that waits for it */
-	bool waiting;                   /* the URL of main_request is shown */
+	uint32_t interactive_id; /* of the worker's request that waits for it */
+	bool waiting;		 /* the URL of main_request is shown */
 	int64_t since_s;
-	uint64_t since_ns, again_ns;    /* the login was judged again then */
+	uint64_t since_ns, again_ns; /* the login was judged again then */
 
 	pam_handle_t *pam;
 	bool pam_session_open, groups_ready;
-	struct buffer pam_text;         /* what PAM wants the person to read */
-	struct rlimit core_limit;       /* as inherited: the monitor's own is 0 */
+	struct buffer pam_text;	  /* what PAM wants the person to read */
+	struct rlimit core_limit; /* as inherited: the monitor's own is 0 */
 	struct session sessions[MONITOR_WIRE_SESSIONS];
 	size_t session_count;
 	pid_t ended[MONITOR_WIRE_SESSIONS]; /* process sessions that monitor_end has to see gone */
@@ -127,12 +128,18 @@ uint64_t monitor_grace_end_ns(const struct monitor *m); /* from now */
 int monitor_packet(struct monitor *m, const uint8_t *data, size_t len) WARREN_MUST_USE;
 /* Like unixsock_send on a non-blocking socket, but waits MONITOR_SEND_MS at most. */
 int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds) WARREN_MUST_USE;
-int monitor_reply(struct monitor *m, const struct writer *w, const int *fds, size_t nfds)
-	WARREN_MUST_USE;
+int monitor_reply(struct monitor *m, const struct writer *w, const int *fds,
+		  size_t nfds) WARREN_MUST_USE;
 void monitor_begin(struct writer *w, uint8_t type, uint32_t id);
-/* Ends the connection: END to the worker with the text, processes get SIGHUP, two seconds later all is
- * killed. The first reason counts. */
+/* Ends the connection: END to the worker with the text, processes get SIGHUP, two seconds later all
+ * is killed. The first reason counts. */
 void monitor_end(struct monitor *m, const char *reason);
+
+/* ---- monitor_start.c */
+/* Verifier, configuration, worker, the first object. */
+int monitor_start(struct monitor *m) WARREN_MUST_USE;
+/* Gives the verifier an object; the machine's name in it is used from then on. */
+int monitor_take_object(struct monitor *m, int fd, struct error *err) WARREN_MUST_USE;
 
 /* ---- monitor_report.c: audit lines, and what `status` shows. */
 struct monitor_who {
@@ -153,16 +160,16 @@ void monitor_state_changed(struct monitor *m);
 void monitor_state_send(struct monitor *m, bool ended);
 uint32_t monitor_forwards(const struct monitor *m);
 
-/* ---- monitor_auth.c: requests of section 4 before a login, and what main answers. 0, or -errno: the
- * connection ends. */
+/* ---- monitor_auth.c: requests of section 4 before a login, and what main answers. 0, or -errno:
+ * the connection ends. */
 int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
-int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reader *r)
-	WARREN_MUST_USE;
+int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id,
+		      struct reader *r) WARREN_MUST_USE;
 /* A new object, or the moment of again_at: is the login still allowed? */
 void monitor_auth_again(struct monitor *m);
 
@@ -173,9 +180,9 @@ bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *sess
 			    const uint8_t *blob, size_t blob_len);
 /* Is it the name of a user certificate key or algorithm that monitor_signature_verify knows? */
 bool monitor_signature_known(const char *algorithm);
-/* Does signature prove the key? subject: plain public key blob (RFC 4253 section 6.6) of the type that
- * goes with algorithm. signature: 64 bytes for Ed25519, mpint r and mpint s for ECDSA (RFC 5656), the
- * number for RSA (RFC 8332): what is inside of the SSH signature blob. */
+/* Does signature prove the key? subject: plain public key blob (RFC 4253 section 6.6) of the type
+ * that goes with algorithm. signature: 64 bytes for Ed25519, mpint r and mpint s for ECDSA (RFC
+ * 5656), the number for RSA (RFC 8332): what is inside of the SSH signature blob. */
 bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, size_t subject_len,
 			      const uint8_t *signature, size_t signature_len, const uint8_t *data,
 			      size_t len);
@@ -183,8 +190,8 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 /* ---- account.c: the local account and PAM. */
 /* 0, or -EACCES with a sentence for the person. */
 int account_check(struct monitor *m, const char *login, struct error *err) WARREN_MUST_USE;
-/* PAM's session, once for the connection, before the first process or forward. quiet: nobody will read
- * what PAM says, so that making the message of the day costs nothing. */
+/* PAM's session, once for the connection, before the first process or forward. quiet: nobody will
+ * read what PAM says, so that making the message of the day costs nothing. */
 int account_open_session(struct monitor *m, bool quiet) WARREN_MUST_USE;
 void account_close_session(struct monitor *m);
 /* In a forked child: becomes the user for good; exits the process on any doubt. */
@@ -219,9 +226,11 @@ struct session_wish {
 	} env[MONITOR_WIRE_ENV_MAX];
 };
 #define SESSION_SFTP_SERVER "/usr/lib/openssh/sftp-server"
-/* fds[3]: PTY slave three times, or pipe ends. tty, agent: empty without. greeting: shown on a terminal. */
-_Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish, const int fds[3],
-				 const char *tty, const char *agent, const char *greeting);
+/* fds[3]: PTY slave three times, or pipe ends. tty, agent: empty without. greeting: shown on a
+ * terminal. */
+_Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,
+				 const int fds[3], const char *tty, const char *agent,
+				 const char *greeting);
 
 /* ---- session_record.c: utmp, wtmp and lastlog of terminals, where the files exist. */
 void session_record(const struct monitor *m, const char *tty, pid_t pid, bool begin);
@@ -234,8 +243,8 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUS
 int forward_listen(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 /* A pending helper answered or its time is over; a listener has a connection. */
-int forward_pending_ready(struct monitor *m, struct pending_connect *p, bool timed_out)
-	WARREN_MUST_USE;
+int forward_pending_ready(struct monitor *m, struct pending_connect *p,
+			  bool timed_out) WARREN_MUST_USE;
 int forward_accept(struct monitor *m, struct listener *l) WARREN_MUST_USE;
 /* The worker closed a channel that may have been a forward. */
 void forward_closed(struct monitor *m, uint32_t channel);
@@ -244,8 +253,8 @@ void forward_reaped(struct monitor *m, pid_t pid);
 uint32_t forward_caps_used(const struct monitor *m);
 bool forward_destinations_allowed(const struct monitor *m, const struct verifier_decision *d);
 /* The connection's agent socket, made by the user at the first call. */
-int forward_agent_open(struct monitor *m, uint32_t channel, char *ret_path, size_t cap)
-	WARREN_MUST_USE;
+int forward_agent_open(struct monitor *m, uint32_t channel, char *ret_path,
+		       size_t cap) WARREN_MUST_USE;
 void forward_close_all(struct monitor *m);
 
 /* ---- forward_helper.c: short-lived processes with the user's rights. */
@@ -253,21 +262,21 @@ struct forward_task {
 	int (*open)(struct forward_task *t, char message[static 128]); /* a descriptor or -errno */
 	char host[256];
 	uint16_t port;
-	bool v6;        /* listen: ::1, not 127.0.0.1 */
+	bool v6;	/* listen: ::1, not 127.0.0.1 */
 	char path[104]; /* agent; fits sun_path */
 };
 int forward_helper_connect(struct forward_task *t, char message[static 128]);
 int forward_helper_listen(struct forward_task *t, char message[static 128]);
 int forward_helper_agent(struct forward_task *t, char message[static 128]);
 int forward_helper_remove_agent(struct forward_task *t, char message[static 128]);
-int forward_helper_start(struct monitor *m, struct forward_task *t, int *ret_fd, pid_t *ret_pid)
-	WARREN_MUST_USE;
+int forward_helper_start(struct monitor *m, struct forward_task *t, int *ret_fd,
+			 pid_t *ret_pid) WARREN_MUST_USE;
 /* The helper's one packet: a descriptor, or -EACCES and its message. path may be NULL. */
-int forward_helper_result(int fd, char *path, size_t path_cap, char message[static 128])
-	WARREN_MUST_USE;
+int forward_helper_result(int fd, char *path, size_t path_cap,
+			  char message[static 128]) WARREN_MUST_USE;
 /* Starts and waits: for what is quick by nature. */
-int forward_helper_run(struct monitor *m, struct forward_task *t, char message[static 128])
-	WARREN_MUST_USE;
+int forward_helper_run(struct monitor *m, struct forward_task *t,
+		       char message[static 128]) WARREN_MUST_USE;
 
 #define FORWARD_CONNECT_LIMIT_S 30
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Authentication as the monitor sees it (ssh/PROTOCOL.md section 4): nothing that the worker says is
- * believed. A login stands on a signature that the monitor verified over the session id it signed
- * itself, or on a grant bound to that id; the verifier judges both, then the local account does.
+ * Authentication as the monitor sees it (ssh/PROTOCOL.md section 4): nothing that the worker says
+ * is believed. A login stands on a signature that the monitor verified over the session id it
+ * signed itself, or on a grant bound to that id; the verifier judges both, then the local account
+ * does.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -143,8 +144,8 @@ int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
 	return answer(m, MONITOR_AUTH_NONE, id, good ? MONITOR_YES : MONITOR_NO, message);
 }
 
-static int ask_cert(struct monitor *m, const char *login, const uint8_t *blob, size_t len, bool remember,
-		    struct verifier_decision *d)
+static int ask_cert(struct monitor *m, const char *login, const uint8_t *blob, size_t len,
+		    bool remember, struct verifier_decision *d)
 {
 	struct ip_addr client;
 
@@ -170,8 +171,8 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 	/* A certificate is no secret: who shows it has proven nothing yet, so nothing is said. The
 	 * signature is asked for even when the certificate will be refused, so that the refusal can
 	 * name its reason to the one whose certificate it is. */
-	good = monitor_signature_known(algorithm) && ask_cert(m, login, blob, len, false, &d) == 0 &&
-	       d.subject_len > 0;
+	good = monitor_signature_known(algorithm) &&
+	       ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0;
 	if (!good)
 		m->auth_failures++;
 	return answer(m, MONITOR_AUTH_QUERY, id, good ? MONITOR_YES : MONITOR_NO, "");
@@ -187,8 +188,8 @@ struct proof {
 static bool proven(struct monitor *m, const struct proof *p, struct verifier_decision *d)
 {
 	return monitor_signature_known(p->algorithm) &&
-	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len, p->login,
-				      p->algorithm, p->blob, p->blob_len) &&
+	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len,
+				      p->login, p->algorithm, p->blob, p->blob_len) &&
 	       ask_cert(m, p->login, p->blob, p->blob_len, true, d) == 0 && d->subject_len > 0 &&
 	       monitor_signature_verify(p->algorithm, d->subject, d->subject_len, p->signature,
 					p->signature_len, p->data, p->data_len);
@@ -215,14 +216,16 @@ int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 		good = admit(m, &d, "certificate", message);
 	} else {
 		m->auth_failures++;
-		monitor_audit(m, "ssh login refused", "reason", "the signature does not prove the key");
+		monitor_audit(m, "ssh login refused", "reason",
+			      "the signature does not prove the key");
 	}
 	if (good)
 		opened(m);
 	return answer(m, MONITOR_AUTH_KEY, id, good ? MONITOR_YES : MONITOR_NO, message);
 }
 
-/* ------------------------------------------------------------------ a person's login through control */
+/* ------------------------------------------------------------------ a person's login through
+ * control */
 
 int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 {
@@ -292,7 +295,8 @@ static int interactive_done(struct monitor *m, bool good, const char *message)
 
 	interactive_over(m);
 	if (!waiting) /* refused before there was a URL: this is the answer itself */
-		return answer(m, MONITOR_AUTH_INTERACTIVE, id, good ? MONITOR_YES : MONITOR_NO, message);
+		return answer(m, MONITOR_AUTH_INTERACTIVE, id, good ? MONITOR_YES : MONITOR_NO,
+			      message);
 	monitor_begin(&w, MONITOR_INTERACTIVE_DONE, 0);
 	writer_u8(&w, good ? MONITOR_YES : MONITOR_NO);
 	writer_cstring(&w, methods(m));
@@ -335,8 +339,8 @@ static int take_grant(struct monitor *m, const uint8_t *grant, size_t len)
 	bool good = false;
 
 	client_addr(m, &client);
-	if (verifier_grant(m->verifier, (const char *)grant, len, m->login, m->session_hash, &client,
-			   monitor_now_s(), &d) < 0) {
+	if (verifier_grant(m->verifier, (const char *)grant, len, m->login, m->session_hash,
+			   &client, monitor_now_s(), &d) < 0) {
 		snprintf(message, sizeof(message), "the login could not be verified");
 		m->auth_failures++;
 	} else {
@@ -371,7 +375,8 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reade
 		if (!reader_done(r) || grant == NULL)
 			snprintf(message, sizeof(message), "the daemon's answer cannot be read");
 	} else {
-		snprintf(message, sizeof(message), "the login was broken off: the daemon is restarting");
+		snprintf(message, sizeof(message),
+			 "the login was broken off: the daemon is restarting");
 	}
 	plain_text(message);
 	m->auth_failures++;
@@ -406,7 +411,8 @@ void monitor_auth_again(struct monitor *m)
 		monitor_end(m, text);
 		return;
 	}
-	/* What is in use and no longer allowed ends; simplest and surest with the whole connection. */
+	/* What is in use and no longer allowed ends; simplest and surest with the whole connection.
+	 */
 	if (narrowed(m, &d)) {
 		monitor_end(m, "access was narrowed by policy: connect again");
 		return;

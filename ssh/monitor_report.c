@@ -52,9 +52,9 @@ static json_t *state_object(const struct monitor *m)
 	format_time(m->since_s, since);
 	endpoint_format(&m->config.client, from);
 	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I}", "id",
-			 (json_int_t)m->config.session_id, "identity", m->decision.identity, "login",
-			 m->login, "peer", m->decision.caller_name, "from", from, "method", m->method,
-			 "since", since, "channels", (int)m->session_count, "forwards",
+			 (json_int_t)m->config.session_id, "identity", m->decision.identity,
+			 "login", m->login, "peer", m->decision.caller_name, "from", from, "method",
+			 m->method, "since", since, "channels", (int)m->session_count, "forwards",
 			 (int)monitor_forwards(m), "received", (json_int_t)m->received, "sent",
 			 (json_int_t)m->sent);
 }

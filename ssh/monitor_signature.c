@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Does the client hold the key of its certificate (RFC 4252 section 7)? Ed25519 by libsodium; ECDSA P-256
- * and RSA with SHA-2 by OpenSSL. Every other algorithm is refused. Keys are read strictly (RFC 4253 section
- * 6.6, RFC 5656 section 3.1, RFC 8709 section 4).
+ * Does the client hold the key of its certificate (RFC 4252 section 7)? Ed25519 by libsodium; ECDSA
+ * P-256 and RSA with SHA-2 by OpenSSL. Every other algorithm is refused. Keys are read strictly
+ * (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4).
  */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -17,10 +17,10 @@
 
 #define USERAUTH_REQUEST 50
 #define P256_POINT_BYTES 65 /* uncompressed: 4, x[32], y[32] */
-#define UNCOMPRESSED     4
-#define ECDSA_DER_MAX    80
-#define RSA_MIN_BITS     2048
-#define RSA_MAX_BYTES    1025
+#define UNCOMPRESSED	 4
+#define ECDSA_DER_MAX	 80
+#define RSA_MIN_BITS	 2048
+#define RSA_MAX_BYTES	 1025
 
 static const struct algorithm {
 	const char *name, *key_type, *digest;
@@ -100,7 +100,8 @@ static EVP_PKEY *read_ecdsa(struct reader *r)
 		return NULL;
 	build = OSSL_PARAM_BLD_new();
 	if (build != NULL &&
-	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
+	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) ==
+		    1 &&
 	    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, len) == 1)
 		key = key_from_params("EC", build);
 	OSSL_PARAM_BLD_free(build);
@@ -144,8 +145,8 @@ static size_t ecdsa_der(const uint8_t *signature, size_t len, uint8_t out[static
 	unsigned char *at = out;
 	int n = 0;
 
-	if (!reader_done(&reader) || sig == NULL || r == NULL || s == NULL || BN_num_bits(r) > 256 ||
-	    BN_num_bits(s) > 256 || ECDSA_SIG_set0(sig, r, s) != 1) {
+	if (!reader_done(&reader) || sig == NULL || r == NULL || s == NULL ||
+	    BN_num_bits(r) > 256 || BN_num_bits(s) > 256 || ECDSA_SIG_set0(sig, r, s) != 1) {
 		BN_free(r);
 		BN_free(s);
 	} else {
@@ -197,5 +198,6 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 	if (strcmp(type, "ssh-rsa") == 0)
 		return verify_openssl(a, read_rsa(&r), signature, signature_len, data, len);
 	signature_len = ecdsa_der(signature, signature_len, der);
-	return signature_len > 0 && verify_openssl(a, read_ecdsa(&r), der, signature_len, data, len);
+	return signature_len > 0 &&
+	       verify_openssl(a, read_ecdsa(&r), der, signature_len, data, len);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Numbers and bounds of ssh/PROTOCOL.md sections 4 and 5: worker and verifier of one SSH connection.
+ * Numbers and bounds of ssh/PROTOCOL.md sections 4 and 5: worker and verifier of one SSH
+ * connection.
  */
 #ifndef WARREN_SSH_MONITOR_WIRE_H
 #define WARREN_SSH_MONITOR_WIRE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Shells, commands and subsystems as the user (RFC 4254 section 6): PTY or pipes are made here and passed
- * to the worker; the process tree belongs to the monitor, which reports how it ends.
+ * Shells, commands and subsystems as the user (RFC 4254 section 6): PTY or pipes are made here and
+ * passed to the worker; the process tree belongs to the monitor, which reports how it ends.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -29,9 +29,10 @@ static const struct {
 	const char *name;
 	int number;
 } signals[] = {
-	{"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},   {"HUP", SIGHUP},   {"ILL", SIGILL},
-	{"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE}, {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV},
-	{"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
+	{"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},	 {"HUP", SIGHUP},
+	{"ILL", SIGILL},   {"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE},
+	{"QUIT", SIGQUIT}, {"SEGV", SIGSEGV}, {"TERM", SIGTERM}, {"USR1", SIGUSR1},
+	{"USR2", SIGUSR2},
 };
 
 static const char *signal_name(int number, char buf[static 32])
@@ -228,7 +229,8 @@ static int spawn(struct monitor *m, const struct session_wish *wish, struct sess
 	return r;
 }
 
-static int reply_started(struct monitor *m, uint32_t id, const struct session_wish *wish, int mine[3])
+static int reply_started(struct monitor *m, uint32_t id, const struct session_wish *wish,
+			 int mine[3])
 {
 	uint8_t data[64];
 	struct writer w = writer_init(data, sizeof(data));
@@ -270,8 +272,8 @@ static int start_wish(struct monitor *m, uint32_t id, const struct session_wish 
 	monitor_state_changed(m);
 	if (s->pty)
 		session_record(m, s->tty, s->pid, true);
-	snprintf(what, sizeof(what), "%s%s%.300s", kinds[wish->kind], wish->command[0] != '\0' ? " " : "",
-		 wish->command);
+	snprintf(what, sizeof(what), "%s%s%.300s", kinds[wish->kind],
+		 wish->command[0] != '\0' ? " " : "", wish->command);
 	monitor_audit(m, "ssh session", "what", what);
 	return reply_started(m, id, wish, mine);
 }

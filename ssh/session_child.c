@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The user's process from fork to exec (RFC 4254 section 6): session and terminal, environment as sshd
- * makes it, rights, home, signals. Nothing of the monitor goes on into what is executed: descriptors above
- * 2 are closed, the host key is wiped, exec replaces the rest.
+ * The user's process from fork to exec (RFC 4254 section 6): session and terminal, environment as
+ * sshd makes it, rights, home, signals. Nothing of the monitor goes on into what is executed:
+ * descriptors above 2 are closed, the host key is wiped, exec replaces the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +19,8 @@
 
 #define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/games" /* as Debian's sshd */
 #define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define ENV_MAX   192
-#define CANNOT    126 /* as a shell that can't run something */
+#define ENV_MAX	  192
+#define CANNOT	  126 /* as a shell that can't run something */
 
 struct environment {
 	char *lines[ENV_MAX];
@@ -86,8 +86,8 @@ static void connection_env(struct environment *env, const struct monitor *m)
 	snprintf(text, sizeof(text), "%s %u %u", client, endpoint_port(&m->config.client),
 		 endpoint_port(&m->config.server));
 	set_env(env, "SSH_CLIENT", text);
-	snprintf(text, sizeof(text), "%s %u %s %u", client, endpoint_port(&m->config.client), server,
-		 endpoint_port(&m->config.server));
+	snprintf(text, sizeof(text), "%s %u %s %u", client, endpoint_port(&m->config.client),
+		 server, endpoint_port(&m->config.server));
 	set_env(env, "SSH_CONNECTION", text);
 }
 
@@ -105,8 +105,8 @@ static void pam_env(struct environment *env, const struct monitor *m)
 	}
 }
 
-static void make_env(struct environment *env, const struct monitor *m, const struct session_wish *wish,
-		     const char *tty, const char *agent)
+static void make_env(struct environment *env, const struct monitor *m,
+		     const struct session_wish *wish, const char *tty, const char *agent)
 {
 	for (size_t i = 0; i < wish->env_count; i++)
 		if (env_accepted(wish->env[i].name))
@@ -193,8 +193,9 @@ static _Noreturn void execute(const struct monitor *m, const struct session_wish
 	_exit(CANNOT);
 }
 
-_Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish, const int fds[3],
-				 const char *tty, const char *agent, const char *greeting)
+_Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,
+				 const int fds[3], const char *tty, const char *agent,
+				 const char *greeting)
 {
 	static struct environment env;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is on which terminal: utmp, wtmp and lastlog (utmp(5), lastlog(8)), as sshd writes them. Files that
- * do not exist stay away.
+ * Who is on which terminal: utmp, wtmp and lastlog (utmp(5), lastlog(8)), as sshd writes them.
+ * Files that do not exist stay away.
  */
 #include <fcntl.h>
 #include <lastlog.h>
@@ -14,7 +14,7 @@
 #include "platform/file.h"
 #include "ssh/monitor.h"
 
-#define WTMP    "/var/log/wtmp"
+#define WTMP	"/var/log/wtmp"
 #define LASTLOG "/var/log/lastlog"
 
 static const char *line_of(const char *tty)
@@ -22,7 +22,8 @@ static const char *line_of(const char *tty)
 	return strncmp(tty, "/dev/", 5) == 0 ? tty + 5 : tty;
 }
 
-static void client_text(const struct monitor *m, char out[static IP_ADDR_STRLEN], struct ip_addr *ret_ip)
+static void client_text(const struct monitor *m, char out[static IP_ADDR_STRLEN],
+			struct ip_addr *ret_ip)
 {
 	endpoint_ip(&m->config.client, ret_ip);
 	ip_addr_format(ret_ip, out);

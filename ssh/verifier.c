@@ -20,19 +20,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "identity/signed.h"
 #include "platform/buffer.h"
 #include "platform/file.h"
 #include "platform/sandbox.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "platform/user.h"
-#include "identity/signed.h"
 #include "ssh/judge.h"
 #include "ssh/monitor_wire.h"
 
-#define ANSWER_LIMIT_MS   2000
-#define VERIFIER_CONFIG   0 /* first message: what to believe */
-#define SERVICE_ACCOUNT   "warren-ssh"
+#define ANSWER_LIMIT_MS 2000
+#define VERIFIER_CONFIG 0 /* first message: what to believe */
+#define SERVICE_ACCOUNT "warren-ssh"
 
 struct verifier {
 	pid_t pid;
@@ -105,8 +105,8 @@ static int child_object(struct child *c, struct reader *r, int fd, struct writer
 	if (result < 0)
 		error_set(&err, result, "the object cannot be read");
 	else
-		result = judge_object(c->judge, (const char *)text.data, text.len, now_s, &seq, &enabled,
-				      &err);
+		result = judge_object(c->judge, (const char *)text.data, text.len, now_s, &seq,
+				      &enabled, &err);
 	buffer_done(&text);
 	writer_u8(w, result == 0 ? MONITOR_YES : MONITOR_NO);
 	writer_u64(w, seq);
@@ -142,8 +142,8 @@ static int child_judge(struct child *c, uint8_t type, struct reader *r, struct w
 	if (type == VERIFIER_CERT)
 		judge_cert(c->judge, proof, proof_len, login, &client, now_s, remember, &d);
 	else if (type == VERIFIER_GRANT)
-		judge_grant(c->judge, (const char *)proof, proof_len, login, session, &client, now_s,
-			    &d);
+		judge_grant(c->judge, (const char *)proof, proof_len, login, session, &client,
+			    now_s, &d);
 	else if (type == VERIFIER_MACHINE)
 		judge_machine(c->judge, login, &client, now_s, &d);
 	else
@@ -179,10 +179,33 @@ static int child_message(struct child *c, const uint8_t *data, size_t len, int f
 }
 
 static const char *const child_calls[] = {
-	"read", "write", "close", "lseek", "fstat", "newfstatat", "recvmsg", "sendmsg", "brk", "mmap",
-	"munmap", "mremap", "madvise", "mprotect", "mlock", "munlock", "futex", "getrandom",
-	"clock_gettime", "rt_sigreturn", "rt_sigprocmask", "restart_syscall", "exit", "exit_group",
-	"getpid", "gettid", NULL,
+	"read",
+	"write",
+	"close",
+	"lseek",
+	"fstat",
+	"newfstatat",
+	"recvmsg",
+	"sendmsg",
+	"brk",
+	"mmap",
+	"munmap",
+	"mremap",
+	"madvise",
+	"mprotect",
+	"mlock",
+	"munlock",
+	"futex",
+	"getrandom",
+	"clock_gettime",
+	"rt_sigreturn",
+	"rt_sigprocmask",
+	"restart_syscall",
+	"exit",
+	"exit_group",
+	"getpid",
+	"gettid",
+	NULL,
 };
 
 static const struct sandbox_profile child_profile = {.name = "verifier", .allow = child_calls};
@@ -330,7 +353,8 @@ static void begin(struct verifier *v, struct writer *w, uint8_t type)
 	writer_u32(w, ++v->next_id);
 }
 
-int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_object, struct error *err)
+int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_object,
+		    struct error *err)
 {
 	struct verifier_object object = {0};
 	uint8_t data[64], answer[MONITOR_WIRE_MAX];
@@ -389,7 +413,8 @@ static int get_decision(struct reader *r, struct verifier_decision *ret_decision
 	return 0;
 }
 
-static int ask_decision(struct verifier *v, struct writer *w, struct verifier_decision *ret_decision)
+static int ask_decision(struct verifier *v, struct writer *w,
+			struct verifier_decision *ret_decision)
 {
 	uint8_t *answer = malloc(MONITOR_WIRE_MAX);
 	struct reader r;
@@ -404,9 +429,9 @@ static int ask_decision(struct verifier *v, struct writer *w, struct verifier_de
 	return ret;
 }
 
-static int ask_proof(struct verifier *v, uint8_t type, const void *proof, size_t len, const char *login,
-		     const struct ip_addr *client, const char *session_hash, bool remember,
-		     int64_t now_s, struct verifier_decision *ret_decision)
+static int ask_proof(struct verifier *v, uint8_t type, const void *proof, size_t len,
+		     const char *login, const struct ip_addr *client, const char *session_hash,
+		     bool remember, int64_t now_s, struct verifier_decision *ret_decision)
 {
 	uint8_t *data;
 	struct writer w;
@@ -437,7 +462,8 @@ int verifier_cert(struct verifier *v, const uint8_t *blob, size_t len, const cha
 		  const struct ip_addr *client, int64_t now_s, bool remember,
 		  struct verifier_decision *ret_decision)
 {
-	return ask_proof(v, VERIFIER_CERT, blob, len, login, client, "", remember, now_s, ret_decision);
+	return ask_proof(v, VERIFIER_CERT, blob, len, login, client, "", remember, now_s,
+			 ret_decision);
 }
 
 int verifier_grant(struct verifier *v, const char *text, size_t len, const char *login,
@@ -451,7 +477,8 @@ int verifier_grant(struct verifier *v, const char *text, size_t len, const char 
 int verifier_machine(struct verifier *v, const char *login, const struct ip_addr *client,
 		     int64_t now_s, struct verifier_decision *ret_decision)
 {
-	return ask_proof(v, VERIFIER_MACHINE, NULL, 0, login, client, "", true, now_s, ret_decision);
+	return ask_proof(v, VERIFIER_MACHINE, NULL, 0, login, client, "", true, now_s,
+			 ret_decision);
 }
 
 int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *ret_decision)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verifier of an SSH connection (ssh/PROTOCOL.md section 5): an unprivileged child that alone opens
- * what the control server signed, and judges logins by it. This header is the monitor's side; every
- * call is one synchronous round trip with a limit of two seconds, after which the login fails.
+ * The verifier of an SSH connection (ssh/PROTOCOL.md section 5): an unprivileged child that alone
+ * opens what the control server signed, and judges logins by it. This header is the monitor's side;
+ * every call is one synchronous round trip with a limit of two seconds, after which the login
+ * fails.
  */
 #ifndef WARREN_SSH_VERIFIER_H
 #define WARREN_SSH_VERIFIER_H
@@ -22,17 +23,17 @@ struct verifier;
 
 struct verifier_decision {
 	bool allowed;
-	char message[256];       /* why not: for the person who has proven an identity */
-	char identity[256];      /* empty: machine login */
+	char message[256];  /* why not: for the person who has proven an identity */
+	char identity[256]; /* empty: machine login */
 	char caller_peer[32], caller_name[64];
-	uint32_t caps;           /* POLICY_SSH_*, narrowed by the certificate's extensions */
+	uint32_t caps; /* POLICY_SSH_*, narrowed by the certificate's extensions */
 	bool pty;
 	char force_command[1024];
-	/* Plain public key blob (RFC 4253 section 6.6) of a user certificate that parses, also of one that is
-	 * refused: the key that must have signed. Length 0: none. */
+	/* Plain public key blob (RFC 4253 section 6.6) of a user certificate that parses, also of
+	 * one that is refused: the key that must have signed. Length 0: none. */
 	size_t subject_len;
 	uint8_t subject[VERIFIER_SUBJECT_MAX];
-	int64_t again_at_s;      /* ask again then at the latest; 0: no such moment */
+	int64_t again_at_s; /* ask again then at the latest; 0: no such moment */
 	size_t destination_count;
 	char destinations[POLICY_SSH_MAX_DESTINATIONS][72];
 };
@@ -47,12 +48,12 @@ struct verifier_object {
 int verifier_start(struct verifier **ret_verifier) WARREN_MUST_USE;
 /* Tells the child what to believe: pinned key, network, this peer, lowest sequence. */
 int verifier_configure(struct verifier *v, const struct ssh_wire_config *config) WARREN_MUST_USE;
-/* A signed object in a sealed memfd (borrowed). -EACCES with the sentence when it is refused; the former
- * one stays. */
-int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_object, struct error *err)
-	WARREN_MUST_USE;
-/* 0 and the decision (which may be a refusal), or a negative code when the child does not answer: refuse
- * then. now_s: the monitor's clock. v may be NULL: nobody answers. */
+/* A signed object in a sealed memfd (borrowed). -EACCES with the sentence when it is refused; the
+ * former one stays. */
+int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_object,
+		    struct error *err) WARREN_MUST_USE;
+/* 0 and the decision (which may be a refusal), or a negative code when the child does not answer:
+ * refuse then. now_s: the monitor's clock. v may be NULL: nobody answers. */
 int verifier_cert(struct verifier *v, const uint8_t *blob, size_t len, const char *login,
 		  const struct ip_addr *client, int64_t now_s, bool remember,
 		  struct verifier_decision *ret_decision) WARREN_MUST_USE;
@@ -62,8 +63,8 @@ int verifier_grant(struct verifier *v, const char *text, size_t len, const char 
 int verifier_machine(struct verifier *v, const char *login, const struct ip_addr *client,
 		     int64_t now_s, struct verifier_decision *ret_decision) WARREN_MUST_USE;
 /* Judges the remembered login again, by the newest object. */
-int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *ret_decision)
-	WARREN_MUST_USE;
+int verifier_again(struct verifier *v, int64_t now_s,
+		   struct verifier_decision *ret_decision) WARREN_MUST_USE;
 /* Was pid the child? It is gone then, and every question fails. */
 bool verifier_reaped(struct verifier *v, pid_t pid);
 /* Ends the child and reaps it. NULL is fine. */

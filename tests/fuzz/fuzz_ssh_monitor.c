@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a worker may send to the monitor: packets (u16 length each) in a state that the first byte chooses.
- * There is no verifier, so no login succeeds, and the login that is open may do nothing: every field is
- * parsed, and no process starts.
+ * What a worker may send to the monitor: packets (u16 length each) in a state that the first byte
+ * chooses. There is no verifier, so no login succeeds, and the login that is open may do nothing:
+ * every field is parsed, and no process starts.
  */
 #include <sodium.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the verifier takes from a control server that signs anything: the input is the payload of an "ssh"
- * object, signed with a test key, then a certificate, a grant and a machine login are judged by it.
+ * What the verifier takes from a control server that signs anything: the input is the payload of an
+ * "ssh" object, signed with a test key, then a certificate, a grant and a machine login are judged
+ * by it.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -26,7 +27,8 @@ static void check(const struct verifier_decision *d)
 {
 	if (!d->allowed && d->message[0] == '\0')
 		abort();
-	if (d->subject_len > sizeof(d->subject) || d->destination_count > POLICY_SSH_MAX_DESTINATIONS)
+	if (d->subject_len > sizeof(d->subject) ||
+	    d->destination_count > POLICY_SSH_MAX_DESTINATIONS)
 		abort();
 }
 
@@ -68,7 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	    signed_make("ssh", payload, sign_with, secret, &text) == 0) {
 		int r = judge_object(j, text, strlen(text), NOW, &seq, &enabled, &err);
 
-		if (r > 0 || (r < 0 && err.code == 0 && r != -ENOMEM && r != -EINVAL && r != -EEXIST))
+		if (r > 0 ||
+		    (r < 0 && err.code == 0 && r != -ENOMEM && r != -EINVAL && r != -EEXIST))
 			abort();
 		judge(j, text, strlen(text));
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Subject keys and signatures that the monitor checks itself, and the signed data: nothing that was not
- * signed may pass, and nothing may be read out of bounds.
+ * Subject keys and signatures that the monitor checks itself, and the signed data: nothing that was
+ * not signed may pass, and nothing may be read out of bounds.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -30,10 +30,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	rest = reader_left(&r);
 	signed_data = reader_take(&r, rest);
 	(void)monitor_signature_verify(name, subject, subject_len, signature, signature_len,
-				       signed_data != NULL ? signed_data : (const uint8_t *)"", rest);
+				       signed_data != NULL ? signed_data : (const uint8_t *)"",
+				       rest);
 	if (signed_data != NULL &&
-	    monitor_signature_data(signed_data, rest, session, sizeof(session), "deploy", name, subject,
-				   subject_len) &&
+	    monitor_signature_data(signed_data, rest, session, sizeof(session), "deploy", name,
+				   subject, subject_len) &&
 	    rest < 32 + subject_len)
 		abort();
 	return 0;

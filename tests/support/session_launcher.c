@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plays broker and main for warren-ssh-session, so that the SSH server can be tried with real clients
- * and no mesh: session_launcher DIR PORT LOGIN [no-auth] [deny] [listen=IPv4] [client=IPv4]. DIR/id.pub is
- * the client's key; written are DIR/id-cert.pub (an hour, source: client, else 127.0.0.1) and DIR/known_hosts.
- * A keyboard-interactive login is granted after two seconds. brief: the rule ends four seconds after the start. A line "withdraw" on standard input sends an
- * object without the rule, "narrow" one that allows exec only, "end" ends all.
+ * Plays broker and main for warren-ssh-session, so that the SSH server can be tried with real
+ * clients and no mesh: session_launcher DIR PORT LOGIN [no-auth] [deny] [listen=IPv4]
+ * [client=IPv4]. DIR/id.pub is the client's key; written are DIR/id-cert.pub (an hour, source:
+ * client, else 127.0.0.1) and DIR/known_hosts. A keyboard-interactive login is granted after two
+ * seconds. brief: the rule ends four seconds after the start. A line "withdraw" on standard input
+ * sends an object without the rule, "narrow" one that allows exec only, "end" ends all.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,7 +30,7 @@
 #include "ssh/wire/ssh_wire.h"
 
 #define MAX_CONNECTIONS 256
-#define SELF            "p_second"
+#define SELF		"p_second"
 
 struct connection {
 	int broker, main;
@@ -41,7 +42,8 @@ struct connection {
 static struct launcher {
 	const char *dir, *login, *listen, *client; /* addresses: 127.0.0.1 unless said otherwise */
 	bool no_auth;
-	uint8_t signing_public[32], signing[64], ca_public[32], ca[64], host_seed[32], host_public[32];
+	uint8_t signing_public[32], signing[64], ca_public[32], ca[64], host_seed[32],
+		host_public[32];
 	int64_t seq;
 	char policy[1024];
 	struct connection c[MAX_CONNECTIONS];
@@ -82,11 +84,11 @@ static int object_memfd(void)
 	payload = json_pack("{s:i,s:s,s:s,s:I,s:I,s:b,s:[s],s:s,s:[{s:s,s:s,s:s,s:s,s:[],s:n},"
 			    "{s:s,s:s,s:s,s:s,s:[],s:n}],s:{},s:[],s:I}",
 			    "v", 1, "network", "n_one", "peer", SELF, "seq", (json_int_t)g.seq,
-			    "valid_until", now + 3600, "enabled", 1, "ca", ca, "policy", g.policy, "peers",
-			    "id", "p_first", "name", "first", "overlay4", g.client, "overlay6", "::1",
-			    "identities", "setup_key", "id", SELF, "name", "second", "overlay4",
-			    "100.64.0.2", "overlay6", "fd00::2", "identities", "setup_key", "identities",
-			    "revoked", "now", now);
+			    "valid_until", now + 3600, "enabled", 1, "ca", ca, "policy", g.policy,
+			    "peers", "id", "p_first", "name", "first", "overlay4", g.client,
+			    "overlay6", "::1", "identities", "setup_key", "id", SELF, "name",
+			    "second", "overlay4", "100.64.0.2", "overlay6", "fd00::2", "identities",
+			    "setup_key", "identities", "revoked", "now", now);
 	if (payload == NULL || signed_make("ssh", payload, sign_with, g.signing, &text) < 0)
 		die("object");
 	json_decref(payload);
@@ -159,8 +161,7 @@ static void write_known_hosts(unsigned port)
 	writer_cstring(&w, "ssh-ed25519");
 	writer_string(&w, g.host_public, 32);
 	encode_base64(base64, blob, w.len);
-	snprintf(line, sizeof(line), "[%s]:%u ssh-ed25519 %s\n", g.listen, port,
-		 base64);
+	snprintf(line, sizeof(line), "[%s]:%u ssh-ed25519 %s\n", g.listen, port, base64);
 	write_file("known_hosts", line);
 }
 
@@ -181,11 +182,18 @@ static struct connection *free_connection(void)
 
 static void start_session(int fd, const char *program)
 {
-	struct ssh_wire_config config = {.session_id = ++g.started, .network = "n_one",
-					 .peer_id = SELF, .host_name = "vm", .allow_root = true,
-					 .allow_sftp = true, .allow_local_forward = true,
-					 .allow_remote_forward = true, .no_auth = g.no_auth,
-					 .through_mesh = true, .login_grace_s = 30, .max_auth_tries = 6,
+	struct ssh_wire_config config = {.session_id = ++g.started,
+					 .network = "n_one",
+					 .peer_id = SELF,
+					 .host_name = "vm",
+					 .allow_root = true,
+					 .allow_sftp = true,
+					 .allow_local_forward = true,
+					 .allow_remote_forward = true,
+					 .no_auth = g.no_auth,
+					 .through_mesh = true,
+					 .login_grace_s = 30,
+					 .max_auth_tries = 6,
 					 .max_sessions = 100};
 	struct connection *c = free_connection();
 	struct sockaddr_storage ss;
@@ -242,11 +250,11 @@ static void login_start(struct connection *c, struct reader *r, uint32_t id)
 static void login_done(struct connection *c)
 {
 	json_int_t now = time(NULL);
-	json_t *payload = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:s,s:I,s:I,s:I}", "v", 1,
-				    "network", "n_one", "target", SELF, "caller", "p_first",
-				    "caller_address", c->caller, "identity", "alice@example.com",
-				    "groups", "login", c->login, "session", c->session, "auth_time", now,
-				    "issued", now, "valid_until", now + 60);
+	json_t *payload =
+		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:s,s:I,s:I,s:I}", "v", 1, "network",
+			  "n_one", "target", SELF, "caller", "p_first", "caller_address", c->caller,
+			  "identity", "alice@example.com", "groups", "login", c->login, "session",
+			  c->session, "auth_time", now, "issued", now, "valid_until", now + 60);
 	static uint8_t data[16384];
 	struct writer w = writer_init(data, sizeof(data));
 	char *text = NULL;
@@ -314,10 +322,13 @@ static void write_policy(const char *login, const char *allow, time_t not_after)
 	if (not_after != 0 && gmtime_r(&not_after, &tm) != NULL &&
 	    strftime(end, sizeof(end), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
 		snprintf(when, sizeof(when), ", \"when\": {\"not_after\": \"%s\"}", end);
-	snprintf(g.policy, sizeof(g.policy),
-		 "{ \"groups\": {\"ops\": [\"alice@example.com\"]}, \"ssh\": [ {\"from\": [\"%s\"], "
-		 "\"to\": [\"peer:second\"], \"logins\": [\"%s\"], \"auth\": \"%s\", \"allow\": [%s]%s} ] }",
-		 g.no_auth ? "peer:first" : "ops", login, g.no_auth ? "machine" : "identity", allow, when);
+	snprintf(
+		g.policy, sizeof(g.policy),
+		"{ \"groups\": {\"ops\": [\"alice@example.com\"]}, \"ssh\": [ {\"from\": [\"%s\"], "
+		"\"to\": [\"peer:second\"], \"logins\": [\"%s\"], \"auth\": \"%s\", \"allow\": "
+		"[%s]%s} ] }",
+		g.no_auth ? "peer:first" : "ops", login, g.no_auth ? "machine" : "identity", allow,
+		when);
 }
 
 static bool command(void)

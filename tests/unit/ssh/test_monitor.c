@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A worker that lies (ssh/PROTOCOL.md section 4): the real monitor_run with its verifier, and in the worker's
- * place this very program, started by the monitor as `--worker`. The scenario comes over what would be the
- * client's connection, and what the worker saw goes back the same way.
+ * A worker that lies (ssh/PROTOCOL.md section 4): the real monitor_run with its verifier, and in
+ * the worker's place this very program, started by the monitor as `--worker`. The scenario comes
+ * over what would be the client's connection, and what the worker saw goes back the same way.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,14 +32,15 @@
 #include "platform/unixsock.h"
 #include "ssh/monitor.h"
 
-#define SELF      "p_second"
-#define LOGIN     "root"
+#define SELF	  "p_second"
+#define LOGIN	  "root"
 #define ALGORITHM "ssh-ed25519-cert-v01@openssh.com"
-#define TRIES     3
+#define TRIES	  3
 
 /* Both processes derive the same keys. */
 static struct keys {
-	uint8_t signing_public[32], signing[64], ca_public[32], ca[64], subject_public[32], subject[64];
+	uint8_t signing_public[32], signing[64], ca_public[32], ca[64], subject_public[32],
+		subject[64];
 	uint8_t host_seed[32], host_public[32], host[64];
 } k;
 
@@ -135,7 +136,8 @@ static void sign(size_t len)
 	writer_string(&w, hash, len);
 	r = call(&w);
 	signature = reader_string(&r, 64, &len);
-	if (signature == NULL || crypto_sign_verify_detached(signature, hash, 32, k.host_public) != 0)
+	if (signature == NULL ||
+	    crypto_sign_verify_detached(signature, hash, 32, k.host_public) != 0)
 		say("bad-signature ");
 }
 
@@ -182,7 +184,8 @@ static void query(void)
 }
 
 /* A signature over session, login and algorithm as given; the request names LOGIN and ALGORITHM. */
-static void key(const uint8_t *session, const char *login, const char *algorithm, const uint8_t *secret)
+static void key(const uint8_t *session, const char *login, const char *algorithm,
+		const uint8_t *secret)
 {
 	static uint8_t data[16384];
 	struct writer d = writer_init(data, sizeof(data)), w = begin(MONITOR_AUTH_KEY, 5);
@@ -374,6 +377,7 @@ static int worker(void)
 		hello();
 		sign(32);
 	}
+	/* clang-format off */
 	switch (scenario) {
 	case 'l': none(LOGIN); break;                                  /* again, after the login */
 	case 'w': end(); break;
@@ -406,6 +410,7 @@ static int worker(void)
 	case '7': raw("\3\0\0\0\3\0\0\0\2a\0", 11); break;
 	default: break;
 	}
+	/* clang-format on */
 	return 0;
 }
 
@@ -441,10 +446,10 @@ static int object(bool allow, json_int_t seq)
 			    "{s:s,s:s,s:s,s:s,s:[],s:n}],s:{},s:[]}",
 			    "v", 1, "network", "n_one", "peer", SELF, "seq", seq, "valid_until",
 			    (json_int_t)time(NULL) + 3600, "enabled", 1, "ca", ca, "policy", policy,
-			    "peers", "id", "p_first", "name", "first", "overlay4", "127.0.0.1", "overlay6",
-			    "::1", "identities", "setup_key", "id", SELF, "name", "second", "overlay4",
-			    "100.64.0.2", "overlay6", "fd00::2", "identities", "setup_key", "identities",
-			    "revoked");
+			    "peers", "id", "p_first", "name", "first", "overlay4", "127.0.0.1",
+			    "overlay6", "::1", "identities", "setup_key", "id", SELF, "name",
+			    "second", "overlay4", "100.64.0.2", "overlay6", "fd00::2", "identities",
+			    "setup_key", "identities", "revoked");
 	assert_non_null(payload);
 	assert_int_equal(signed_make("ssh", payload, sign_with, k.signing, &text), 0);
 	json_decref(payload);
@@ -455,10 +460,17 @@ static int object(bool allow, json_int_t seq)
 
 static int config(void)
 {
-	struct ssh_wire_config c = {.session_id = 5, .network = "n_one", .peer_id = SELF,
-				    .host_name = "second", .min_seq = 10, .allow_root = true,
-				    .allow_local_forward = true, .allow_remote_forward = true,
-				    .through_mesh = true, .login_grace_s = 20, .max_auth_tries = TRIES,
+	struct ssh_wire_config c = {.session_id = 5,
+				    .network = "n_one",
+				    .peer_id = SELF,
+				    .host_name = "second",
+				    .min_seq = 10,
+				    .allow_root = true,
+				    .allow_local_forward = true,
+				    .allow_remote_forward = true,
+				    .through_mesh = true,
+				    .login_grace_s = 20,
+				    .max_auth_tries = TRIES,
 				    .max_sessions = 10};
 	uint8_t data[4096];
 	struct writer w = writer_init(data, sizeof(data));
@@ -533,11 +545,11 @@ static void main_url(struct world *t, struct asked *a)
 static void main_grant(struct world *t, const struct asked *a)
 {
 	json_int_t now = time(NULL);
-	json_t *payload =
-		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:s,s:I,s:I,s:I}", "v", 1, "network",
-			  "n_one", "target", SELF, "caller", "p_first", "caller_address", a->address,
-			  "identity", "alice@example.com", "groups", "login", a->login, "session",
-			  a->session, "auth_time", now, "issued", now, "valid_until", now + 60);
+	json_t *payload = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:s,s:I,s:I,s:I}", "v", 1,
+				    "network", "n_one", "target", SELF, "caller", "p_first",
+				    "caller_address", a->address, "identity", "alice@example.com",
+				    "groups", "login", a->login, "session", a->session, "auth_time",
+				    now, "issued", now, "valid_until", now + 60);
 	char *text = NULL;
 	struct writer w;
 
@@ -618,16 +630,16 @@ static void expect(char scenario, const char *seen, const char *line)
 }
 
 #define PERMITTED "asked for what it may not"
-#define BROKEN    "broke the rules"
+#define BROKEN	  "broke the rules"
 
 static void order(void **state)
 {
 	(void)state;
-	expect('h', "", PERMITTED); /* HELLO twice */
-	expect('s', "", PERMITTED); /* a session before the key exchange */
-	expect('q', "", PERMITTED); /* a session before the login */
-	expect('a', "", PERMITTED); /* a login before the key exchange */
-	expect('t', "1 ", BROKEN);  /* another login */
+	expect('h', "", PERMITTED);   /* HELLO twice */
+	expect('s', "", PERMITTED);   /* a session before the key exchange */
+	expect('q', "", PERMITTED);   /* a session before the login */
+	expect('a', "", PERMITTED);   /* a login before the key exchange */
+	expect('t', "1 ", BROKEN);    /* another login */
 	expect('l', "0 ", PERMITTED); /* a second login */
 	expect('I', "pending ", BROKEN);
 	expect('S', "", BROKEN); /* a hash of a strange length */
@@ -666,7 +678,8 @@ static void reasons(void **state)
 	assert_non_null(strstr(t.seen, "0 1(certificate has expired"));
 	start(&t, 'k', false, 10); /* refused by policy: nobody is asked to log in again */
 	finish(&t);
-	assert_non_null(strstr(t.seen, "0 1[publickey](policy lets alice@example.com log in on second, but not"));
+	assert_non_null(strstr(
+		t.seen, "0 1[publickey](policy lets alice@example.com log in on second, but not"));
 	start(&t, 'k', true, 9); /* rolled back */
 	finish(&t);
 	assert_non_null(strstr(t.seen, "1(this machine has no policy"));
@@ -695,7 +708,8 @@ static void policy(void **state)
 	assert_int_equal(in[0], SSH_WIRE_AUTHENTICATED);
 	withdraw(&t);
 	finish(&t);
-	assert_non_null(strstr(t.seen, "0 end(access was withdrawn: policy lets alice@example.com"));
+	assert_non_null(
+		strstr(t.seen, "0 end(access was withdrawn: policy lets alice@example.com"));
 }
 
 int main(int argc, char **argv)

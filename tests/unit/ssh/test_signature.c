@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * monitor_signature.c: published vectors (RFC 8032 section 7.1, RFC 6979 appendix A.2.5), OpenSSL as the other
- * side for RSA, and each field of the signed data changed in turn.
+ * monitor_signature.c: published vectors (RFC 8032 section 7.1, RFC 6979 appendix A.2.5), OpenSSL
+ * as the other side for RSA, and each field of the signed data changed in turn.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,9 +20,9 @@
 #include "ssh/monitor.h"
 
 #define ED25519 "ssh-ed25519-cert-v01@openssh.com"
-#define P256    "ecdsa-sha2-nistp256-cert-v01@openssh.com"
-#define RSA256  "rsa-sha2-256-cert-v01@openssh.com"
-#define RSA512  "rsa-sha2-512-cert-v01@openssh.com"
+#define P256	"ecdsa-sha2-nistp256-cert-v01@openssh.com"
+#define RSA256	"rsa-sha2-256-cert-v01@openssh.com"
+#define RSA512	"rsa-sha2-512-cert-v01@openssh.com"
 
 static size_t hex(uint8_t *out, size_t cap, const char *text)
 {
@@ -38,10 +38,12 @@ static void ed25519(void **state)
 		const char *key, *message, *signature;
 	} vectors[] = {
 		{"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
-		 "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e3970"
+		 "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc"
+		 "61e3970"
 		 "1cf9b46bd25bf5f0595bbe24655141438e7a100b"},
 		{"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-		 "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613"
+		 "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e4"
+		 "58f3613"
 		 "d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"},
 	};
 
@@ -57,32 +59,39 @@ static void ed25519(void **state)
 		hex(signature, sizeof(signature), vectors[i].signature);
 		writer_cstring(&w, "ssh-ed25519");
 		writer_string(&w, key, 32);
-		assert_true(monitor_signature_verify(ED25519, blob, w.len, signature, 64, message, len));
+		assert_true(monitor_signature_verify(ED25519, blob, w.len, signature, 64, message,
+						     len));
 		/* a wrong message, signature, length, type, key, trailing byte */
-		assert_false(monitor_signature_verify(ED25519, blob, w.len, signature, 64, blob, 3));
-		assert_false(monitor_signature_verify(ED25519, blob, w.len, signature, 63, message, len));
-		assert_false(monitor_signature_verify(P256, blob, w.len, signature, 64, message, len));
-		assert_false(monitor_signature_verify("ssh-ed25519", blob, w.len, signature, 64, message,
+		assert_false(
+			monitor_signature_verify(ED25519, blob, w.len, signature, 64, blob, 3));
+		assert_false(monitor_signature_verify(ED25519, blob, w.len, signature, 63, message,
 						      len));
 		assert_false(
-			monitor_signature_verify(ED25519, blob, w.len - 1, signature, 64, message, len));
-		assert_false(
-			monitor_signature_verify(ED25519, blob, w.len + 1, signature, 64, message, len));
+			monitor_signature_verify(P256, blob, w.len, signature, 64, message, len));
+		assert_false(monitor_signature_verify("ssh-ed25519", blob, w.len, signature, 64,
+						      message, len));
+		assert_false(monitor_signature_verify(ED25519, blob, w.len - 1, signature, 64,
+						      message, len));
+		assert_false(monitor_signature_verify(ED25519, blob, w.len + 1, signature, 64,
+						      message, len));
 		signature[40] ^= 1;
-		assert_false(monitor_signature_verify(ED25519, blob, w.len, signature, 64, message, len));
+		assert_false(monitor_signature_verify(ED25519, blob, w.len, signature, 64, message,
+						      len));
 	}
 }
 
 /* mpint r, mpint s: both have their top bit set in this vector. */
 static void ecdsa(void **state)
 {
-	static const char key[] = "04"
-				  "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
-				  "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
-	static const char number_pair[] = "00000021"
-				  "00efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
-				  "00000021"
-				  "00f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
+	static const char key[] =
+		"04"
+		"60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
+		"7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+	static const char number_pair[] =
+		"00000021"
+		"00efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+		"00000021"
+		"00f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
 	uint8_t point[65], signature[80], blob[256];
 	struct writer w = writer_init(blob, sizeof(blob));
 	size_t len;
@@ -93,15 +102,19 @@ static void ecdsa(void **state)
 	writer_cstring(&w, "ecdsa-sha2-nistp256");
 	writer_cstring(&w, "nistp256");
 	writer_string(&w, point, sizeof(point));
-	assert_true(monitor_signature_verify(P256, blob, w.len, signature, len, (const uint8_t *)"sample", 6));
-	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len, (const uint8_t *)"sampl", 5));
-	assert_false(
-		monitor_signature_verify(P256, blob, w.len, signature, len - 1, (const uint8_t *)"sample", 6));
+	assert_true(monitor_signature_verify(P256, blob, w.len, signature, len,
+					     (const uint8_t *)"sample", 6));
+	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len,
+					      (const uint8_t *)"sampl", 5));
+	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len - 1,
+					      (const uint8_t *)"sample", 6));
 	blob[w.len - 1] ^= 1; /* not on the curve */
-	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len, (const uint8_t *)"sample", 6));
+	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len,
+					      (const uint8_t *)"sample", 6));
 	blob[w.len - 1] ^= 1;
 	blob[31] = '3'; /* another curve's name */
-	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len, (const uint8_t *)"sample", 6));
+	assert_false(monitor_signature_verify(P256, blob, w.len, signature, len,
+					      (const uint8_t *)"sample", 6));
 }
 
 static void put_number(struct writer *w, const EVP_PKEY *key, const char *name)
@@ -186,8 +199,8 @@ static bool judged(const struct parts *p)
 
 static void signed_data(void **state)
 {
-	const struct parts right = {{1, 2, 3},   32, 50,      "deploy", "ssh-connection",
-				    "publickey", 1,  ED25519, "blob",   0};
+	const struct parts right = {{1, 2, 3},	 32, 50,      "deploy", "ssh-connection",
+				    "publickey", 1,  ED25519, "blob",	0};
 	struct parts p = right;
 
 	(void)state;
@@ -207,8 +220,8 @@ static void signed_data(void **state)
 	WRONG(blob, "blub");
 	WRONG(extra, 1);
 	/* before the first key exchange nothing can be signed */
-	assert_false(monitor_signature_data((const uint8_t *)"\0\0\0\0", 4, NULL, 0, "deploy", ED25519,
-					    (const uint8_t *)"blob", 4));
+	assert_false(monitor_signature_data((const uint8_t *)"\0\0\0\0", 4, NULL, 0, "deploy",
+					    ED25519, (const uint8_t *)"blob", 4));
 }
 
 int main(void)

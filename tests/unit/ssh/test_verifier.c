@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The verifier as a process (ssh/PROTOCOL.md section 5): what the judge says arrives whole, what can't be
- * read changes nothing, and without the child everything is refused. And which accounts count as locked.
+ * The verifier as a process (ssh/PROTOCOL.md section 5): what the judge says arrives whole, what
+ * can't be read changes nothing, and without the child everything is refused. And which accounts
+ * count as locked.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,10 +48,10 @@ static int object(json_int_t seq, const char *policy)
 			    "{s:s,s:s,s:s,s:s,s:[],s:n}],s:{},s:[]}",
 			    "v", 1, "network", "n_one", "peer", SELF, "seq", seq, "valid_until",
 			    (json_int_t)time(NULL) + 3600, "enabled", 1, "ca", ca, "policy", policy,
-			    "peers", "id", "p_first", "name", "first", "overlay4", "100.64.0.1", "overlay6",
-			    "fd00::1", "identities", "setup_key", "id", SELF, "name", "second", "overlay4",
-			    "100.64.0.2", "overlay6", "fd00::2", "identities", "setup_key", "identities",
-			    "revoked");
+			    "peers", "id", "p_first", "name", "first", "overlay4", "100.64.0.1",
+			    "overlay6", "fd00::1", "identities", "setup_key", "id", SELF, "name",
+			    "second", "overlay4", "100.64.0.2", "overlay6", "fd00::2", "identities",
+			    "setup_key", "identities", "revoked");
 	assert_non_null(payload);
 	assert_int_equal(signed_make("ssh", payload, sign_with, signing, &text), 0);
 	json_decref(payload);
@@ -59,10 +60,10 @@ static int object(json_int_t seq, const char *policy)
 	return fd;
 }
 
-static const char POLICY[] =
-	"{\"ssh\": [ {\"from\": [\"peer:first\"], \"to\": [\"peer:second\"], \"logins\": [\"backup\"],"
-	" \"auth\": \"machine\", \"allow\": [\"exec\", \"forward\"],"
-	" \"destinations\": [\"db:5432\", \"*:80\"]} ]}";
+static const char POLICY[] = "{\"ssh\": [ {\"from\": [\"peer:first\"], \"to\": [\"peer:second\"], "
+			     "\"logins\": [\"backup\"],"
+			     " \"auth\": \"machine\", \"allow\": [\"exec\", \"forward\"],"
+			     " \"destinations\": [\"db:5432\", \"*:80\"]} ]}";
 
 static struct verifier *start(void)
 {
@@ -144,12 +145,14 @@ static void proofs(void **state)
 	assert_int_equal(verifier_cert(v, junk, sizeof(junk), "backup", &client, 1, true, &d), 0);
 	assert_false(d.allowed);
 	assert_int_equal(d.subject_len, 0);
-	assert_int_equal(verifier_grant(v, "wso1.grant.x.y", 14, "backup", "00", &client, 1, &d), 0);
+	assert_int_equal(verifier_grant(v, "wso1.grant.x.y", 14, "backup", "00", &client, 1, &d),
+			 0);
 	assert_false(d.allowed);
 	assert_int_equal(verifier_again(v, 1, &d), 0);
 	assert_false(d.allowed); /* nobody is logged in */
 	/* too large for a packet: refused here, and the child is well */
-	assert_true(verifier_cert(v, (uint8_t[70000]){0}, 70000, "backup", &client, 1, true, &d) < 0);
+	assert_true(verifier_cert(v, (uint8_t[70000]){0}, 70000, "backup", &client, 1, true, &d) <
+		    0);
 	assert_int_equal(verifier_machine(v, "backup", &client, time(NULL), &d), 0);
 	assert_true(d.allowed);
 	verifier_stop(v);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a connection's processes come into being (ssh/PROTOCOL.md, top): the verifier is forked while
+ * nothing secret is in memory, then the configuration with the host key is read, and the worker is
+ * forked and executed so that none of it is in there either.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "platform/file.h"
+#include "platform/secret.h"
+#include "platform/unixsock.h"
+#include "ssh/monitor.h"
+
+#define CONFIG_MAX 4096
+
+static int start_worker(struct monitor *m)
+{
+	int pair[2], r;
+
+	r = unixsock_pair(pair);
+	if (r < 0)
+		return r;
+	m->worker = fork();
+	if (m->worker == 0) {
+		char *const argv[] = {(char[]){"warren-ssh-session"}, (char[]){"--worker"}, NULL};
+		char debug[] = "WARREN_SANDBOX_DEBUG=1", json[] = "WARREN_LOG_JSON=1";
+		char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL, NULL};
+		size_t n = 1;
+		sigset_t none;
+
+		if (getenv("WARREN_SANDBOX_DEBUG") != NULL)
+			envp[n++] = debug;
+		if (getenv("WARREN_LOG_JSON") != NULL)
+			envp[n++] = json;
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* 3 is the connection already. The pair may have got 4, which was free again. */
+		if (pair[1] == WORKER_FD_MONITOR ? fcntl(pair[1], F_SETFD, 0) < 0
+						 : dup2(pair[1], WORKER_FD_MONITOR) < 0)
+			_exit(1);
+		close_range(WORKER_FD_MONITOR + 1, ~0U, 0);
+		execve("/proc/self/exe", argv, envp);
+		_exit(1);
+	}
+	r = m->worker < 0 ? -errno : 0;
+	close(pair[1]);
+	m->worker_fd = pair[0];
+	return r < 0 ? r : file_set_nonblock(m->worker_fd, true);
+}
+
+static int read_config(struct monitor *m)
+{
+	uint8_t seed[crypto_sign_SEEDBYTES];
+	struct buffer text;
+	struct reader r;
+	int ret;
+
+	buffer_init(&text, CONFIG_MAX);
+	ret = lseek(SSH_WIRE_FD_CONFIG, 0, SEEK_SET) < 0 ? -errno
+							 : file_read_fd(SSH_WIRE_FD_CONFIG, &text);
+	if (ret == 0) {
+		r = reader_init(text.data, text.len);
+		ret = ssh_wire_config_get(&r, &m->config);
+	}
+	buffer_done(&text);
+	close(SSH_WIRE_FD_CONFIG);
+	if (ret < 0)
+		return ret;
+	m->host_secret = secret_alloc(crypto_sign_SECRETKEYBYTES);
+	if (m->host_secret == NULL)
+		return -ENOMEM;
+	memcpy(seed, m->config.host_key_seed, sizeof(seed));
+	crypto_sign_seed_keypair(m->host_public, m->host_secret, seed);
+	secret_wipe(seed, sizeof(seed));
+	secret_wipe(m->config.host_key_seed, sizeof(m->config.host_key_seed));
+	return 0;
+}
+
+static int watch_signals(struct monitor *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return m->signal_fd < 0 ? -errno : 0;
+}
+
+/* What people read names this machine as the mesh does. */
+int monitor_take_object(struct monitor *m, int fd, struct error *err)
+{
+	struct verifier_object object;
+	int r = verifier_object(m->verifier, fd, &object, err);
+
+	if (r == 0 && object.host_name[0] != '\0')
+		snprintf(m->config.host_name, sizeof(m->config.host_name), "%s", object.host_name);
+	return r;
+}
+
+int monitor_start(struct monitor *m)
+{
+	struct error err = {0};
+	int r;
+
+	static_assert((int)SSH_WIRE_FD_CONNECTION == (int)WORKER_FD_CONNECTION, "start_worker");
+	for (int fd = SSH_WIRE_FD_CONFIG; fd <= SSH_WIRE_FD_MAIN; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return -errno;
+	r = file_set_nonblock(SSH_WIRE_FD_BROKER, true);
+	if (r == 0)
+		r = file_set_nonblock(SSH_WIRE_FD_MAIN, true);
+	if (r < 0)
+		return r;
+	r = verifier_start(&m->verifier); /* before the host key is in this process */
+	if (r == 0)
+		r = read_config(m);
+	if (r == 0)
+		r = verifier_configure(m->verifier, &m->config);
+	if (r == 0)
+		r = watch_signals(m);
+	if (r == 0)
+		r = start_worker(m);
+	if (r < 0)
+		return r;
+	close(SSH_WIRE_FD_CONNECTION);
+	if (monitor_take_object(m, SSH_WIRE_FD_OBJECT, &err) < 0)
+		log_warn("the ssh object is refused; nobody can log in", "reason=%s",
+			 error_text(&err));
+	close(SSH_WIRE_FD_OBJECT);
+	m->since_s = monitor_now_s();
+	m->since_ns = monitor_now_ns();
+	monitor_audit(m, "ssh connection", "network", m->config.network);
+	m->grace_deadline_ns = monitor_grace_end_ns(m);
+	return 0;
+}
