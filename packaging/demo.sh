@@ -171,7 +171,7 @@ for ns in $ns1 $ns2 $nsc; do
 	: >/etc/netns/$ns/resolv.conf
 	for f in passwd group shadow; do cp -p /etc/$f /etc/netns/$ns/$f; done
 	id=$service_id
-	for account in warren warren-engine warren-ssh warren-control; do
+	for account in warren warren-engine warren-verifier warren-ssh warren-control; do
 		if ! grep -q "^$account:" /etc/netns/$ns/passwd; then
 			echo "$account:x:$id:$id::/nonexistent:/usr/sbin/nologin" >>/etc/netns/$ns/passwd
 			echo "$account:x:$id:" >>/etc/netns/$ns/group

@@ -45,7 +45,7 @@ prepare() {
 		cp -p /etc/$f $T/etc/$f
 	done
 	id=61800
-	for f in warren warren-engine warren-ssh warren-control; do
+	for f in warren warren-engine warren-verifier warren-ssh warren-control; do
 		sed -i "/^$f:/d" $T/etc/passwd $T/etc/group $T/etc/shadow
 		echo "$f:x:$id:$id::/nonexistent:/usr/sbin/nologin" >>$T/etc/passwd
 		echo "$f:x:$id:" >>$T/etc/group
