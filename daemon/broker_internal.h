@@ -210,7 +210,12 @@ void broker_object_forget(struct broker *b);
 int broker_state_open(struct broker *b, struct error *err) WARREN_MUST_USE;
 int broker_state_pin(struct broker *b, const struct switches_pin *pin,
 		     struct error *err) WARREN_MUST_USE;
+/* Root's choice: the next pin is the first one. */
 int broker_state_forget(struct broker *b, struct error *err) WARREN_MUST_USE;
+/* Main's: the next pin must have the same key, and another peer's holds SSH back until root agrees. */
+int broker_state_leave(struct broker *b, struct error *err) WARREN_MUST_USE;
+/* Root agrees: SSH is served for the peer that is pinned, or that will be next. */
+int broker_state_release(struct broker *b, struct error *err) WARREN_MUST_USE;
 
 /* broker_root.c: root's socket. */
 int broker_root_listen(struct broker *b, struct error *err) WARREN_MUST_USE;

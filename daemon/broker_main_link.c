@@ -81,6 +81,9 @@ static int warnings(const struct broker *b, struct buffer *out)
 			out, "there is no account \"warren-engine\": the data path runs as nobody");
 	if (rc == 0 && b->privileged && b->state.switches.allow_server_ssh && !b->ssh.program[0])
 		rc = append_warning(out, "warren-ssh-session is not installed: SSH is not served");
+	if (rc == 0 && b->state.pin.held && b->state.switches.allow_server_ssh)
+		rc = append_warning(out, "this machine was enrolled as another peer: SSH is not "
+					 "served until root says `warren up --allow-server-ssh`");
 	if (rc == 0)
 		rc = append_warning(out, b->net.ssh_note);
 	return rc;
@@ -223,6 +226,8 @@ static int on_pin(struct broker *b, uint32_t id, struct reader *r)
 		return -EBADMSG;
 	rc = broker_state_pin(b, &pin, &err);
 	broker_main_reply(b, id, rc, error_text(&err));
+	if (rc == 0)
+		broker_main_tell_switches(b); /* its warnings may have changed */
 	return 0;
 }
 
@@ -262,7 +267,7 @@ static int on_empty(struct broker *b, uint8_t type, uint32_t id, const struct re
 		broker_ssh_teardown(b, id);
 		return 0;
 	}
-	rc = broker_state_forget(b, &err);
+	rc = broker_state_leave(b, &err);
 	broker_main_reply(b, id, rc, error_text(&err));
 	return 0;
 }

@@ -63,6 +63,8 @@ static int cmd_set(struct broker *b, const json_t *request, struct error *err)
 		rc = json_get_object(request, "switches", &object, err);
 	if (rc == 0)
 		rc = switches_update(&new, object, err);
+	if (rc == 0 && json_is_true(json_object_get(object, "allow_server_ssh")))
+		rc = broker_state_release(b, err);
 	if (rc < 0)
 		return rc;
 	rc = switches_save(b->root_dir, &new, &b->state.control);
@@ -92,7 +94,7 @@ static bool pin_stays(const struct broker *b, const struct switches_control *new
 {
 	uint8_t fingerprint[SIGNED_FINGERPRINT_BYTES];
 
-	if (!b->state.pin.set)
+	if (!b->state.pin.set && !b->state.pin.left)
 		return true;
 	if (!new->has_fingerprint) /* the same server by name, without a promise about its key */
 		return strcmp(new->url, b->state.control.url) == 0;
@@ -108,6 +110,8 @@ static int cmd_control(struct broker *b, const json_t *request, struct error *er
 
 	if (rc == 0)
 		rc = switches_control_parse(request, &new, err);
+	if (rc == 0 && b->state.pin.left) /* root sends this machine into a network */
+		rc = broker_state_release(b, err);
 	if (rc < 0)
 		return rc;
 	if (same_control(&new, &b->state.control))

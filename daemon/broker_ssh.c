@@ -510,8 +510,9 @@ static void intercept(struct broker *b, bool on)
 void broker_ssh_apply(struct broker *b)
 {
 	const bool listen = b->privileged && b->net.up && b->state.switches.allow_server_ssh;
-	const bool serve = listen && b->state.pin.set && b->ssh.object >= 0 && b->ssh.enabled &&
-			   b->ssh.program[0] != '\0' && !b->ssh.teardown;
+	const bool serve = listen && b->state.pin.set && !b->state.pin.held &&
+			   b->ssh.object >= 0 && b->ssh.enabled && b->ssh.program[0] != '\0' &&
+			   !b->ssh.teardown;
 	bool linger;
 
 	if (serve)

@@ -120,8 +120,12 @@ int broker_state_pin(struct broker *b, const struct switches_pin *pin, struct er
 	const struct switches_control *c = &b->state.control;
 	struct switches_pin *old = &b->state.pin;
 	uint8_t fingerprint[SIGNED_FINGERPRINT_BYTES];
-	bool same_key = old->set &&
-			memcmp(old->signing_key, pin->signing_key, sizeof(old->signing_key)) == 0;
+	struct switches_pin new = *pin;
+	bool known = old->set || old->left;
+	bool same_key = known && memcmp(old->signing_key, pin->signing_key,
+					sizeof(old->signing_key)) == 0;
+	bool same_peer = same_key && strcmp(old->network, pin->network) == 0 &&
+			 strcmp(old->peer_id, pin->peer_id) == 0;
 	int rc;
 
 	if (!identifier(pin->network) || !identifier(pin->peer_id))
@@ -137,23 +141,57 @@ int broker_state_pin(struct broker *b, const struct switches_pin *pin, struct er
 			"the control server at %s shows another signing key than the setup key "
 			"or URL promised: do not trust it, and ask its administrator",
 			c->url);
-	if (!c->has_fingerprint && old->set && !same_key)
+	if (!c->has_fingerprint && known && !same_key)
 		return error_set(
 			err, -EPERM,
 			"the control server at %s shows another signing key than before: run "
 			"`warren up --control URL#FINGERPRINT` as root if that is right",
 			c->url);
-	if (same_key && strcmp(old->network, pin->network) == 0 &&
-	    strcmp(old->peer_id, pin->peer_id) == 0)
+	if (same_peer && old->set)
 		return 0;
-	rc = switches_save_pin(b->root_dir, pin);
+	/* Who this machine is decides whose SSH permissions and certificates it believes: another
+	 * peer's may let in people whom root never meant. No name: root said that it may change. */
+	new.held = known && old->network[0] != '\0' && (!same_peer || old->held);
+	rc = switches_save_pin(b->root_dir, &new);
 	if (rc < 0)
 		return error_set(err, rc, "cannot save the control server's key: %s",
 				 strerror(-rc));
-	*old = *pin;
+	*old = new;
 	broker_object_forget(b); /* it was another machine's, or another network's */
-	log_info("pinned the control server's signing key", "network=%s peer=%s", pin->network,
-		 pin->peer_id);
+	log_info("pinned the control server's signing key", "network=%s peer=%s ssh_held=%d",
+		 pin->network, pin->peer_id, new.held);
+	return 0;
+}
+
+int broker_state_leave(struct broker *b, struct error *err)
+{
+	struct switches_pin left = b->state.pin;
+	int rc;
+
+	left.left = left.set || left.left;
+	left.set = false;
+	rc = switches_save_pin(b->root_dir, &left);
+	if (rc < 0)
+		return error_set(err, rc, "cannot save that this machine left: %s", strerror(-rc));
+	b->state.pin = left;
+	broker_object_forget(b);
+	return 0;
+}
+
+int broker_state_release(struct broker *b, struct error *err)
+{
+	struct switches_pin new = b->state.pin;
+	int rc;
+
+	if (!new.left && !new.held)
+		return 0;
+	new.held = false;
+	if (new.left)
+		new.network[0] = new.peer_id[0] = '\0';
+	rc = switches_save_pin(b->root_dir, &new);
+	if (rc < 0)
+		return error_set(err, rc, "cannot save who this machine may be: %s", strerror(-rc));
+	b->state.pin = new;
 	return 0;
 }
 

@@ -215,12 +215,13 @@ int switches_save_pin(int dirfd, const struct switches_pin *pin)
 {
 	char key[ENCODE_BASE64URL_SIZE(sizeof(pin->signing_key))];
 
-	if (!pin->set)
+	if (!pin->set && !pin->left)
 		return unlinkat(dirfd, FILE_PIN, 0) < 0 && errno != ENOENT ? -errno : 0;
 	encode_base64url(key, pin->signing_key, sizeof(pin->signing_key));
 	return save(dirfd, FILE_PIN,
-		    json_pack("{s:i, s:s, s:s, s:s}", "v", VERSION, "signing_key", key, "network",
-			      pin->network, "peer", pin->peer_id));
+		    json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "v", VERSION, "signing_key", key,
+			      "network", pin->network, "peer", pin->peer_id, "left", pin->left,
+			      "held", pin->held));
 }
 
 int switches_save_sequences(int dirfd, const struct switches_sequences *s)
@@ -275,9 +276,17 @@ static int parse_switches(const json_t *object, struct switches_state *state, st
 	return rc < 0 ? rc : switches_control_parse(control, &state->control, err);
 }
 
+static int optional_bool(const json_t *object, const char *key, bool *ret_value, struct error *err)
+{
+	int rc = json_get_bool(object, key, ret_value, err);
+
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int parse_pin(const json_t *object, struct switches_state *state, struct error *err)
 {
-	static const char *const keys[] = {"v", "signing_key", "network", "peer", NULL};
+	static const char *const keys[] = {"v",	   "signing_key", "network", "peer",
+					   "left", "held",	  NULL};
 	struct switches_pin *pin = &state->pin;
 	const char *text = NULL;
 	int rc = check_version(object, keys, err);
@@ -290,7 +299,11 @@ static int parse_pin(const json_t *object, struct switches_state *state, struct 
 		rc = json_get_string(object, "network", pin->network, sizeof(pin->network), err);
 	if (rc == 0)
 		rc = json_get_string(object, "peer", pin->peer_id, sizeof(pin->peer_id), err);
-	pin->set = rc == 0;
+	if (rc == 0)
+		rc = optional_bool(object, "left", &pin->left, err);
+	if (rc == 0)
+		rc = optional_bool(object, "held", &pin->held, err);
+	pin->set = rc == 0 && !pin->left;
 	return rc;
 }
 

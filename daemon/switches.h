@@ -33,9 +33,11 @@ struct switches_control {
 	uint8_t fingerprint[16];
 };
 
-/* The signing key that this machine believes. */
+/* The signing key that this machine believes, and who this machine is to it. */
 struct switches_pin {
 	bool set;
+	bool left; /* not set, because main said so: the former one stays a bound for the next */
+	bool held; /* the identity changed without root's word: SSH is not served */
 	uint8_t signing_key[32];
 	char network[32];
 	char peer_id[32];
@@ -63,7 +65,7 @@ int switches_load(int dirfd, const char *path, struct switches_state *ret_state,
 		  struct error *err) WARREN_MUST_USE;
 int switches_save(int dirfd, const struct switches *s,
 		  const struct switches_control *c) WARREN_MUST_USE;
-/* A pin that is not set removes the file. */
+/* A pin that is neither set nor left removes the file. */
 int switches_save_pin(int dirfd, const struct switches_pin *pin) WARREN_MUST_USE;
 int switches_save_sequences(int dirfd, const struct switches_sequences *s) WARREN_MUST_USE;
 

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +30,112 @@ static void early_drop(void **state)
 		assert_true(broker_ssh_drops(300, percent));
 		assert_true(broker_ssh_drops(1000, percent));
 	}
+}
+
+/* ---- who this machine is, when main says so */
+
+struct pinned {
+	struct broker *b;
+	char path[64];
+};
+
+static struct pinned new_pinned(bool fingerprint)
+{
+	struct pinned p = {.b = calloc(1, sizeof(*p.b)), .path = "/tmp/warren-pin-XXXXXX"};
+
+	assert_non_null(p.b);
+	assert_non_null(mkdtemp(p.path));
+	broker_net_init(&p.b->net);
+	broker_ssh_init(p.b);
+	p.b->main.sock = p.b->engine.sock = -1;
+	p.b->root_dir = open(p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p.b->state.control = (struct switches_control){.url = "https://c.example",
+						       .has_fingerprint = fingerprint};
+	return p;
+}
+
+static void free_pinned(struct pinned *p)
+{
+	unlinkat(p->b->root_dir, "pin.json", 0);
+	close(p->b->root_dir);
+	assert_int_equal(rmdir(p->path), 0);
+	free(p->b);
+}
+
+static int pin(struct broker *b, uint8_t key, const char *peer)
+{
+	struct switches_pin wanted = {.set = true, .network = "n_a"};
+	struct error err = {0};
+
+	memset(wanted.signing_key, key, sizeof(wanted.signing_key));
+	memcpy(wanted.peer_id, peer, strlen(peer));
+	return broker_state_pin(b, &wanted, &err);
+}
+
+static void restart(struct broker *b)
+{
+	struct switches_control control = b->state.control;
+	struct error err = {0};
+
+	assert_int_equal(switches_load(b->root_dir, "state", &b->state, &err), 0);
+	b->state.control = control;
+}
+
+/* A main that was taken over: another server's key, or another peer's permissions. */
+static void main_does_not_change_who_is_believed(void **state)
+{
+	struct pinned p = new_pinned(false);
+	struct error err = {0};
+
+	(void)state;
+	assert_int_equal(pin(p.b, 1, "p_me"), 0);
+	assert_false(p.b->state.pin.held);
+	assert_int_equal(pin(p.b, 2, "p_me"), -EPERM);
+	assert_int_equal(broker_state_leave(p.b, &err), 0);
+	assert_false(p.b->state.pin.set);
+	restart(p.b);
+	assert_false(p.b->state.pin.set);
+	assert_int_equal(pin(p.b, 2, "p_me"), -EPERM);
+	assert_false(p.b->state.pin.set);
+	/* Enrolled again as it was: nothing opens. */
+	assert_int_equal(pin(p.b, 1, "p_me"), 0);
+	assert_false(p.b->state.pin.held);
+	/* As somebody else: the mesh works, SSH waits for root, whatever main does. */
+	assert_int_equal(pin(p.b, 1, "p_other"), 0);
+	assert_true(p.b->state.pin.set && p.b->state.pin.held);
+	restart(p.b);
+	assert_true(p.b->state.pin.set && p.b->state.pin.held);
+	assert_int_equal(broker_state_leave(p.b, &err), 0);
+	assert_int_equal(broker_state_leave(p.b, &err), 0);
+	assert_int_equal(pin(p.b, 1, "p_other"), 0);
+	assert_true(p.b->state.pin.held);
+	free_pinned(&p);
+}
+
+static void root_chooses_again(void **state)
+{
+	struct pinned p = new_pinned(false);
+	struct error err = {0};
+
+	(void)state;
+	assert_int_equal(pin(p.b, 1, "p_me"), 0);
+	assert_int_equal(pin(p.b, 1, "p_other"), 0);
+	assert_true(p.b->state.pin.held);
+	assert_int_equal(broker_state_release(p.b, &err), 0);
+	assert_true(p.b->state.pin.set && !p.b->state.pin.held);
+	/* Root's word before the machine is enrolled anew. */
+	assert_int_equal(broker_state_leave(p.b, &err), 0);
+	assert_int_equal(broker_state_release(p.b, &err), 0);
+	restart(p.b);
+	assert_int_equal(pin(p.b, 2, "p_third"), -EPERM);
+	assert_int_equal(pin(p.b, 1, "p_third"), 0);
+	assert_false(p.b->state.pin.held);
+	assert_int_equal(pin(p.b, 1, "p_me"), 0);
+	assert_true(p.b->state.pin.held);
+	assert_int_equal(broker_state_forget(p.b, &err), 0);
+	assert_int_equal(pin(p.b, 2, "p_fourth"), 0);
+	assert_false(p.b->state.pin.held);
+	free_pinned(&p);
 }
 
 static void put(int fd, const char *name, time_t mtime)
@@ -152,6 +259,8 @@ int main(void)
 		cmocka_unit_test(sweep),
 		cmocka_unit_test(loop_removal),
 		cmocka_unit_test(memfds_are_sealed),
+		cmocka_unit_test(main_does_not_change_who_is_believed),
+		cmocka_unit_test(root_chooses_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
