@@ -240,6 +240,9 @@ static int start_engine(struct broker *b)
 	if (rc == 0)
 		rc = spawn_role(b, &b->engine, &pair[1], 1);
 	file_close(&pair[1]);
+	/* An engine that reads nothing must not hold the broker up. */
+	if (rc == 0)
+		rc = file_set_nonblock(pair[0], true);
 	if (rc == 0)
 		rc = broker_loop_add(b->loop, pair[0], on_engine, NULL);
 	if (rc < 0) {
