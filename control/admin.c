@@ -19,6 +19,7 @@
 #include "platform/secret.h"
 
 #define ADMIN (1u << SERVER_ADMIN)
+#define USERS "/v1/admin/users"
 
 /* ---- answering a change ---- */
 
@@ -424,6 +425,17 @@ static void get_network(void *ctx, struct server_request *r)
 	json_decref(body);
 }
 
+/* With a provider of its own the network has no list of users. */
+static void users_elsewhere(void *ctx, struct server_request *r)
+{
+	struct control *c = ctx;
+
+	server_reply_error(r, 409, "not_embedded",
+			   "this network's people are kept by its login provider %.200s: add and "
+			   "remove them there",
+			   c->config->issuer);
+}
+
 int admin_routes(struct control *c)
 {
 	static const struct {
@@ -447,5 +459,12 @@ int admin_routes(struct control *c)
 	for (size_t i = 0; r == 0 && i < sizeof(routes) / sizeof(routes[0]); i++)
 		r = server_route(c->server, ADMIN, routes[i].method, routes[i].path,
 				 routes[i].handler, c);
+	if (r == 0 && c->config->issuer[0]) {
+		r = server_route(c->server, ADMIN, "GET", USERS, users_elsewhere, c);
+		if (r == 0)
+			r = server_route(c->server, ADMIN, "POST", USERS, users_elsewhere, c);
+		if (r == 0)
+			r = server_route(c->server, ADMIN, "DELETE", USERS "/", users_elsewhere, c);
+	}
 	return r;
 }
