@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An OpenID provider (npm oidc-provider, certified) on loopback for tests, with hooks under /test/:
+// An OpenID provider (npm oidc-provider, certified) for tests, with hooks under /test/:
 //   GET  /test/state          how often each endpoint was asked
 //   POST /test/rotate         new signing keys under new kids, state kept
 //   POST /test/mode {…}       misbehave: {"jwks":"down"}, {"token":"drop"|"503"|"slow_down"},
@@ -8,8 +8,13 @@
 //                             for a code), {"cache":"max-age=100"} (of the key set);
 //                             {} behaves again
 //   POST /test/mint {"kind"}  a token that is good or wrong in one way
-// Arguments: PORT, or 0 for one of the kernel's choice, which is printed as the first line.
+// Arguments: PORT, or 0 for one of the kernel's choice; the issuer is printed as the first line. On
+// loopback and without TLS, unless the environment says more: PROVIDER_HOST (an address),
+// PROVIDER_TLS (a folder with key.pem and cert.pem), PROVIDER_CALLBACK (another redirect URI of
+// warren-cli: the page of a control server).
 import http from 'node:http';
+import https from 'node:https';
+import { readFileSync } from 'node:fs';
 import { createHmac, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import * as jose from 'jose';
 import { Provider } from 'oidc-provider';
@@ -46,16 +51,18 @@ function makeKeys() {
     ['EdDSA', generateKeyPairSync('ed25519')],
   ];
   return list.map(([alg, pair]) => ({
-    ...pair.privateKey.export({ format: 'jwk' }), kid: `${alg}-${generation}`, alg, use: 'sig',
+    ...pair.privateKey.export({ format: 'jwk' }), kid: `${alg}-${process.pid}-${generation}`, alg, use: 'sig',
   }));
 }
 
+const { PROVIDER_HOST: host = '127.0.0.1', PROVIDER_TLS: tls, PROVIDER_CALLBACK: callback } =
+  process.env;
 const algs = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
 const grants = ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'];
 const cli = (alg) => ({
   client_id: alg === 'RS256' ? 'warren-cli' : `warren-${alg}`,
   application_type: 'native', token_endpoint_auth_method: 'none', grant_types: grants,
-  response_types: ['code'], redirect_uris: ['http://127.0.0.1/callback'],
+  response_types: ['code'], redirect_uris: ['http://127.0.0.1/callback', ...(callback ? [callback] : [])],
   id_token_signed_response_alg: alg,
 });
 
@@ -150,7 +157,7 @@ function reply(res, status, value) {
   res.end(JSON.stringify(value));
 }
 
-const server = http.createServer(async (req, res) => {
+async function answer(req, res) {
   const { pathname } = new URL(req.url, 'http://x');
   if (pathname.startsWith('/test/')) {
     try { reply(res, 200, await hook(req, pathname)); } catch (e) { reply(res, 500, { error: String(e) }); }
@@ -168,9 +175,13 @@ const server = http.createServer(async (req, res) => {
     return;
   }
   handle(req, res);
-});
-server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => {
-  issuer = `http://127.0.0.1:${server.address().port}`;
+}
+const server = tls
+  ? https.createServer({ key: readFileSync(`${tls}/key.pem`), cert: readFileSync(`${tls}/cert.pem`) },
+    answer)
+  : http.createServer(answer);
+server.listen(Number(process.argv[2] ?? 0), host, () => {
+  issuer = `${tls ? 'https' : 'http'}://${host}:${server.address().port}`;
   start();
   console.log(issuer);
 });
