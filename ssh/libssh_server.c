@@ -11,6 +11,7 @@
 
 #include "platform/buffer.h"
 #include "platform/encode.h"
+#include "ssh/libssh_ahead.h"
 
 #define PUMP_READS   64 /* of 4 KiB each, before channels get their turn */
 #define ED25519_BLOB 51
@@ -120,6 +121,9 @@ static int accept_connection(struct libssh_server *s, int fd, const uint8_t *hos
 	ssh_set_blocking(s->session, 0);
 	if (ssh_bind_accept_fd(bind, s->session, fd) != SSH_OK)
 		goto out;
+	rc = libssh_ahead_start(fd);
+	if (rc < 0)
+		goto out;
 	ssh_set_counters(s->session, &s->counter, NULL);
 	rc = 0;
 out:
@@ -177,6 +181,7 @@ void libssh_server_free(struct libssh_server *s)
 	ssh_set_log_userdata(NULL);
 	libssh_hooks_arm_sign(NULL, NULL);
 	libssh_hooks_disarm_verify();
+	libssh_ahead_stop();
 	s->dead = true;
 	while (s->channels)
 		libssh_channel_free(s->channels);
@@ -210,6 +215,11 @@ bool libssh_server_alive(struct libssh_server *s)
 const char *libssh_server_error(struct libssh_server *s)
 {
 	return ssh_get_error(s->session);
+}
+
+bool libssh_server_waiting(const struct libssh_server *s)
+{
+	return !s->dead && libssh_ahead_waiting();
 }
 
 bool libssh_server_congested(struct libssh_server *s)

@@ -83,6 +83,8 @@ int libssh_server_key_exchange(struct libssh_server *s) WARREN_MUST_USE;
 bool libssh_server_alive(struct libssh_server *s);
 /* libssh's words about why it is over, for a debug line. */
 const char *libssh_server_error(struct libssh_server *s);
+/* Bytes were read ahead (libssh_ahead.h): pump without waiting for the socket. */
+bool libssh_server_waiting(const struct libssh_server *s);
 /* Bytes wait for the socket: poll it for POLLOUT, and give libssh no more. */
 bool libssh_server_congested(struct libssh_server *s);
 /* Bytes on the connection since its start. */

@@ -265,6 +265,7 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 
 static int wait_for_something(struct worker *w, size_t channels)
 {
+	bool waiting = libssh_server_waiting(w->server);
 	int ready;
 
 	w->polls[0].fd = WORKER_FD_CONNECTION;
@@ -274,9 +275,13 @@ static int wait_for_something(struct worker *w, size_t channels)
 	worker_channels_poll(w, w->polls + 2);
 	do
 		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS,
-			     timeout_ms(w, worker_now_ns()));
+			     waiting ? 0 : timeout_ms(w, worker_now_ns()));
 	while (ready < 0 && errno == EINTR);
-	return ready < 0 ? -errno : 0;
+	if (ready < 0)
+		return -errno;
+	if (waiting)
+		w->polls[0].revents |= POLLIN;
+	return 0;
 }
 
 /* 1 when the key exchange is done. */
