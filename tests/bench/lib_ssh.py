@@ -140,18 +140,18 @@ class Lab:
 
     def processes(self, server):
         """Those that serve connections; the listener and what users run are not among them."""
-        name = "sshd" if server == SSHD else "warren-ssh-sess"
+        name = "sshd" if server == SSHD else "warren-ssh-session"
         listener = {p.pid for p in self.started}
-        return [pid for pid in numbers("/proc") if comm(pid) == name and pid not in listener]
+        return [pid for pid in numbers("/proc") if program(pid) == name and pid not in listener]
 
 
 def numbers(folder):
     return [int(name) for name in os.listdir(folder) if name.isdigit()]
 
 
-def comm(pid):
+def program(pid):
     try:
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
     except OSError:
         return ""
 
