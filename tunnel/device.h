@@ -67,20 +67,22 @@ enum device_stat {
 	DEVICE_STATS,
 };
 
-#define DEVICE_PACKET_MAX  65536
-#define DEVICE_TX_READS	   128 /* super-packets of one batch */
-#define DEVICE_TX_ARENA	   (4 * DEVICE_PACKET_MAX + 64)
-#define DEVICE_SLAB_BYTES  (6 * DEVICE_PACKET_MAX)
-#define DEVICE_TRAINS	   128
-#define DEVICE_TRAIN_BYTES 65507 /* most that one UDP send takes */
-#define DEVICE_TRAIN_COUNT 64	 /* UDP_MAX_SEGMENTS of Linux before 6.9 */
-#define DEVICE_DEFAULT_MTU 1420
+#define DEVICE_PACKET_MAX    65536
+#define DEVICE_TX_READS	     128 /* super-packets of one batch */
+#define DEVICE_TX_ARENA	     (4 * DEVICE_PACKET_MAX + 64)
+#define DEVICE_SLAB_BYTES    (6 * DEVICE_PACKET_MAX)
+#define DEVICE_TRAINS	     128
+#define DEVICE_TRAIN_BYTES   65507 /* most that one UDP send takes */
+#define DEVICE_TRAIN_COUNT   64	   /* UDP_MAX_SEGMENTS of Linux before 6.9 */
+#define DEVICE_DEFAULT_MTU   1420
+#define DEVICE_HANDSHAKE_TOS 0x88 /* AF41, as the kernel's WireGuard */
 
 /* Equal-sized datagrams (the last may be shorter) to one endpoint, contiguous. */
 struct train {
 	uint8_t *data;
 	uint32_t len;
 	uint32_t seg_size;
+	uint8_t tos; /* DSCP and ECN of the outer header */
 	struct endpoint to;
 	struct udp_source source;
 	struct peer *peer; /* NULL when it is gone */
@@ -134,7 +136,8 @@ struct tunnel {
 	unsigned load_limit;
 	uint64_t load_until_ns;
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES];
-	uint32_t jitter; /* state of timers.c's spread; 0: not seeded */
+	uint64_t answer_ns; /* when the last ICMP message was made */
+	uint32_t jitter;    /* state of timers.c's spread; 0: not seeded */
 
 	struct index_table index;
 	struct allowedips allowed;

@@ -18,6 +18,7 @@
 /* Our side of a path: the address packets of the peer came to (sticky source). family 0: none. */
 struct udp_source {
 	struct ip_addr addr;
+	uint8_t ecn; /* of the datagrams that just came; says nothing about sending */
 };
 
 /* One session (paper section 5.4.5). */

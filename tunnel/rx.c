@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "tunnel/answer.h"
 #include "tunnel/bytes.h"
 #include "tunnel/device.h"
 #include "tunnel/ip.h"
@@ -88,7 +89,8 @@ static void flush_batch(struct tunnel *t, uint64_t now_ns)
 	coalesce_reset(c, c->tcp, c->udp);
 }
 
-static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len, uint64_t now_ns)
+static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len, bool congested,
+		    uint64_t now_ns)
 {
 	struct ip_view ip;
 
@@ -96,6 +98,8 @@ static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t le
 		t->drops[DROP_RX_BAD_INNER]++;
 		return;
 	}
+	if (congested)
+		answer_mark_ce(data);
 	if (t->rx_peer != p) {
 		flush_batch(t, now_ns);
 		t->rx_peer = p;
@@ -183,7 +187,7 @@ static void open_batch(struct tunnel *t, struct rx_batch *b, const struct endpoi
 		if (job->len == AEAD_TAG_BYTES) /* keepalive */
 			continue;
 		timers_data_received(p, now_ns);
-		enqueue(t, p, job->data, job->len - AEAD_TAG_BYTES, now_ns);
+		enqueue(t, p, job->data, job->len - AEAD_TAG_BYTES, source->ecn == 3, now_ns);
 	}
 	b->count = 0;
 }

@@ -5,11 +5,14 @@
  */
 #include <string.h>
 
+#include "tunnel/answer.h"
 #include "tunnel/bytes.h"
 #include "tunnel/device.h"
 #include "tunnel/ip.h"
 #include "tunnel/segment.h"
 #include "tunnel/timers.h"
+
+#define ANSWER_INTERVAL_NS (10 * NSEC_PER_MSEC)
 
 void tx_seal(struct tunnel *t)
 {
@@ -59,6 +62,8 @@ void tx_message_to(struct tunnel *t, const struct endpoint *to, const struct udp
 	if (len > sizeof(data))
 		return;
 	memcpy(data, msg, len);
+	if (data[0] != WIRE_COOKIE)
+		train.tos = DEVICE_HANDSHAKE_TOS;
 	if (t->io.send(t->io.send_ctx, &train, 1) != 1)
 		t->drops[DROP_TX_SOCKET]++;
 }
@@ -74,15 +79,16 @@ void tx_message(struct peer *p, const void *msg, size_t len)
 }
 
 static bool train_takes(const struct train *train, const struct peer *p, const uint8_t *data,
-			uint32_t len)
+			uint32_t len, uint8_t tos)
 {
-	return train->peer == p && train->data + train->len == data && len <= train->seg_size &&
-	       train->len % train->seg_size == 0 && train->len + len <= DEVICE_TRAIN_BYTES &&
+	return train->peer == p && train->tos == tos && train->data + train->len == data &&
+	       len <= train->seg_size && train->len % train->seg_size == 0 &&
+	       train->len + len <= DEVICE_TRAIN_BYTES &&
 	       train->len / train->seg_size < DEVICE_TRAIN_COUNT &&
 	       memcmp(&train->to, &p->endpoint, sizeof(train->to)) == 0;
 }
 
-static void train_add(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len)
+static void train_add(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t len, uint8_t tos)
 {
 	struct device_tx *tx = &t->tx;
 
@@ -91,13 +97,14 @@ static void train_add(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t 
 	t->stats[STAT_TX_BYTES] += len;
 	t->stats[STAT_TX_PACKETS]++;
 	if (tx->train_count > tx->train_first &&
-	    train_takes(&tx->trains[tx->train_count - 1], p, data, len)) {
+	    train_takes(&tx->trains[tx->train_count - 1], p, data, len, tos)) {
 		tx->trains[tx->train_count - 1].len += len;
 		return;
 	}
 	tx->trains[tx->train_count++] = (struct train){.data = data,
 						       .len = len,
 						       .seg_size = len,
+						       .tos = tos,
 						       .to = p->endpoint,
 						       .source = p->source,
 						       .peer = p};
@@ -150,6 +157,7 @@ static void seal_packet(struct peer *p, struct keypair *kp, const struct superpa
 {
 	struct tunnel *t = p->device;
 	struct segment_plan plan;
+	uint8_t tos = answer_outer_ecn(sp->data);
 
 	if (!segment_plan(sp, &plan)) {
 		t->drops[DROP_TX_BAD_INNER]++;
@@ -169,7 +177,7 @@ static void seal_packet(struct peer *p, struct keypair *kp, const struct superpa
 		segment_write(sp, &plan, i, plain);
 		memset(plain + len, 0, padded - len);
 		seal_later(t, kp, data, padded);
-		train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD + padded);
+		train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD + padded, tos);
 	}
 	timers_any_authenticated_traversal(p, now_ns);
 	timers_any_authenticated_sent(p);
@@ -235,14 +243,34 @@ void tx_keepalive(struct peer *p, uint64_t now_ns)
 		return;
 	}
 	seal_later(t, kp, data, 0);
-	train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD);
+	train_add(t, p, data, (uint32_t)WIRE_DATA_OVERHEAD, 0);
 	timers_any_authenticated_traversal(p, now_ns);
 	timers_any_authenticated_sent(p);
 	handshake_keep_fresh_sending(p, now_ns);
 	tx_flush(t);
 }
 
-static struct peer *route(struct tunnel *t, const struct superpacket *sp)
+/* Programs here learn at once that nobody has this address, as from the kernel's WireGuard. */
+static void answer(struct tunnel *t, const struct superpacket *sp, uint64_t now_ns)
+{
+	uint8_t vnet[SEGMENT_VNET_BYTES];
+	uint8_t out[ANSWER_MAX];
+	struct superpacket reply = {.data = out, .count = 1, .port = sp->port};
+	struct iovec iov[2] = {{vnet, sizeof(vnet)}, {out, 0}};
+
+	if (t->answer_ns && now_ns - t->answer_ns < ANSWER_INTERVAL_NS)
+		return;
+	reply.len = answer_unreachable(sp->data, sp->len, out);
+	if (!reply.len)
+		return;
+	t->answer_ns = now_ns;
+	iov[1].iov_len = reply.len;
+	segment_to_vnet(&reply, vnet);
+	if (!t->io.deliver(t->io.deliver_ctx, reply.port, &reply, iov, 2))
+		t->drops[DROP_RX_TUN_WRITE]++;
+}
+
+static struct peer *route(struct tunnel *t, const struct superpacket *sp, uint64_t now_ns)
 {
 	struct ip_view ip;
 	struct peer *p;
@@ -257,6 +285,7 @@ static struct peer *route(struct tunnel *t, const struct superpacket *sp)
 			    : allowedips_find6(&t->allowed, sp->data + ip.dst);
 	if (!p || !p->running) {
 		t->drops[DROP_TX_NO_PEER]++;
+		answer(t, sp, now_ns);
 		return NULL;
 	}
 	return p;
@@ -288,7 +317,7 @@ static void send_batch(struct tunnel *t, struct superpacket *packets, size_t cou
 	size_t run;
 
 	for (size_t i = 0; i < count; i++)
-		peers[i] = route(t, &packets[i]);
+		peers[i] = route(t, &packets[i], now_ns);
 	for (size_t i = 0; i < count; i += run) {
 		run = 1;
 		while (i + run < count && peers[i + run] == peers[i])

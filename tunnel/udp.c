@@ -31,7 +31,7 @@
 #define SOCKET_BUFFER  (4 << 20)
 #define SOCKET_DEFAULT 212992 /* Linux's rmem_default */
 #define GSO_RETRY_NS   (10 * NSEC_PER_SEC)
-#define CONTROL_BYTES  (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) + 32)
+#define CONTROL_BYTES  (CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)) + 32)
 
 struct socket {
 	int fd;
@@ -127,6 +127,10 @@ static void socket_prepare(struct socket *s, int family)
 		setsockopt(s->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
 	else
 		setsockopt(s->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	if (family == AF_INET)
+		setsockopt(s->fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+	else
+		setsockopt(s->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
 	setsockopt(s->fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
 	s->gso = getsockopt(s->fd, SOL_UDP, UDP_SEGMENT, &segment, &len) == 0;
 }
@@ -148,6 +152,13 @@ static void read_pktinfo(struct msghdr *msg, struct udp_source *ret_source, size
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			ret_source->addr.family = 6;
 			memcpy(ret_source->addr.bytes, &info.ipi6_addr, 16);
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			ret_source->ecn = *CMSG_DATA(c) & 3;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int class;
+
+			memcpy(&class, CMSG_DATA(c), sizeof(class));
+			ret_source->ecn = (uint8_t)(class & 3);
 		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
 			int size;
 
@@ -289,10 +300,12 @@ static struct cmsghdr *put_control(union control *control, size_t used, int leve
 	return c;
 }
 
-/* Writes the source and, for seg_size > 0, the segment size; returns the length. */
-static size_t fill_control(union control *control, const struct udp_source *source, int family,
-			   uint16_t seg_size)
+/* Writes source, traffic class and, for seg_size > 0, the segment size; returns the length. */
+static size_t fill_control(union control *control, const struct train *train, uint16_t seg_size)
 {
+	const struct udp_source *source = &train->source;
+	int family = train->to.sa.sa_family;
+	int tos = train->tos;
 	size_t used = 0;
 
 	if (source->addr.family == 4 && family == AF_INET) {
@@ -311,6 +324,13 @@ static size_t fill_control(union control *control, const struct udp_source *sour
 		put_control(control, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 		used += CMSG_SPACE(sizeof(info));
 	}
+	if (tos && family == AF_INET) {
+		put_control(control, used, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+		used += CMSG_SPACE(sizeof(tos));
+	} else if (tos) {
+		put_control(control, used, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+		used += CMSG_SPACE(sizeof(tos));
+	}
 	if (seg_size) {
 		put_control(control, used, SOL_UDP, UDP_SEGMENT, &seg_size, sizeof(seg_size));
 		used += CMSG_SPACE(sizeof(seg_size));
@@ -321,8 +341,7 @@ static size_t fill_control(union control *control, const struct udp_source *sour
 static void fill_message(struct udp *u, unsigned i, struct train *train, uint8_t *data, size_t len,
 			 uint16_t seg_size)
 {
-	size_t control =
-		fill_control(&u->tx_control[i], &train->source, train->to.sa.sa_family, seg_size);
+	size_t control = fill_control(&u->tx_control[i], train, seg_size);
 
 	u->tx_iov[i] = (struct iovec){.iov_base = data, .iov_len = len};
 	u->tx_msgs[i].msg_hdr = (struct msghdr){.msg_name = &train->to.sa,
