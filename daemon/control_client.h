@@ -101,8 +101,9 @@ void control_client_nonce(const struct control_client *c, char out[static 44]);
 /* The stream runs from start to stop and keeps map up to date (borrowed). */
 void control_client_start(struct control_client *c, struct control_map *map);
 void control_client_stop(struct control_client *c);
-/* The network changed: reconnect at once. */
-void control_client_kick(struct control_client *c);
+/* The network changed: reconnect at once. lost: an address of this machine is gone, and with it
+ * perhaps the connections from it, which nothing else would tell for a minute. */
+void control_client_kick(struct control_client *c, bool lost);
 bool control_client_connected(const struct control_client *c);
 
 #endif

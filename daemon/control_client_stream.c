@@ -309,15 +309,17 @@ void control_client_stop(struct control_client *c)
 	c->map = NULL;
 }
 
-void control_client_kick(struct control_client *c)
+void control_client_kick(struct control_client *c, bool lost)
 {
+	if (lost)
+		http_distrust_connections(c->http);
 	if (!c->streaming)
 		return;
 	c->failures = 0;
 	if (c->stream == NULL) {
 		(void)uv_timer_stop(&c->timer);
 		connect_stream(c);
-	} else if (!c->connected) {
+	} else if (!c->connected || lost) {
 		http_cancel(c->stream); /* begins again after 0.5 s */
 	}
 }

@@ -92,6 +92,8 @@ struct main_core {
 	uv_timer_t path_timer, tick_timer, network_timer;
 	uv_poll_t netlink;
 	int netlink_fd;
+	struct endpoint addresses[PATH_MAX_LOCAL]; /* of this machine's interfaces */
+	size_t address_count;
 	uint64_t paths_saved_ns;
 	json_t *paths_saved; /* what paths.json has */
 	uv_signal_t sigterm, sigint;

@@ -44,23 +44,44 @@ static size_t list_candidates(const struct main_core *m, struct endpoint *out, s
 	return found;
 }
 
-void main_network_candidates(struct main_core *m)
+static bool listed(const struct endpoint *address, const struct endpoint *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (endpoint_equal(&list[i], address))
+			return true;
+	return false;
+}
+
+/* True when an address from before is gone. */
+static bool update_candidates(struct main_core *m)
 {
 	struct endpoint list[PATH_MAX_LOCAL] = {0};
+	size_t count = list_candidates(m, list, PATH_MAX_LOCAL);
+	bool lost = false;
 
+	for (size_t i = 0; i < m->address_count; i++)
+		lost = lost || !listed(&m->addresses[i], list, count);
+	memcpy(m->addresses, list, sizeof(list));
+	m->address_count = count;
 	if (m->port != 0)
-		path_set_local(m->path, list, list_candidates(m, list, PATH_MAX_LOCAL));
+		path_set_local(m->path, list, count);
+	return lost;
+}
+
+void main_network_candidates(struct main_core *m)
+{
+	(void)update_candidates(m);
 }
 
 static void on_settled(uv_timer_t *timer)
 {
 	struct main_core *m = timer->data;
+	bool lost = update_candidates(m);
 
-	log_debug("the network changed", NULL);
-	main_network_candidates(m);
+	log_debug("the network changed", "lost=%d", (int)lost);
 	main_network_stun(m);
 	path_network_changed(m->path, main_now_ns(m));
-	control_client_kick(m->control);
+	control_client_kick(m->control, lost);
 	main_network_path_tick(m);
 }
 

@@ -13,6 +13,8 @@
 
 #include "identity/http_transfer.h"
 
+#define POOL_MS 120000 /* curl uses no connection again that was idle for longer (118 s) */
+
 struct http {
 	uv_loop_t *loop;
 	CURLM *multi;
@@ -23,6 +25,7 @@ struct http {
 	unsigned open_handles;
 	unsigned in_curl; /* depth of calls into curl */
 	bool closing;
+	uint64_t fresh_until_ms; /* no connection from before is used again */
 };
 
 /* A socket that curl wants watched. */
@@ -346,6 +349,12 @@ int http_start(struct http *h, const struct http_options *options,
 		return rc;
 	r->http = h;
 	uv_update_time(h->loop);
+	if (uv_now(h->loop) < h->fresh_until_ms &&
+	    (curl_easy_setopt(r->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
+	     curl_easy_setopt(r->easy, CURLOPT_FORBID_REUSE, 1L) != CURLE_OK)) {
+		http_transfer_free(r);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
 	if (r->streaming)
 		r->deadline_ms = uv_now(h->loop) + r->first_byte_ms;
 	if (h->in_curl == 0) { /* else settle() does it; curl works from its timer, never at once */
@@ -362,6 +371,12 @@ int http_start(struct http *h, const struct http_options *options,
 	if (h->in_curl == 0)
 		arm_stream_timer(h);
 	return 0;
+}
+
+void http_distrust_connections(struct http *h)
+{
+	uv_update_time(h->loop);
+	h->fresh_until_ms = uv_now(h->loop) + POOL_MS;
 }
 
 uv_loop_t *http_loop(const struct http *h)

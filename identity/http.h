@@ -21,6 +21,10 @@ int http_new(uv_loop_t *loop, const char *user_agent, struct http **ret_http) WA
  * run on until its handles have closed. May be called from any callback. */
 void http_free(struct http *h);
 
+/* Connections that are open may be dead (an address of this machine is gone): later requests make
+ * their own, until curl's pool has forgotten all of them. */
+void http_distrust_connections(struct http *h);
+
 uv_loop_t *http_loop(const struct http *h);
 
 /* How to trust the server's TLS. All NULL: the system's CAs. */
