@@ -2,6 +2,7 @@
  *
  * POST /v1/ssh/cert (PROTOCOL.md section 6): a user certificate for one target, one login, from the
  * addresses of the peer that asks, made by the target's own CA key after the policy agreed.
+ * GET /v1/ssh/ca: the public half of that key.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -284,8 +285,63 @@ out:
 	json_decref(body);
 }
 
+/* "ssh-ed25519 AAAA…" (RFC 8709 section 4) */
+static json_t *key_line(const uint8_t key[32])
+{
+	uint8_t blob[64];
+	char text[ENCODE_BASE64_SIZE(sizeof(blob))];
+	struct writer w = writer_init(blob, sizeof(blob));
+
+	writer_cstring(&w, "ssh-ed25519");
+	writer_string(&w, key, 32);
+	if (w.failed)
+		return NULL;
+	encode_base64(text, blob, w.len);
+	return json_sprintf("ssh-ed25519 %s", text);
+}
+
+/* The public keys that sign certificates for a target: for a stock sshd's TrustedUserCAKeys. */
+static void handle_ca(void *ctx, struct server_request *r)
+{
+	struct login_service *l = ctx;
+	struct control *c = l->c;
+	char target[64];
+	json_t *keys;
+
+	if (api_authenticate(c, r) == NULL)
+		return;
+	if (server_form_value(server_request_query(r), "target", target, sizeof(target)) != 0) {
+		server_reply_error(r, 400, "bad_request", "\"target\" is missing");
+		return;
+	}
+	const struct state_peer *peer = state_peer(c->state, target);
+	if (peer == NULL || peer->removed) {
+		server_reply_error(r, 404, "not_found", "there is no such peer in the network");
+		return;
+	}
+	uint32_t generation = state_ca_generation(c->state, target);
+	keys = json_array();
+	for (uint32_t i = 0; i < 2 && i <= generation; i++) {
+		uint8_t ca[32];
+		if (signer_ca_public(c->signer, target, generation - i, ca) < 0 ||
+		    json_array_append_new(keys, key_line(ca)) < 0) {
+			json_decref(keys);
+			server_reply_error(r, 503, "unavailable", "the signer does not answer");
+			return;
+		}
+	}
+	json_t *body = json_pack("{s:o}", "keys", keys);
+	if (body != NULL)
+		server_reply_json(r, 200, body);
+	else
+		server_reply_error(r, 503, "unavailable", "out of memory");
+	json_decref(body);
+}
+
 int login_cert_routes(struct login_service *l)
 {
-	return server_route(l->c->server, 1u << SERVER_PUBLIC, "POST", "/v1/ssh/cert", handle_cert,
-			    l);
+	int r = server_route(l->c->server, 1u << SERVER_PUBLIC, "POST", "/v1/ssh/cert", handle_cert, l);
+	if (r == 0)
+		r = server_route(l->c->server, 1u << SERVER_PUBLIC, "GET", "/v1/ssh/ca", handle_ca, l);
+	return r;
 }
