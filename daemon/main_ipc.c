@@ -156,6 +156,7 @@ static const struct {
 	{"ssh_detect", openssh_detect, false},
 	{"ssh_prepare", openssh_prepare, false},
 	{"ssh_hostkey", openssh_hostkey, false},
+	{"ssh_ca", openssh_ca, false},
 };
 
 void main_ipc_dispatch(void *ctx, struct ipc_request *r)

@@ -13,5 +13,6 @@ int openssh_new(struct main_core *m) WARREN_MUST_USE;
 void openssh_detect(struct main_core *m, struct ipc_request *r);
 void openssh_prepare(struct main_core *m, struct ipc_request *r);
 void openssh_hostkey(struct main_core *m, struct ipc_request *r);
+void openssh_ca(struct main_core *m, struct ipc_request *r); /* openssh_ca.c */
 
 #endif
