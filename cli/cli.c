@@ -27,6 +27,8 @@ static const struct command commands[] = {
 	{"login", cli_login, "log in as a person"},
 	{"logout", cli_logout, "forget this user's login (--deregister: leave the network)"},
 	{"ssh", cli_ssh, "[flags] [user@]host [command…]: OpenSSH through the mesh"},
+	{"ssh-cert", cli_ssh_cert, "[USER@]HOST: a certificate for scripts and other clients"},
+	{"ca", cli_ca, "show [PEER]: the key for a stock sshd's TrustedUserCAKeys"},
 	{"sessions", cli_sessions, "SSH sessions on this machine (end ID)"},
 	{"peers", cli_peers, "the machines that policy connects with this one"},
 	{"ping", cli_ping, "PEER: measure the path to a peer"},

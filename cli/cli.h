@@ -52,6 +52,8 @@ int cli_why(const struct cli *c, int argc, char **argv);
 int cli_sessions(const struct cli *c, int argc, char **argv);
 int cli_policy(const struct cli *c, int argc, char **argv);
 int cli_ssh(const struct cli *c, int argc, char **argv);
+int cli_ssh_cert(const struct cli *c, int argc, char **argv);
+int cli_ca(const struct cli *c, int argc, char **argv);
 int cli_openssh(const struct cli *c, int argc, char **argv);
 int cli_debug(const struct cli *c, int argc, char **argv);
 

@@ -88,8 +88,9 @@ static size_t private_blob(const struct keyfile *k, uint8_t *out, size_t cap)
 	return w.failed || inner.failed ? 0 : w.len;
 }
 
-static int private_text(const struct keyfile *k, char *out, size_t cap)
+int keyfile_text(const struct keyfile *k, char out[static KEYFILE_TEXT])
 {
+	size_t cap = KEYFILE_TEXT;
 	char base64[ENCODE_BASE64_SIZE(512)];
 	uint8_t blob[512];
 	size_t len = private_blob(k, blob, sizeof(blob));
@@ -262,7 +263,7 @@ static int write_with_time(int dir, const char *name, const char *text, int64_t 
 static int write_at(struct keyfile *k, int dir, const char *name, const char *certificate,
 		    int64_t expires_s)
 {
-	char text[1024], line[12288], cert_name[MAX_NAME + 16];
+	char text[KEYFILE_TEXT], line[12288], cert_name[MAX_NAME + 16];
 	struct keyfile found = {0};
 	int r, there;
 
@@ -282,7 +283,7 @@ static int write_at(struct keyfile *k, int dir, const char *name, const char *ce
 	if (r == 0 && there == 0)
 		return set_time(dir, name, expires_s);
 	if (r == 0)
-		r = private_text(k, text, sizeof(text));
+		r = keyfile_text(k, text);
 	if (r == 0)
 		r = write_with_time(dir, name, text, expires_s);
 	secret_wipe(text, sizeof(text));

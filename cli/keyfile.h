@@ -19,10 +19,14 @@ struct keyfile {
 	char public_text[128]; /* "ssh-ed25519 AAAA…" */
 };
 
+#define KEYFILE_TEXT 1024
+
 void keyfile_generate(struct keyfile *k);
 /* The key in DIR/NAME when it is ours alone, whole, and not about to be removed. -ENOENT otherwise. */
 int keyfile_load(struct keyfile *k, const char *dir, const char *name) WARREN_MUST_USE;
 void keyfile_wipe(struct keyfile *k);
+/* The private key file's text, for the caller to wipe. -EMSGSIZE. */
+int keyfile_text(const struct keyfile *k, char out[static KEYFILE_TEXT]) WARREN_MUST_USE;
 /* Writes DIR/NAME (0600, the private key) and DIR/NAME-cert.pub, atomically, and sets their times to
  * expires_s: the broker removes what has expired. -EEXIST: another key is in use there (it is now in *k): ask for
  * a certificate of that one. */

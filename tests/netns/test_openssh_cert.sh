@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `warren ssh-cert` and `warren ca show` with a stock sshd that has TrustedUserCAKeys and nothing else:
+# accepted; refused from another address, for another user, for another host, after expiry.
+. "$WARREN_SRC/tests/netns/lib.sh"
+prepare
+mesh
+second=$(overlay second)
+
+note "the key, told by both ends alike, as a stock sshd reads it"
+on second warren ca show >$T/ca-second
+on first warren ca show second >$T/ca
+cmp $T/ca $T/ca-second || fail "two keys for one machine"
+on first warren ca show >$T/ca-first
+! cmp -s $T/ca-first $T/ca || fail "two machines have one key"
+ssh-keygen -lf $T/ca >/dev/null
+expect 1 on first warren ca show nothing
+one_sentence
+expect 2 on first warren ca
+
+sshd_with() { # PORT CA-FILE: a stock sshd on second
+	ssh-keygen -q -t ed25519 -N '' -f $T/hostkey-$1
+	mkdir -p /run/sshd
+	printf 'Port %s\nHostKey %s\nPidFile none\nTrustedUserCAKeys %s\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n' \
+		$1 $T/hostkey-$1 $2 >$T/sshd-$1.conf
+	spawn sshd-$1 second /usr/sbin/sshd -D -e -f $T/sshd-$1.conf
+	within 5 ip netns exec first bash -c "exec 3<>/dev/tcp/$second/$1"
+}
+sshd_with 7001 $T/ca
+sshd_with 7002 $T/ca-first
+add_account other 61820 /bin/bash '*'
+
+note "without a login: exit 4, and nothing is written"
+expect 4 on first warren ssh-cert --batch --out $T/new deploy@second
+one_sentence
+[ ! -e $T/new ] || fail "a key without a certificate was left"
+expect 2 on first warren ssh-cert deploy@second
+login
+
+note "a new key and its certificate"
+expect 0 on first warren ssh-cert --batch --out $T/new deploy@second
+[ "$(stat -c %a $T/new)" = 600 ] || fail "the key's mode"
+ssh-keygen -Lf $T/new-cert.pub >$T/out
+says "source-address $(overlay first)/32"
+says ' deploy$'
+says "$USER_MAIL"
+note "a certificate for a key that is there"
+ssh-keygen -q -t ecdsa -N '' -f $T/own
+on first warren ssh-cert --batch --key $T/own.pub deploy@second >$T/own-cert.pub
+expect 1 on first warren ssh-cert --batch --key $T/own deploy@second
+says 'private key'
+
+try() { # KEY PORT ADDRESS USER
+	on first timeout 20 ssh -F none -i $T/$1 -o CertificateFile=$T/$1-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
+		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p $2 $4@$3 'echo in as $(id -un)'
+}
+note "a stock sshd accepts both"
+expect 0 try new 7001 $second deploy
+says 'in as deploy'
+expect 0 try own 7001 $second deploy
+says 'in as deploy'
+note "and so does Warren's"
+expect 0 try new 22 $second deploy
+says 'in as deploy'
+
+note "refused: another address, another user, another host"
+expect 255 try new 7001 203.0.113.2 deploy
+grep -q 'not from a permitted source address\|source-address' $T/log/sshd-7001 || grep -qi 'certificate.*address' $T/log/sshd-7001 || fail "not for its address: $(tail -5 $T/log/sshd-7001)"
+expect 255 try new 7001 $second other
+expect 255 try new 7001 $second root
+expect 255 try new 7002 $second deploy
+expect 255 try new 22 $second root
+
+note "refused by policy: exit 5 and the reason"
+expect 5 on first warren ssh-cert --batch --out $T/none root@second
+one_sentence
+[ ! -e $T/none ] || fail "a key without a certificate was left"
+
+note "refused after expiry"
+policy <<EOF2
+{ "rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22,7000-7010" } ],
+  "ssh": [ { "from": ["$USER_MAIL"], "to": ["peer:second"], "logins": ["deploy"], "allow": ["shell", "exec"], "cert_ttl": "60s" } ] }
+EOF2
+short() {
+	on first warren ssh-cert --batch --out $T/short deploy@second &&
+		[ $(($(date -d "$(ssh-keygen -Lf $T/short-cert.pub | sed -n 's/.* to //p')" +%s) - $(date +%s))) -le 60 ]
+}
+within 10 short
+expect 0 try short 7001 $second deploy
+end=$(date -d "$(ssh-keygen -Lf $T/short-cert.pub | sed -n 's/.* to //p')" +%s)
+while [ "$(date +%s)" -le "$end" ]; do sleep 0.5; done
+expect 255 try short 7001 $second deploy
+expect 255 try short 22 $second deploy
+echo "all good"
