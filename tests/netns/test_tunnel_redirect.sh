@@ -12,10 +12,12 @@ LIB=$(dirname "$WARREN_BIN")
 SRC=${WARREN_SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 [ -f "$LIB/tunnel/libwarren_tunnel.a" ] || skip "libraries are not built"
 
-# shellcheck disable=SC2046
+mb= # the library may have been built with intel-ipsec-mb
+grep -q '^IPSEC_MB_LIBRARY:.*/' "$LIB/CMakeCache.txt" && mb=-lIPSec_MB
+# shellcheck disable=SC2046,SC2086
 gcc -std=gnu17 -D_GNU_SOURCE -O2 -I"$SRC" -o "$WORK/tunnel_redirect" "$SRC/tests/netns/tunnel_redirect.c" \
 	"$LIB/tunnel/libwarren_tunnel.a" "$LIB/platform/libwarren_platform.a" \
-	$(pkg-config --libs libsodium libcrypto jansson libuv libnl-3.0 libnl-route-3.0 libseccomp)
+	$(pkg-config --libs libsodium libcrypto jansson libuv libnl-3.0 libnl-route-3.0 libseccomp) $mb
 
 make_hosts
 make_keys
