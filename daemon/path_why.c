@@ -167,6 +167,66 @@ static int why_signal(const struct path_peer *peer, uint64_t now_ns, struct buff
 	return r;
 }
 
+static bool has_port(const struct endpoint *list, size_t count, uint16_t port)
+{
+	for (size_t i = 0; i < count; i++)
+		if (endpoint_port(&list[i]) == port)
+			return true;
+	return false;
+}
+
+/* A port on the outside that no interface has: the NAT maps by destination (RFC 4787 section 4.1),
+ * as far as can be told from one STUN server. Hole punching sends to a port that is not the one
+ * then. */
+static uint16_t our_changed_port(const struct path *p)
+{
+	struct endpoint mapped[PATH_MAX_STUN_SERVERS];
+	size_t count = path_reflexive(p, mapped, PATH_MAX_STUN_SERVERS);
+
+	for (size_t i = 0; i < count; i++)
+		if (!has_port(p->local, p->local_count, endpoint_port(&mapped[i])))
+			return endpoint_port(&mapped[i]);
+	return 0;
+}
+
+static uint16_t their_changed_port(const struct path_peer *peer)
+{
+	for (size_t i = 0; i < peer->count; i++) {
+		uint16_t port = endpoint_port(&peer->candidates[i].endpoint);
+		bool same = peer->candidates[i].type != PROBE_CANDIDATE_REFLEXIVE;
+
+		for (size_t j = 0; j < peer->count && !same; j++)
+			same = peer->candidates[j].type == PROBE_CANDIDATE_INTERFACE &&
+			       endpoint_port(&peer->candidates[j].endpoint) == port;
+		if (!same)
+			return port;
+	}
+	return 0;
+}
+
+static int why_nat(const struct path *p, const struct path_peer *peer, struct buffer *out)
+{
+	uint16_t ours = our_changed_port(p), theirs = their_changed_port(peer);
+
+	if (peer->current != NULL || (ours == 0 && theirs == 0))
+		return 0;
+	if (ours != 0 && theirs != 0)
+		return buffer_printf(
+			out,
+			"  both machines are behind a NAT that gives each destination another port "
+			"(outside %u here, %u there): no direct path can be made. It takes a "
+			"relay, "
+			"which Warren does not have yet, or a UDP port that one of the NATs "
+			"forwards\n",
+			ours, theirs);
+	return buffer_printf(
+		out,
+		"  the NAT in front of %s gives each destination another port (outside %u): a "
+		"direct path needs a NAT on the other side that takes packets from any port, or a "
+		"forwarded UDP port there; a relay is not there yet\n",
+		ours != 0 ? "this machine" : peer->name, ours != 0 ? ours : theirs);
+}
+
 int path_why(const struct path *p, const char *peer_id, uint64_t now_ns, struct buffer *out,
 	     json_t **ret_candidates)
 {
@@ -198,6 +258,8 @@ int path_why(const struct path *p, const char *peer_id, uint64_t now_ns, struct 
 		r = why_signal(peer, now_ns, out);
 	if (r == 0)
 		r = why_ours(p, out);
+	if (r == 0)
+		r = why_nat(p, peer, out);
 	if (r < 0) {
 		json_decref(list);
 		return r;
