@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * OpenSSH private key files, unencrypted Ed25519 only (PROTOCOL.key of OpenSSH): written for ssh, and
- * read back. Refuses files of others, and whatever is not byte for byte what is written here.
+ * OpenSSH private key files, unencrypted Ed25519 only (PROTOCOL.key of OpenSSH): written for ssh,
+ * and read back. Refuses files of others, and whatever is not byte for byte what is written here.
  */
 #include "cli/keyfile.h"
 
@@ -22,11 +22,11 @@
 #include "platform/file.h"
 #include "platform/secret.h"
 
-#define MAGIC      "openssh-key-v1" /* and its NUL */
-#define HEADER     "-----BEGIN OPENSSH PRIVATE KEY-----\n"
-#define FOOTER     "-----END OPENSSH PRIVATE KEY-----\n"
-#define NEEDED_S   60 /* a key that is removed sooner is not taken up again */
-#define MAX_NAME   128
+#define MAGIC	 "openssh-key-v1" /* and its NUL */
+#define HEADER	 "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+#define FOOTER	 "-----END OPENSSH PRIVATE KEY-----\n"
+#define NEEDED_S 60 /* a key that is removed sooner is not taken up again */
+#define MAX_NAME 128
 
 static size_t public_blob(const struct keyfile *k, uint8_t *out, size_t cap)
 {
@@ -43,6 +43,7 @@ static void set_public_text(struct keyfile *k)
 	uint8_t blob[64];
 	size_t len;
 
+	memset(k->public_text, 0, sizeof(k->public_text)); /* equal keys are equal bytes */
 	len = public_blob(k, blob, sizeof(blob));
 	encode_base64(text, blob, len);
 	snprintf(k->public_text, sizeof(k->public_text), "ssh-ed25519 %s", text);
@@ -115,7 +116,8 @@ static bool expect(struct reader *r, const char *text)
 	return got != NULL && len == strlen(text) && memcmp(got, text, len) == 0;
 }
 
-/* Of a section: check words, type, public half, secret half. What follows, comment and padding, is not used. */
+/* Of a section: check words, type, public half, secret half. What follows, comment and padding, is
+ * not used. */
 static int read_section(const uint8_t *section, size_t section_len, struct keyfile *k)
 {
 	struct reader r = reader_init(section, section_len);
@@ -191,7 +193,8 @@ out:
 
 static bool name_valid(const char *name)
 {
-	return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL && strlen(name) <= MAX_NAME;
+	return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL &&
+	       strlen(name) <= MAX_NAME;
 }
 
 static int open_dir(const char *dir)
@@ -303,7 +306,8 @@ int keyfile_write(struct keyfile *k, const char *dir, const char *name, const ch
 	r = write_at(k, fd, name, certificate, expires_s);
 	close(fd);
 	if (r < 0)
-		return error_set(err, r, "cannot write the login's key to %s: %s", dir, strerror(-r));
+		return error_set(err, r, "cannot write the login's key to %s: %s", dir,
+				 strerror(-r));
 	return 0;
 }
 
