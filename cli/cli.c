@@ -86,8 +86,9 @@ const char *cli_text(const json_t *object, const char *key, char *buf, size_t ca
 	size_t n = 0;
 
 	for (; value != NULL && *value != '\0' && n + 1 < cap; value++)
-		buf[n++] = ((unsigned char)*value < 0x20 && *value != '\n') || *value == 0x7f ? '?'
-											     : *value;
+		buf[n++] = ((unsigned char)*value < 0x20 && *value != '\n') || *value == 0x7f
+				   ? '?'
+				   : *value;
 	buf[n] = '\0';
 	return buf;
 }
@@ -171,7 +172,8 @@ int cli_request_root(const struct cli *c, json_t *request_take, json_t **ret_res
 	snprintf(path, sizeof(path), "%s%s", c->socket, IPC_ROOT_SUFFIX);
 	if (geteuid() != 0)
 		code = cli_fail(c, WARREN_EXIT_FAILED,
-				"this opens or closes the machine to others: run it as root (sudo warren …)");
+				"this opens or closes the machine to others: run it as root (sudo "
+				"warren …)");
 	else
 		code = request_on(c, path, request_take, NULL, NULL, ret_result);
 	json_decref(request_take);
@@ -216,7 +218,8 @@ int cli_main(int argc, char **argv)
 	}
 	c.socket_given = socket != NULL || getenv("WARREN_SOCKET") != NULL;
 	if (ipc_socket_path(socket, c.socket, sizeof(c.socket)) < 0)
-		return cli_fail(&c, WARREN_EXIT_USAGE, "the socket's path is longer than 100 bytes");
+		return cli_fail(&c, WARREN_EXIT_USAGE,
+				"the socket's path is longer than 100 bytes");
 	if (i >= argc) {
 		print_help(stderr);
 		return WARREN_EXIT_USAGE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The command line `warren`: thin, everything real is in the daemon. One file per group of commands;
- * each command gets its own argv and returns an exit code of design section 9.
+ * The command line `warren`: thin, everything real is in the daemon. One file per group of
+ * commands; each command gets its own argv and returns an exit code of design section 9.
  */
 #ifndef WARREN_CLI_CLI_H
 #define WARREN_CLI_CLI_H
@@ -15,7 +15,7 @@
 
 struct cli {
 	char socket[108];  /* the daemon's socket */
-	bool json;         /* --json */
+	bool json;	   /* --json */
 	bool socket_given; /* --socket or WARREN_SOCKET: passed on to what ssh starts */
 	const char *self;  /* absolute path of this program */
 };

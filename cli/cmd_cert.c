@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren ssh-cert: a certificate for scripts and other SSH clients. warren ca show: the key that signs
- * certificates for a machine, for a stock sshd's TrustedUserCAKeys.
+ * warren ssh-cert: a certificate for scripts and other SSH clients. warren ca show: the key that
+ * signs certificates for a machine, for a stock sshd's TrustedUserCAKeys.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -16,9 +16,9 @@
 #include "platform/file.h"
 #include "platform/secret.h"
 
-#define CERT_USAGE                                                                                  \
-	"ssh-cert --out FILE [USER@]HOST          new key in FILE, certificate in FILE-cert.pub\n"     \
-	"       warren ssh-cert --key FILE.pub [--out CERTIFICATE] [USER@]HOST\n"                       \
+#define CERT_USAGE                                                                                 \
+	"ssh-cert --out FILE [USER@]HOST          new key in FILE, certificate in FILE-cert.pub\n" \
+	"       warren ssh-cert --key FILE.pub [--out CERTIFICATE] [USER@]HOST\n"                  \
 	"       both: [--no-browser] [--qr] [--batch]"
 
 struct wanted {
@@ -87,7 +87,8 @@ static int read_public_key(const struct cli *c, const char *path, char *out, siz
 	}
 	buffer_done(&b);
 	if (r == -EINVAL)
-		return cli_fail(c, WARREN_EXIT_FAILED, "%s is a private key: name the .pub file", path);
+		return cli_fail(c, WARREN_EXIT_FAILED, "%s is a private key: name the .pub file",
+				path);
 	if (r < 0)
 		return cli_fail(c, WARREN_EXIT_FAILED, "cannot read %s: %s", path, strerror(-r));
 	return 0;
@@ -97,7 +98,8 @@ static int write_text(const struct cli *c, const char *path, const char *text, m
 {
 	int r = file_write_atomic(path, text, strlen(text), mode);
 
-	return r < 0 ? cli_fail(c, WARREN_EXIT_FAILED, "cannot write %s: %s", path, strerror(-r)) : 0;
+	return r < 0 ? cli_fail(c, WARREN_EXIT_FAILED, "cannot write %s: %s", path, strerror(-r))
+		     : 0;
 }
 
 static int deliver(const struct cli *c, const struct wanted *w, const struct keyfile *key,
@@ -108,7 +110,8 @@ static int deliver(const struct cli *c, const struct wanted *w, const struct key
 	int code;
 
 	if (certificate == NULL)
-		return cli_fail(c, WARREN_EXIT_DENIED, "%s", cli_text(answer, "note", note, sizeof(note)));
+		return cli_fail(c, WARREN_EXIT_DENIED, "%s",
+				cli_text(answer, "note", note, sizeof(note)));
 	snprintf(line, sizeof(line), "%s\n", certificate);
 	if (w->key != NULL && w->out == NULL && c->json) {
 		cli_print_json(answer);
@@ -145,9 +148,9 @@ int cli_ssh_cert(const struct cli *c, int argc, char **argv)
 	}
 	if (code == 0)
 		code = cli_request(c,
-				   json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host",
-					     w.host, "user", w.user, "public_key", public_key,
-					     "interactive", (int)!w.batch, "no_browser",
+				   json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare",
+					     "host", w.host, "user", w.user, "public_key",
+					     public_key, "interactive", (int)!w.batch, "no_browser",
 					     (int)w.prompt.no_browser),
 				   prompt_event, &w.prompt, &answer);
 	if (code == 0)
@@ -173,9 +176,8 @@ int cli_ca(const struct cli *c, int argc, char **argv)
 	if (code == 0 && c->json)
 		cli_print_json(answer);
 	else if (code == 0)
-		json_array_foreach(json_object_get(answer, "keys"), i, key)
-			if (json_is_string(key))
-				puts(json_string_value(key));
+		json_array_foreach(json_object_get(answer, "keys"), i, key) if (json_is_string(key))
+			puts(json_string_value(key));
 	json_decref(answer);
 	return code;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren openssh detect|proxy|hostkey|install|print|remove: what the drop-in for stock OpenSSH calls
- * (design section 8). detect must stay fast: ssh runs it for every host.
+ * warren openssh detect|proxy|hostkey|install|print|remove: what the drop-in for stock OpenSSH
+ * calls (design section 8). detect must stay fast: ssh runs it for every host.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,9 +36,11 @@ static int detect(const struct cli *c, int argc, char **argv)
 	    ipc_call(client, request, NULL, NULL, 2000, &result, &code, &err) == 0) {
 		if (json_is_string(json_object_get(result, "login")))
 			found = WARREN_EXIT_OK;
-		/* For logins that never come to our proxy (ssh -J); the proxy makes up for a failure. */
+		/* For logins that never come to our proxy (ssh -J); the proxy makes up for a
+		 * failure. */
 		if (found == WARREN_EXIT_OK && argc > 5 &&
-		    openssh_write_hosts(client, argv[2], (int)strtol(argv[3], NULL, 10), argv[5]) < 0)
+		    openssh_write_hosts(client, argv[2], (int)strtol(argv[3], NULL, 10), argv[5]) <
+			    0)
 			found = WARREN_EXIT_OK;
 		if (c->json)
 			cli_print_json(result);
@@ -61,8 +63,8 @@ static int hand_over(const struct cli *c, const struct openssh_login *login)
 		r = fd < 0 ? fd : connection_finish(fd);
 	}
 	if (r < 0)
-		return cli_fail(c, WARREN_EXIT_FAILED, "cannot connect to %s port %d: %s", login->fqdn,
-				login->port, strerror(-r));
+		return cli_fail(c, WARREN_EXIT_FAILED, "cannot connect to %s port %d: %s",
+				login->fqdn, login->port, strerror(-r));
 	if (fstat(STDOUT_FILENO, &st) == 0 && S_ISSOCK(st.st_mode))
 		r = connection_pass(fd);
 	else
@@ -122,12 +124,12 @@ static int hostkey(const struct cli *c, int argc, char **argv)
 
 	if (argc != 3)
 		return cli_usage("openssh hostkey HOST");
-	code = cli_request(c, json_pack("{s:s,s:s}", "cmd", "ssh_hostkey", "host", argv[2]), NULL, NULL,
-			   &result);
+	code = cli_request(c, json_pack("{s:s,s:s}", "cmd", "ssh_hostkey", "host", argv[2]), NULL,
+			   NULL, &result);
 	if (code == 0)
-		json_array_foreach(json_object_get(result, "lines"), i, line)
-			if (json_is_string(line))
-				printf("%s\n", json_string_value(line));
+		json_array_foreach(json_object_get(result, "lines"), i,
+				   line) if (json_is_string(line))
+			printf("%s\n", json_string_value(line));
 	json_decref(result);
 	return code;
 }
@@ -176,6 +178,7 @@ int cli_openssh(const struct cli *c, int argc, char **argv)
 					strerror(errno));
 		return WARREN_EXIT_OK;
 	}
-	return cli_usage("openssh detect HOST PORT [USER HASH] | proxy HOST PORT USER | hostkey HOST |\n"
-			 "       warren openssh install | print | remove");
+	return cli_usage(
+		"openssh detect HOST PORT [USER HASH] | proxy HOST PORT USER | hostkey HOST |\n"
+		"       warren openssh install | print | remove");
 }

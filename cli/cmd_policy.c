@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren policy test FILE (without daemon or network) and explain FROM TO[:PORT] (by the daemon, on the
- * policy in force).
+ * warren policy test FILE (without daemon or network) and explain FROM TO[:PORT] (by the daemon, on
+ * the policy in force).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,7 +36,8 @@ static int policy_test_file(const struct cli *c, const char *path)
 	if (code != 0 && err.text[0] != '\0' && c->json)
 		cli_fail(c, code, "%s", error_text(&err));
 	else if (code != 0 && err.text[0] != '\0')
-		fprintf(stderr, "%s\n", error_text(&err)); /* FILE:LINE:COL: for editors, no prefix */
+		fprintf(stderr, "%s\n",
+			error_text(&err)); /* FILE:LINE:COL: for editors, no prefix */
 	if (code == 0)
 		printf("%s: good, all tests passed\n", path);
 	policy_free(policy);
@@ -94,8 +95,8 @@ static int policy_explain_command(const struct cli *c, int argc, char **argv)
 	if (to == NULL || split_port(to, &port) < 0)
 		return cli_usage(POLICY_USAGE);
 	code = cli_request(c,
-			   json_pack("{s:s,s:s,s:s,s:s,s:i}", "cmd", "policy_explain", "from", from, "to",
-				     to, "proto", proto, "port", (int)port),
+			   json_pack("{s:s,s:s,s:s,s:s,s:i}", "cmd", "policy_explain", "from", from,
+				     "to", to, "proto", proto, "port", (int)port),
 			   NULL, NULL, &result);
 	text = json_string_value(json_object_get(result, "text"));
 	if (code == 0 && c->json)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren ssh: OpenSSH's own flags, the login done here where there is a terminal, then the system's ssh
- * with the drop-in's options. Everything behind the host is the command and is never looked at.
+ * warren ssh: OpenSSH's own flags, the login done here where there is a terminal, then the system's
+ * ssh with the drop-in's options. Everything behind the host is the command and is never looked at.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -19,10 +19,10 @@
 
 /* Flags of ssh(1) 9.2 that take a value. */
 #define FLAGS_WITH_VALUE "BbcDEeFIiJLlmOopQRSWw"
-#define FIXED_OPTIONS    5
+#define FIXED_OPTIONS	 5
 
 struct target {
-	int host_index;  /* in argv */
+	int host_index; /* in argv */
 	char host[256], user[128], port[16];
 	bool batch;
 };
@@ -100,7 +100,8 @@ static int find_target(int argc, char **argv, struct target *t)
 	return t->host[0] != '\0' ? 0 : -EINVAL;
 }
 
-static int run_system_ssh(const struct cli *c, const struct openssh_login *login, int argc, char **argv)
+static int run_system_ssh(const struct cli *c, const struct openssh_login *login, int argc,
+			  char **argv)
 {
 	char option[FIXED_OPTIONS][512], identity[340], certificate[360];
 	char **args = calloc((size_t)argc + 2 * FIXED_OPTIONS + 8, sizeof(*args));
@@ -111,8 +112,8 @@ static int run_system_ssh(const struct cli *c, const struct openssh_login *login
 		return cli_fail(c, SSH_FAILED, "out of memory");
 	if (c->socket_given)
 		snprintf(where, sizeof(where), "--socket %s ", c->socket);
-	snprintf(option[0], sizeof(option[0]), "ProxyCommand=%s %sopenssh connect %s %d %s %s", c->self,
-		 where, login->fqdn, login->port, login->addresses[0],
+	snprintf(option[0], sizeof(option[0]), "ProxyCommand=%s %sopenssh connect %s %d %s %s",
+		 c->self, where, login->fqdn, login->port, login->addresses[0],
 		 login->address_count > 1 ? login->addresses[1] : "-");
 	snprintf(option[1], sizeof(option[1]), "ProxyUseFdpass=yes");
 	snprintf(option[2], sizeof(option[2]), "UserKnownHostsFile=%s", login->hosts);
@@ -125,7 +126,8 @@ static int run_system_ssh(const struct cli *c, const struct openssh_login *login
 	}
 	if (login->path[0] != '\0') {
 		snprintf(identity, sizeof(identity), "IdentityFile=%s", login->path);
-		snprintf(certificate, sizeof(certificate), "CertificateFile=%s-cert.pub", login->path);
+		snprintf(certificate, sizeof(certificate), "CertificateFile=%s-cert.pub",
+			 login->path);
 		args[n++] = strdup("-o");
 		args[n++] = identity;
 		args[n++] = strdup("-o");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren status, peers, ping, why, sessions, debug bundle: what the daemon says, for people and, with
+ * warren status, peers, ping, why, sessions, debug bundle: what the daemon says, for people and,
+ * with
  * --json, for scripts (keys of design section 9).
  */
 #include <errno.h>
@@ -112,19 +113,17 @@ static void print_status(const json_t *st, bool detail)
 	       json_is_true(json_object_get(ssh, "enabled")) ? "on" : "off",
 	       cli_text(ssh, "mode", text, sizeof(text))[0] != '\0' ? ", " : "", text,
 	       json_array_size(json_object_get(ssh, "sessions")));
-	json_array_foreach(json_object_get(ssh, "sessions"), i, item)
-		print_session(item);
+	json_array_foreach(json_object_get(ssh, "sessions"), i, item) print_session(item);
 	printf("Peers:       %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " connected\n",
 	       json_integer_value(json_object_get(peers, "connected")),
 	       json_integer_value(json_object_get(peers, "total")));
-	json_array_foreach(list, i, item)
-		print_peer(item, detail);
-	json_array_foreach(json_object_get(st, "warnings"), i, item)
-		if (json_is_string(item))
-			printf("Warning:     %s\n", json_string_value(item));
+	json_array_foreach(list, i, item) print_peer(item, detail);
+	json_array_foreach(json_object_get(st, "warnings"), i, item) if (json_is_string(item))
+		printf("Warning:     %s\n", json_string_value(item));
 }
 
-/* live: the daemon answers. ready: the mesh is up. startup: it has an enrolment or waits for `up`. */
+/* live: the daemon answers. ready: the mesh is up. startup: it has an enrolment or waits for `up`.
+ */
 static int check_status(const json_t *st, const char *what)
 {
 	const char *status = json_string_value(json_object_get(st, "daemonStatus"));
@@ -311,11 +310,13 @@ int cli_debug(const struct cli *c, int argc, char **argv)
 	if (mkdir(dir, 0700) < 0)
 		code = cli_fail(c, WARREN_EXIT_FAILED, "cannot make the folder %s: %s", dir,
 				strerror(errno));
-	json_object_foreach(json_object_get(result, "files"), name, text) {
+	json_object_foreach(json_object_get(result, "files"), name, text)
+	{
 		if (code != 0 || !json_is_string(text) || strchr(name, '/') != NULL)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, name);
-		int r = file_write_atomic(path, json_string_value(text), json_string_length(text), 0600);
+		int r = file_write_atomic(path, json_string_value(text), json_string_length(text),
+					  0600);
 
 		if (r < 0)
 			code = cli_fail(c, WARREN_EXIT_FAILED, "cannot write %s: %s", path,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren up, down, login, logout. Switches that open the machine and the choice of control server go to
- * the broker's own socket, by root, before the daemon is asked to come up.
+ * warren up, down, login, logout. Switches that open the machine and the choice of control server
+ * go to the broker's own socket, by root, before the daemon is asked to come up.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,10 +28,11 @@ static const struct {
 	{"--disable-ssh-auth", "disable_ssh_auth"},
 };
 
-#define UP_USAGE                                                                                  \
-	"up [--control URL] [--setup-key KEY | --setup-key-file FILE] [--hostname NAME] [--mtu N]\n" \
-	"          [--allow-server-ssh] [--enable-ssh-root] [--enable-ssh-sftp]\n"                  \
-	"          [--enable-ssh-local-port-forwarding] [--enable-ssh-remote-port-forwarding]\n"    \
+#define UP_USAGE                                                                                   \
+	"up [--control URL] [--setup-key KEY | --setup-key-file FILE] [--hostname NAME] [--mtu "   \
+	"N]\n"                                                                                     \
+	"          [--allow-server-ssh] [--enable-ssh-root] [--enable-ssh-sftp]\n"                 \
+	"          [--enable-ssh-local-port-forwarding] [--enable-ssh-remote-port-forwarding]\n"   \
 	"          [--disable-ssh-auth] [--ssh-jwt-cache-ttl SECONDS] [--no-browser] [--qr]"
 
 struct up {
@@ -75,8 +76,8 @@ static int read_key_file(const struct cli *c, const char *path, char **ret_key)
 	}
 	buffer_done(&b);
 	if (r < 0)
-		return cli_fail(c, WARREN_EXIT_FAILED, "cannot read the setup key from %s: %s", path,
-				strerror(-r));
+		return cli_fail(c, WARREN_EXIT_FAILED, "cannot read the setup key from %s: %s",
+				path, strerror(-r));
 	return 0;
 }
 
@@ -148,7 +149,8 @@ static int parse_up(const struct cli *c, int argc, char **argv, struct up *up)
 			if (parse_number(value, 0, 86400, &number) < 0)
 				return cli_fail(c, WARREN_EXIT_USAGE,
 						"--ssh-jwt-cache-ttl wants 0 to 86400 seconds");
-			json_object_set_new(up->switches, "ssh_jwt_cache_ttl", json_integer(number));
+			json_object_set_new(up->switches, "ssh_jwt_cache_ttl",
+					    json_integer(number));
 		} else if (cli_switch(flag, "--no-browser", &on)) {
 			up->prompt.no_browser = on;
 		} else if (cli_switch(flag, "--qr", &on)) {
@@ -173,9 +175,10 @@ static int choose_control(const struct cli *c, struct up *up)
 	int n;
 
 	if (up->setup_key != NULL && setup_key_fingerprint(up->setup_key, fingerprint) < 0)
-		return cli_fail(c, WARREN_EXIT_FAILED,
-				"this is not a setup key: it begins with wsk_ and has 68 characters; "
-				"make one with `warren-control setup-key create`");
+		return cli_fail(
+			c, WARREN_EXIT_FAILED,
+			"this is not a setup key: it begins with wsk_ and has 68 characters; "
+			"make one with `warren-control setup-key create`");
 	if (up->control == NULL)
 		return 0;
 	n = hash != NULL ? (int)(hash - up->control) : (int)strlen(up->control);
@@ -188,19 +191,21 @@ static int choose_control(const struct cli *c, struct up *up)
 		uint8_t raw[16];
 
 		if (encode_base64url_exact(raw, sizeof(raw), hash + 1) < 0)
-			return cli_fail(c, WARREN_EXIT_USAGE,
-					"--control: what follows # must be the 22 characters of the "
-					"signing key's fingerprint");
+			return cli_fail(
+				c, WARREN_EXIT_USAGE,
+				"--control: what follows # must be the 22 characters of the "
+				"signing key's fingerprint");
 		if (fingerprint[0] != '\0' && strcmp(fingerprint, hash + 1) != 0)
 			return cli_fail(c, WARREN_EXIT_FAILED,
-					"the setup key belongs to another control server than %s", url);
+					"the setup key belongs to another control server than %s",
+					url);
 		snprintf(fingerprint, sizeof(fingerprint), "%s", hash + 1);
 	}
-	return cli_request_root(c,
-				json_pack("{s:s,s:s,s:o}", "cmd", "control", "url", url, "fingerprint",
-					  fingerprint[0] != '\0' ? json_string(fingerprint)
-								 : json_null()),
-				NULL);
+	return cli_request_root(
+		c,
+		json_pack("{s:s,s:s,s:o}", "cmd", "control", "url", url, "fingerprint",
+			  fingerprint[0] != '\0' ? json_string(fingerprint) : json_null()),
+		NULL);
 }
 
 static int run_up(const struct cli *c, struct up *up)
@@ -210,9 +215,8 @@ static int run_up(const struct cli *c, struct up *up)
 
 	code = choose_control(c, up);
 	if (code == 0 && json_object_size(up->switches) > 0)
-		code = cli_request_root(c,
-					json_pack("{s:s,s:O}", "cmd", "set", "switches", up->switches),
-					NULL);
+		code = cli_request_root(
+			c, json_pack("{s:s,s:O}", "cmd", "set", "switches", up->switches), NULL);
 	if (code != 0)
 		return code;
 	json_object_set_new(up->request, "cmd", json_string("up"));
@@ -279,7 +283,8 @@ int cli_login(const struct cli *c, int argc, char **argv)
 	if (code == 0 && c->json)
 		cli_print_json(result);
 	else if (code == 0)
-		printf("Logged in as %s\n", cli_text(result, "identity", identity, sizeof(identity)));
+		printf("Logged in as %s\n",
+		       cli_text(result, "identity", identity, sizeof(identity)));
 	json_decref(result);
 	return code;
 }
@@ -293,7 +298,8 @@ int cli_logout(const struct cli *c, int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (!cli_switch(argv[i], "--deregister", &deregister))
 			return cli_usage("logout [--deregister]");
-	code = cli_request(c, json_pack("{s:s,s:b}", "cmd", "logout", "deregister", (int)deregister),
+	code = cli_request(c,
+			   json_pack("{s:s,s:b}", "cmd", "logout", "deregister", (int)deregister),
 			   NULL, NULL, NULL);
 	if (code != 0)
 		return code;

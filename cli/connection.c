@@ -38,19 +38,16 @@ int connection_begin(const char *address, int port)
 	return fd;
 }
 
-/* They stay on the descriptor that ssh gets, which sets none itself then: a target that has vanished is
- * noticed within 90 s, without anything in the user's configuration. */
+/* They stay on the descriptor that ssh gets, which sets none itself then: a target that has
+ * vanished is noticed within 90 s, without anything in the user's configuration. */
 static void set_options(int fd)
 {
 	static const struct {
 		int level, name, value;
 	} options[] = {
-		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{SOL_SOCKET, SO_KEEPALIVE, 1},
-		{IPPROTO_TCP, TCP_KEEPIDLE, 30},
-		{IPPROTO_TCP, TCP_KEEPINTVL, 15},
-		{IPPROTO_TCP, TCP_KEEPCNT, 4},
-		{IPPROTO_TCP, TCP_USER_TIMEOUT, 90000},
+		{IPPROTO_TCP, TCP_NODELAY, 1},	 {SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 30}, {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+		{IPPROTO_TCP, TCP_KEEPCNT, 4},	 {IPPROTO_TCP, TCP_USER_TIMEOUT, 90000},
 	};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -87,7 +84,9 @@ int connection_pass(int fd)
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
 			     .msg_controllen = sizeof(control.space)};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
@@ -113,7 +112,8 @@ int connection_copy(int fd)
 			if (p[i].fd < 0 || p[i].revents == 0)
 				continue;
 			n = read(p[i].fd, buf, sizeof(buf));
-			if (n > 0 && file_write_all(i == 0 ? fd : STDOUT_FILENO, buf, (size_t)n) == 0)
+			if (n > 0 &&
+			    file_write_all(i == 0 ? fd : STDOUT_FILENO, buf, (size_t)n) == 0)
 				continue;
 			if (n < 0 && errno == EINTR)
 				continue;

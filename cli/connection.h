@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The TCP connection that ssh's ProxyCommand makes: begun, finished, and handed to ssh as a descriptor or
- * byte by byte.
+ * The TCP connection that ssh's ProxyCommand makes: begun, finished, and handed to ssh as a
+ * descriptor or byte by byte.
  */
 #ifndef WARREN_CLI_CONNECTION_H
 #define WARREN_CLI_CONNECTION_H

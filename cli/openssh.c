@@ -15,10 +15,9 @@
 #include "cli/connection.h"
 #include "cli/keyfile.h"
 
-#define HOSTS_S  300 /* how long a file of host keys is kept: longer than a login takes */
-#define ATTEMPTS 3
-#define HOST_CHARACTERS                                                                            \
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-"
+#define HOSTS_S		300 /* how long a file of host keys is kept: longer than a login takes */
+#define ATTEMPTS	3
+#define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-"
 
 static int port_number(const char *text)
 {
@@ -48,7 +47,8 @@ static int take_addresses(const struct cli *c, const json_t *answer, struct open
 	return 0;
 }
 
-/* Key and certificate to their files. -EAGAIN: *key is now another one, which wants a certificate. */
+/* Key and certificate to their files. -EAGAIN: *key is now another one, which wants a certificate.
+ */
 static int take_certificate(const struct cli *c, const json_t *answer, struct keyfile *key,
 			    struct openssh_login *login)
 {
@@ -60,9 +60,10 @@ static int take_certificate(const struct cli *c, const json_t *answer, struct ke
 	cli_text(answer, "directory", dir, sizeof(dir));
 	cli_text(answer, "hash", hash, sizeof(hash));
 	if (hash[0] == '\0')
-		return cli_fail(c, WARREN_EXIT_FAILED,
-				"ssh did not ask `warren openssh detect` first: the drop-in is incomplete; "
-				"run `warren openssh install`");
+		return cli_fail(
+			c, WARREN_EXIT_FAILED,
+			"ssh did not ask `warren openssh detect` first: the drop-in is incomplete; "
+			"run `warren openssh install`");
 	snprintf(login->hosts, sizeof(login->hosts), "%s/%s.hosts", dir, hash);
 	if (certificate == NULL)
 		return 0;
@@ -91,11 +92,13 @@ int openssh_write_hosts(struct ipc_client *client, const char *host, int port, c
 	for (char *p = name; *p != '\0'; p++)
 		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
 	request = json_pack("{s:s,s:s}", "cmd", "ssh_hostkey", "host", name);
-	r = request == NULL ? -ENOMEM : ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err);
+	r = request == NULL ? -ENOMEM
+			    : ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err);
 	json_decref(request);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(answer, "lines"), i, line) {
+	json_array_foreach(json_object_get(answer, "lines"), i, line)
+	{
 		const char *text = json_string_value(line);
 
 		if (text != NULL && n + strlen(text) + 1 < sizeof(lines))
@@ -113,20 +116,22 @@ void openssh_directory(char *out, size_t cap)
 	snprintf(out, cap, "/run/warren/u/%u", (unsigned)geteuid());
 }
 
-/* What detect told the daemon: the name of this login's files ("" when it is not known), and a first
- * connection, so that the target's server starts while the control server makes the certificate. */
+/* What detect told the daemon: the name of this login's files ("" when it is not known), and a
+ * first connection, so that the target's server starts while the control server makes the
+ * certificate. */
 static void ask_detected(struct ipc_client *client, const char *host, int port, const char *user,
 			 char *out_hash, size_t cap, int *ret_fd)
 {
-	json_t *request = json_pack("{s:s,s:s,s:i,s:s}", "cmd", "ssh_detect", "host", host, "port", port,
-				    "user", user);
+	json_t *request = json_pack("{s:s,s:s,s:i,s:s}", "cmd", "ssh_detect", "host", host, "port",
+				    port, "user", user);
 	json_t *answer = NULL;
 	struct error err = {0};
 	char address[64];
 	int code = 0;
 
 	out_hash[0] = '\0';
-	if (request != NULL && ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err) == 0) {
+	if (request != NULL &&
+	    ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err) == 0) {
 		cli_text(answer, "hash", out_hash, cap);
 		cli_text(answer, "address", address, sizeof(address));
 		if (address[0] != '\0')
@@ -150,9 +155,10 @@ static int ask_certificate(const struct cli *c, struct ipc_client *client, const
 	json_t *request;
 	int code = WARREN_EXIT_FAILED, r;
 
-	request = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host", t->host, "port",
-			    t->port, "user", t->user, "public_key", key->public_text, "interactive",
-			    (int)t->interactive, "no_browser", (int)prompt->no_browser);
+	request = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host", t->host,
+			    "port", t->port, "user", t->user, "public_key", key->public_text,
+			    "interactive", (int)t->interactive, "no_browser",
+			    (int)prompt->no_browser);
 	if (request == NULL)
 		return cli_fail(c, WARREN_EXIT_FAILED, "out of memory");
 	if (t->hash[0] != '\0')
@@ -209,8 +215,8 @@ int openssh_prepare(const struct cli *c, const char *host, const char *port, con
 		    const char *hash, bool interactive, struct prompt *prompt,
 		    struct openssh_login *ret_login)
 {
-	struct target t = {.host = host, .user = user, .port = port_number(port),
-			   .interactive = interactive};
+	struct target t = {
+		.host = host, .user = user, .port = port_number(port), .interactive = interactive};
 	struct ipc_client *client = NULL;
 	struct error err = {0};
 	int code, early = -1;
@@ -235,7 +241,8 @@ char *openssh_config_text(const char *self)
 	char *text = NULL;
 
 	if (asprintf(&text,
-		     "# Written by `warren openssh install`. Peers of the mesh with SSH enabled log in with\n"
+		     "# Written by `warren openssh install`. Peers of the mesh with SSH enabled "
+		     "log in with\n"
 		     "# short certificates; every other host is left alone.\n"
 		     "Match exec \"%s openssh detect %%h %%p %%r %%C\"\n"
 		     "  ProxyUseFdpass yes\n"

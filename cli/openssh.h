@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What `warren ssh` and the drop-in share: asking the daemon for a login on a peer, and the files that
- * stock OpenSSH reads it from.
+ * What `warren ssh` and the drop-in share: asking the daemon for a login on a peer, and the files
+ * that stock OpenSSH reads it from.
  */
 #ifndef WARREN_CLI_OPENSSH_H
 #define WARREN_CLI_OPENSSH_H
@@ -13,26 +13,27 @@
 
 struct openssh_login {
 	char fqdn[256];
-	char path[320];          /* key file; empty when there is no certificate */
-	char hosts[330];         /* file of host keys */
-	char addresses[2][64];   /* overlay addresses, IPv4 first */
+	char path[320];	       /* key file; empty when there is no certificate */
+	char hosts[330];       /* file of host keys */
+	char addresses[2][64]; /* overlay addresses, IPv4 first */
 	int address_count;
 	int port;
-	int early;               /* a connection on its way to addresses[0], or -1; of the proxy only */
-	char note[512];          /* why there is no certificate; empty otherwise */
+	int early;	/* a connection on its way to addresses[0], or -1; of the proxy only */
+	char note[512]; /* why there is no certificate; empty otherwise */
 };
 
-/* Makes a key or takes the one in use, asks for a certificate (logging in first where allowed), and writes
- * them and the target's host keys. hash: name of the files, NULL: what `detect` registered for this user, host, port and login. Returns 0 or an exit
- * code, after the sentence was printed. */
+/* Makes a key or takes the one in use, asks for a certificate (logging in first where allowed), and
+ * writes them and the target's host keys. hash: name of the files, NULL: what `detect` registered
+ * for this user, host, port and login. Returns 0 or an exit code, after the sentence was printed.
+ */
 int openssh_prepare(const struct cli *c, const char *host, const char *port, const char *user,
 		    const char *hash, bool interactive, struct prompt *prompt,
 		    struct openssh_login *ret_login);
 
-/* Asks for the host keys of a peer and writes them to HASH.hosts in the caller's folder. -ENOENT when there
- * is no such folder yet or the map has no key. */
-int openssh_write_hosts(struct ipc_client *client, const char *host, int port, const char *hash)
-	WARREN_MUST_USE;
+/* Asks for the host keys of a peer and writes them to HASH.hosts in the caller's folder. -ENOENT
+ * when there is no such folder yet or the map has no key. */
+int openssh_write_hosts(struct ipc_client *client, const char *host, int port,
+			const char *hash) WARREN_MUST_USE;
 
 /* The folder that the broker makes for the caller's keys. */
 void openssh_directory(char *out, size_t cap);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Login prompts. A URL is opened only through xdg-open, only when there is a desktop, and only when it
- * is http(s); nothing of it reaches a shell.
+ * Login prompts. A URL is opened only through xdg-open, only when there is a desktop, and only when
+ * it is http(s); nothing of it reaches a shell.
  */
 #include "cli/prompt.h"
 
@@ -84,7 +84,8 @@ void prompt_event(void *ctx, const json_t *event)
 	fprintf(out, "To log in, open this page in a browser:\n\n    %s\n\n", url);
 	if (code[0] != '\0')
 		fprintf(out, "and confirm the code %s%s%s%s\n", code,
-			page[0] != '\0' ? " (or type it at " : "", page, page[0] != '\0' ? ")" : "");
+			page[0] != '\0' ? " (or type it at " : "", page,
+			page[0] != '\0' ? ")" : "");
 	if (p->qr)
 		print_qr(out, url);
 	fputs("Waiting for the login; Ctrl-C gives up.\n", out);

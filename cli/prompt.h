@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 struct prompt {
-	FILE *out;       /* NULL: stderr */
+	FILE *out; /* NULL: stderr */
 	bool no_browser;
 	bool qr;
 	bool shown;

@@ -340,8 +340,10 @@ static void handle_ca(void *ctx, struct server_request *r)
 
 int login_cert_routes(struct login_service *l)
 {
-	int r = server_route(l->c->server, 1u << SERVER_PUBLIC, "POST", "/v1/ssh/cert", handle_cert, l);
+	int r = server_route(l->c->server, 1u << SERVER_PUBLIC, "POST", "/v1/ssh/cert", handle_cert,
+			     l);
 	if (r == 0)
-		r = server_route(l->c->server, 1u << SERVER_PUBLIC, "GET", "/v1/ssh/ca", handle_ca, l);
+		r = server_route(l->c->server, 1u << SERVER_PUBLIC, "GET", "/v1/ssh/ca", handle_ca,
+				 l);
 	return r;
 }

@@ -153,8 +153,8 @@ void openssh_detect(struct main_core *m, struct ipc_request *r)
 	}
 	remember(m->openssh, r->cred.uid, a.host, a.port, a.user, a.hash);
 	seen = find(m->openssh, r->cred.uid, a.host, a.port, a.user);
-	ipc_request_result(r, json_pack("{s:s,s:s,s:s,s:s,s:s}", "login", "identity", "fqdn", p->fqdn,
-					"peer", p->id, "address",
+	ipc_request_result(r, json_pack("{s:s,s:s,s:s,s:s,s:s}", "login", "identity", "fqdn",
+					p->fqdn, "peer", p->id, "address",
 					ip_addr_format(&p->overlay4, address), "hash",
 					seen != NULL ? seen->hash : ""));
 }

@@ -37,8 +37,9 @@ static void on_keys(void *ctx, const struct control_reply *reply)
 		ipc_request_result(r, json_pack("{s:O}", "keys", keys));
 	else
 		ipc_request_error(r, control_reply_exit(reply), "%s",
-				  reply->message[0] != '\0' ? reply->message
-							     : "the control server's answer has no keys");
+				  reply->message[0] != '\0'
+					  ? reply->message
+					  : "the control server's answer has no keys");
 }
 
 void openssh_ca(struct main_core *m, struct ipc_request *r)
@@ -50,7 +51,8 @@ void openssh_ca(struct main_core *m, struct ipc_request *r)
 	struct ask *a;
 
 	if (m->peers == NULL) {
-		ipc_request_error(r, WARREN_EXIT_FAILED, "the mesh is down on this machine: run `warren up`");
+		ipc_request_error(r, WARREN_EXIT_FAILED,
+				  "the mesh is down on this machine: run `warren up`");
 		return;
 	}
 	if (json_object_get(r->args, "host") != NULL) {
@@ -62,10 +64,11 @@ void openssh_ca(struct main_core *m, struct ipc_request *r)
 	}
 	id = p != NULL ? p->id : m->peers->self.id;
 	if (p == NULL && !self) {
-		ipc_request_error(r, WARREN_EXIT_FAILED,
-				  "%s: there is no such machine in the mesh, or no rule connects it with "
-				  "this one",
-				  host);
+		ipc_request_error(
+			r, WARREN_EXIT_FAILED,
+			"%s: there is no such machine in the mesh, or no rule connects it with "
+			"this one",
+			host);
 		return;
 	}
 	a = calloc(1, sizeof(*a));
@@ -75,7 +78,8 @@ void openssh_ca(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	a->request = r;
-	if (control_client_call(m->control, "GET", "/v1/ssh/ca", query, NULL, 0, on_keys, a, &a->call) < 0) {
+	if (control_client_call(m->control, "GET", "/v1/ssh/ca", query, NULL, 0, on_keys, a,
+				&a->call) < 0) {
 		free(a);
 		ipc_request_error(r, WARREN_EXIT_FAILED, "the control server cannot be asked");
 		return;

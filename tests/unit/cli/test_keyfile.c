@@ -154,7 +154,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(written_and_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(second_login_takes_the_first_ones_key, setup, teardown),
+		cmocka_unit_test_setup_teardown(second_login_takes_the_first_ones_key, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(old_keys_are_not_taken_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(whatever_is_off_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(hosts, setup, teardown),
