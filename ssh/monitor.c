@@ -270,11 +270,13 @@ static void new_object(struct monitor *m, int fd)
 {
 	struct error err = {0};
 
-	if (monitor_take_object(m, fd, &err) < 0)
-		log_warn("a newer ssh object is refused, the former one stays", "reason=%s",
-			 error_text(&err));
-	else
+	if (monitor_take_object(m, fd, &err) == 0) {
 		monitor_auth_again(m);
+		return;
+	}
+	/* The broker believes it, so it is the newest: what it withdraws must not go on. */
+	log_warn("a newer ssh object cannot be judged", "reason=%s", error_text(&err));
+	monitor_end(m, "access was withdrawn: the newest permissions cannot be judged here");
 }
 
 static int broker_message(struct monitor *m)
