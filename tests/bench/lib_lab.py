@@ -72,7 +72,7 @@ class Lab:
         self.daemons = []
 
     def wire_offloads(self, on):
-        """Off: datagrams travel one by one, as on a wire; a NIC's driver has GRO, so the veth too."""
+        """Off: datagrams travel one by one; the receiver has GRO, as with a NIC's driver."""
         for host in "ab":
             netns(host, "ip", "link", "set", "wire", "gso_max_segs", "65535" if on else "1")
             netns(host, "python3", "-c", SET_FEATURES, str(int(on)), str(int(not on)))

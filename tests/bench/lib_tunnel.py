@@ -38,6 +38,7 @@ def has_avx512():
 class Bench:
     def __init__(self, args):
         self.args = args
+        self.load_before = os.getloadavg()[0]
         self.lab = Lab()
         self.programs = programs()
         self.values = collections.defaultdict(list)  # (program, group, key) -> one of each round
@@ -182,7 +183,7 @@ class Bench:
         return statistics.median(values) if values else None
 
     def ratio(self, a, b, group, key):
-        """Median of the rounds' ratios when both have all rounds: neighbours in time share noise."""
+        """Median of the rounds' ratios: neighbours in time share noise."""
         x, y = self.values.get((a, group, key)), self.values.get((b, group, key))
         if not x or not y:
             return None
@@ -256,9 +257,18 @@ class Bench:
             if "today" in row["bar"] and "today" not in self.programs:
                 return "not measured: no Go here"
             return "not measured (see notes)"
-        if row["bar"].startswith("ipsec-mb:") and not has_avx512():
-            return "no AVX-512 here: long packets go through OpenSSL"
-        return "slower than the bar"
+        tier = row["bar"].split(":")[0]
+        why = []
+        if tier == "ipsec-mb" and not has_avx512():
+            why.append("no AVX-512 here: long packets go through OpenSSL")
+        group = "wire" if "wire" in row["bar"] else "pinned" if "pinned" in row["bar"] else \
+            "tcp4" if "4 streams" in row["bar"] else "tcp1"
+        ours, path = (self.median(x, group, "daemons") for x in (tier, "nocrypto"))
+        if ours and path:
+            why.append(f"daemons {ours:.2f} s/GB = path {path:.2f} + crypto {ours - path:.2f}")
+        if self.load_before > 1:
+            why.append(f"the machine was busy with other work (load {self.load_before:.1f})")
+        return "; ".join(why) or "slower than the bar"
 
     def report(self):
         print(f"\n{'':10}" + "".join(f"{h:>11}" for h in (
@@ -289,8 +299,8 @@ class Bench:
             print("note: two shards are not built; the measured path is one shard")
         if self.args.json:
             with open(self.args.json, "w") as f:
-                json.dump({"rows": rows, "extra": self.extra, "micro": self.micro,
-                           "notes": self.notes,
+                json.dump({"rows": rows, "load_before": self.load_before, "extra": self.extra,
+                           "micro": self.micro, "notes": self.notes,
                            "values": {" ".join(k): v for k, v in self.values.items()}}, f, indent=1)
                 f.write("\n")
         missed = [r["bar"] for r in rows if not r["met"]]
