@@ -133,7 +133,7 @@ logs() {
 mkdir -p $dir/pids $dir/log $dir/run $dir/home
 chmod 755 $dir
 mkdir -p $lib/bin
-cp "$bin"/{warren,warrend,warren-control,warren-ssh-session} $lib/bin/
+cp "$bin"/{warren,warrend,warren-control,warren-ssh-session,warren-ssh-worker} $lib/bin/
 cp tests/support/signin.sh $lib/signin.sh
 mkdir -p /usr/local/bin
 ln -s $lib/bin/warren $link

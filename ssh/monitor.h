@@ -173,13 +173,28 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id,
 /* A new object, or the moment of again_at: is the login still allowed? */
 void monitor_auth_again(struct monitor *m);
 
-/* ---- monitor_signature.c */
+/* ---- monitor_start.c, the worker's program */
+#define MONITOR_WORKER_PROGRAM "warren-ssh-worker"
+#define MONITOR_PATH_MAX       256
+/* The worker's program, beside this one. */
+int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX]) WARREN_MUST_USE;
+
+/* ---- monitor_proof.c */
+/* As for monitor_signature_verify; borrowed. */
+struct monitor_proof {
+	const char *algorithm;
+	const uint8_t *subject, *signature, *data;
+	size_t subject_len, signature_len, data_len;
+};
+bool monitor_proof_verify(const struct monitor_proof *p);
 /* Is data exactly what RFC 4252 section 7 signs for this request? */
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
 			    size_t session_id_len, const char *login, const char *algorithm,
 			    const uint8_t *blob, size_t blob_len);
 /* Is it the name of a user certificate key or algorithm that monitor_signature_verify knows? */
 bool monitor_signature_known(const char *algorithm);
+
+/* ---- monitor_signature.c: needs OpenSSL, so the monitor's program calls monitor_proof_verify */
 /* Does signature prove the key? subject: plain public key blob (RFC 4253 section 6.6) of the type
  * that goes with algorithm. signature: 64 bytes for Ed25519, mpint r and mpint s for ECDSA (RFC
  * 5656), the number for RSA (RFC 8332): what is inside of the SSH signature blob. */

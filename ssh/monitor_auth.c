@@ -191,8 +191,15 @@ static bool proven(struct monitor *m, const struct proof *p, struct verifier_dec
 	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len,
 				      p->login, p->algorithm, p->blob, p->blob_len) &&
 	       ask_cert(m, p->login, p->blob, p->blob_len, true, d) == 0 && d->subject_len > 0 &&
-	       monitor_signature_verify(p->algorithm, d->subject, d->subject_len, p->signature,
-					p->signature_len, p->data, p->data_len);
+	       monitor_proof_verify(&(struct monitor_proof){
+		       .algorithm = p->algorithm,
+		       .subject = d->subject,
+		       .subject_len = d->subject_len,
+		       .signature = p->signature,
+		       .signature_len = p->signature_len,
+		       .data = p->data,
+		       .data_len = p->data_len,
+	       });
 }
 
 int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)

@@ -2,7 +2,8 @@
  *
  * Does the client hold the key of its certificate (RFC 4252 section 7)? Ed25519 by libsodium; ECDSA
  * P-256 and RSA with SHA-2 by OpenSSL. Every other algorithm is refused. Keys are read strictly
- * (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4).
+ * (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4). The monitor's program is linked
+ * without OpenSSL: this runs in the process of worker_verify.c, for Ed25519 see monitor_proof.c.
  */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -15,7 +16,6 @@
 
 #include "ssh/monitor.h"
 
-#define USERAUTH_REQUEST 50
 #define P256_POINT_BYTES 65 /* uncompressed: 4, x[32], y[32] */
 #define UNCOMPRESSED	 4
 #define ECDSA_DER_MAX	 80
@@ -37,38 +37,6 @@ static const struct algorithm *find(const char *name)
 		if (strcmp(algorithms[i].name, name) == 0)
 			return &algorithms[i];
 	return NULL;
-}
-
-bool monitor_signature_known(const char *algorithm)
-{
-	/* Before the signature libssh names the key's type, which for RSA is no algorithm. */
-	return find(algorithm) != NULL || strcmp(algorithm, "ssh-rsa-cert-v01@openssh.com") == 0;
-}
-
-bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
-			    size_t session_id_len, const char *login, const char *algorithm,
-			    const uint8_t *blob, size_t blob_len)
-{
-	uint8_t *expected = malloc(MONITOR_WIRE_MAX);
-	struct writer w;
-	bool equal;
-
-	if (expected == NULL || session_id_len == 0) {
-		free(expected);
-		return false;
-	}
-	w = writer_init(expected, MONITOR_WIRE_MAX);
-	writer_string(&w, session_id, session_id_len);
-	writer_u8(&w, USERAUTH_REQUEST);
-	writer_cstring(&w, login);
-	writer_cstring(&w, "ssh-connection");
-	writer_cstring(&w, "publickey");
-	writer_u8(&w, 1);
-	writer_cstring(&w, algorithm);
-	writer_string(&w, blob, blob_len);
-	equal = !w.failed && w.len == len && memcmp(expected, data, len) == 0;
-	free(expected);
-	return equal;
 }
 
 static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *build)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * warren-ssh-session: one SSH connection (ssh/PROTOCOL.md). The broker starts it as the monitor; the
- * monitor starts it again as the worker. Not for use by hand.
+ * monitor forks the verifier and starts warren-ssh-worker. Not for use by hand.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,6 @@
 
 #include "platform/log.h"
 #include "ssh/monitor.h"
-#include "ssh/worker.h"
 
 int main(int argc, char **argv)
 {
@@ -21,8 +20,6 @@ int main(int argc, char **argv)
 	log_init("warren-ssh-session", 2, parsed, getenv("WARREN_LOG_JSON") != NULL);
 	if (argc == 1)
 		return monitor_run();
-	if (argc == 2 && strcmp(argv[1], "--worker") == 0)
-		return worker_run();
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("warren-ssh-session " WARREN_VERSION);
 		return 0;

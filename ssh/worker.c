@@ -107,7 +107,7 @@ static int limit_memory(void)
 	return 0;
 }
 
-static int confine(struct error *err)
+int worker_confine(struct error *err)
 {
 	static const struct sandbox_profile profile = {
 		.name = "ssh worker",
@@ -382,7 +382,7 @@ int worker_run(void)
 	struct worker *w;
 	int rc;
 
-	rc = confine(&err);
+	rc = worker_confine(&err);
 	w = rc == 0 ? calloc(1, sizeof(*w)) : NULL;
 	if (w)
 		w->scratch = malloc(CHANNEL_SCRATCH);

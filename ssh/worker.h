@@ -6,8 +6,10 @@
 #ifndef WARREN_SSH_WORKER_H
 #define WARREN_SSH_WORKER_H
 
-/* `warren-ssh-session --worker`: descriptors 3 (connection) and 4 (monitor), see monitor_wire.h.
+/* `warren-ssh-worker --worker`: descriptors 3 (connection) and 4 (monitor), see monitor_wire.h.
  * Gives up all privileges first. Returns the exit status when the connection is over. */
 int worker_run(void);
+/* `warren-ssh-worker --verify`: descriptor 4 brings one signature and takes one answer. */
+int worker_verify(void);
 
 #endif

@@ -58,6 +58,8 @@ struct worker {
 	uint64_t received, sent, told_ns; /* BYTES */
 };
 
+/* Gives up all rights; what is left is descriptors 0 to 4 and the calls that move bytes. */
+int worker_confine(struct error *err) WARREN_MUST_USE;
 uint64_t worker_now_ns(void);
 /* Begins the end of the connection with a text for SSH_MSG_DISCONNECT; the first one counts. */
 void worker_end(struct worker *w, const char *text);

@@ -45,7 +45,7 @@ start() { # VARIABLE=VALUE… : a fake monitor on the next port
 	port=$((port + 1))
 	rm -f hostkey
 	# A pipe, because RLIMIT_FSIZE lets the worker write to no file.
-	env "$@" "${as[@]}" env WARREN_SANDBOX_DEBUG=1 "$dir/fake_monitor" "$port" "$bin/warren-ssh-session" \
+	env "$@" "${as[@]}" env WARREN_SANDBOX_DEBUG=1 "$dir/fake_monitor" "$port" "$bin/warren-ssh-worker" \
 		"$(cut -d' ' -f2 id.pub)" hostkey > >(cat >>log) 2>&1 &
 	monitor=$!
 	pids+=("$monitor")
