@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -275,7 +276,9 @@ static int start_wish(struct monitor *m, uint32_t id, const struct session_wish 
 	snprintf(what, sizeof(what), "%s%s%.300s", kinds[wish->kind],
 		 wish->command[0] != '\0' ? " " : "", wish->command);
 	monitor_audit(m, "ssh session", "what", what);
-	return reply_started(m, id, wish, mine);
+	r = reply_started(m, id, wish, mine);
+	malloc_trim(0); /* after PAM; a session may be idle for days from here */
+	return r;
 }
 
 int session_start(struct monitor *m, uint32_t id, struct reader *r)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -249,6 +250,7 @@ static _Noreturn void child_run(int fd)
 			close(fds[i]);
 		if (r < 0)
 			_exit(2);
+		malloc_trim(0); /* answered: what JSON needed goes back */
 	}
 }
 
@@ -357,7 +359,8 @@ int verifier_object(struct verifier *v, int fd, struct verifier_object *ret_obje
 		    struct error *err)
 {
 	struct verifier_object object = {0};
-	uint8_t data[64], answer[MONITOR_WIRE_MAX];
+	static uint8_t answer[MONITOR_WIRE_MAX];
+	uint8_t data[64];
 	struct writer w = writer_init(data, sizeof(data));
 	struct timespec now;
 	char message[512];

@@ -7,6 +7,7 @@
 #include "ssh/worker_internal.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,9 +88,14 @@ static int refuse(struct worker *w, const char *message, bool counts)
 
 static int accept_login(struct worker *w)
 {
+	int rc;
+
 	w->authenticated = true;
 	w->auth.interactive = INTERACTIVE_IDLE;
-	return libssh_server_auth_accept(w->server, &worker_channels_ops, w);
+	rc = libssh_server_auth_accept(w->server, &worker_channels_ops, w);
+	/* What start and key exchange needed; a session may be idle for days from here. */
+	malloc_trim(0);
+	return rc;
 }
 
 static int conclude(struct worker *w, uint8_t result, const char *methods, const char *message,

@@ -15,8 +15,12 @@
 
 void worker_monitor_init(struct worker_monitor *m, int fd)
 {
-	memset(m, 0, sizeof(*m));
+	/* Not memset: 128 KiB of buffers would become resident for nothing. */
 	m->fd = fd;
+	m->last_id = 0;
+	m->first = m->last = NULL;
+	m->waiting = 0;
+	m->request = writer_init(m->out, 0);
 }
 
 void worker_monitor_done(struct worker_monitor *m)
