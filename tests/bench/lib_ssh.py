@@ -140,9 +140,9 @@ class Lab:
 
     def processes(self, server):
         """Those that serve connections; the listener and what users run are not among them."""
-        name = "sshd" if server == SSHD else "warren-ssh-session"
+        names = ("sshd",) if server == SSHD else ("warren-ssh-session", "warren-ssh-worker")
         listener = {p.pid for p in self.started}
-        return [pid for pid in numbers("/proc") if program(pid) == name and pid not in listener]
+        return [pid for pid in numbers("/proc") if program(pid) in names and pid not in listener]
 
 
 def numbers(folder):
