@@ -56,7 +56,8 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 			     "%s caller=%s target=%s request=%s", want->identity, want->caller->id,
 			     want->target, want->request_id) >= sizeof(cert->key_id))
 		return -EMSGSIZE;
-	if (!login_name_ok(want->login))
+	/* A space ends the identity in the key id: one with a space would pass as somebody else's. */
+	if (!login_name_ok(want->login) || strchr(want->identity, ' '))
 		return -EINVAL;
 	snprintf(cert->principals[0], sizeof(cert->principals[0]), "%s", want->login);
 	cert->principal_count = 1;
@@ -174,7 +175,7 @@ static void give_cert(struct cert_job *job, struct server_request *r,
 		server_reply_error(r, 403, "denied", "the policy's permission ends now");
 	} else if (e == -EINVAL || e == -EMSGSIZE) {
 		server_reply_error(r, 400, "bad_request",
-				   "no certificate can be made for this key and login");
+				   "no certificate can be made for this key, login and identity");
 	} else {
 		server_reply_error(r, 503, "unavailable", "the signer does not answer");
 	}

@@ -129,6 +129,10 @@ static void test_no_cert(void **state)
 		want = want_of(bad[i]);
 		assert_int_equal(login_cert_fill(&want, &d, &cert), -EINVAL);
 	}
+	/* The target reads the key id up to the first space: this would be bob. */
+	want = want_of("deploy");
+	want.identity = "bob@example.com alice";
+	assert_int_equal(login_cert_fill(&want, &d, &cert), -EINVAL);
 }
 
 static void test_grant(void **state)
