@@ -17,7 +17,13 @@
 #include "platform/netlink.h"
 #include "platform/unixsock.h"
 
-enum { PORT_TRIES = 100, UDP_BUFFER_BYTES = 8 << 20, MIN_MTU = 576, MAX_MTU = 9000 };
+enum {
+	PORT_TRIES = 100,
+	UDP_BUFFER_BYTES = 8 << 20,
+	MIN_MTU = 576,
+	MAX_MTU = 9000,
+	FIRST_FREE_PORT = 1024,
+};
 
 void broker_net_init(struct broker_net *n)
 {
@@ -70,6 +76,9 @@ static int check(const struct broker *b, const struct broker_config *c, struct e
 			ip_prefix_format(&b->options->prefix6, allowed));
 	if (c->addr4.addr.family == 0 && c->addr6.addr.family == 0)
 		return error_set(err, -EINVAL, "the network gave this machine no address");
+	/* What root did not configure is no port of a system service. */
+	if (c->port != 0 && c->port < FIRST_FREE_PORT && c->port != b->options->wireguard_port)
+		return error_set(err, -EPERM, "the UDP port %u is not main's to take", c->port);
 	if (c->mtu < MIN_MTU || c->mtu > MAX_MTU)
 		return error_set(err, -EINVAL, "the MTU %u is not within %d to %d", c->mtu, MIN_MTU,
 				 MAX_MTU);

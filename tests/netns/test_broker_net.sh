@@ -13,6 +13,7 @@ soon "switches are told" grep -q 'event switches {"allow_server_ssh":false' "$wo
 soon "host key is told" grep -q 'event hostkey ssh-ed25519 AAAA' "$work/a.log"
 check "addresses outside the overlay are refused" \
 	says "not inside 100.64.0.0/10" m a configure 10.0.0.1 fd77::1 1420 0 10.0.0.0/8
+check "system ports are refused" says "not main's to take" m a configure 100.64.0.1 fd77::1 1420 53
 configure_all
 check "configure again changes nothing" says "interface=wrn0" m a configure 100.64.0.1 fd77::1 1420 0
 check "address" says "100.64.0.1/32" ip -n brk-a addr show wrn0
