@@ -10,7 +10,7 @@ host=second.warren.internal
 login
 on first warren openssh install
 
-processes() { pgrep -c -f '[w]arren-ssh-session' || true; }
+processes() { pgrep -c -f '[w]arren-ssh-' || true; }
 command_runs() { pgrep -u deploy -f '^sleep 4711'; }
 shell_runs() { pgrep -u deploy -f '^sleep 4712'; }
 nothing_left() {
@@ -50,7 +50,7 @@ start=$SECONDS
 ip -n router link del v-first
 limit=$((SECONDS + 120))
 until nothing_left >/dev/null 2>&1; do
-	[ $SECONDS -lt $limit ] || fail "still there: $(pgrep -af '[w]arren-ssh-session|^sleep 471')"
+	[ $SECONDS -lt $limit ] || fail "still there: $(pgrep -af '[w]arren-ssh-|^sleep 471')"
 	sleep 1
 done
 note "the server noticed after $((SECONDS - start)) s"
@@ -68,7 +68,7 @@ start=$SECONDS
 for pid in $(cat $T/pids/first) $(pgrep -P "$(cat $T/pids/first)"); do kill -9 $pid || true; done
 limit=$((SECONDS + 120))
 until nothing_left >/dev/null 2>&1; do
-	[ $SECONDS -lt $limit ] || fail "still there: $(pgrep -af '[w]arren-ssh-session|^sleep 471')"
+	[ $SECONDS -lt $limit ] || fail "still there: $(pgrep -af '[w]arren-ssh-|^sleep 471')"
 	sleep 1
 done
 note "the server noticed after $((SECONDS - start)) s"
