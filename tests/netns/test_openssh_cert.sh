@@ -29,6 +29,10 @@ sshd_with() { # PORT CA-FILE: a stock sshd on second
 sshd_with 7001 $T/ca
 sshd_with 7002 $T/ca-first
 add_account other 61820 /bin/bash '*'
+for f in passwd group shadow; do
+	umount /etc/$f
+	mount --bind $T/etc/$f /etc/$f
+done
 
 note "without a login: exit 4, and nothing is written"
 expect 4 on first warren ssh-cert --batch --out $T/new deploy@second
