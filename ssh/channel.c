@@ -21,8 +21,8 @@
 #define READ_BYTES  131072u	 /* at once from a pipe or socket */
 #define KEEP_BYTES  (256u << 10) /* of an empty remainder; more goes back to the allocator */
 #define EOF_WAIT_NS (NSEC_PER_SEC / 2)
-#define GROW_EVERY  (1u << 20)
-#define GROW_AFTER  (256u << 10) /* idle channels keep libssh's small window */
+#define GROW_EVERY  (256u << 10)
+#define GROW_AFTER  (128u << 10) /* idle channels keep libssh's small window */
 
 struct channel *channel_new(enum channel_kind kind, uint32_t id, uint8_t *scratch)
 {
