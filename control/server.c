@@ -125,6 +125,7 @@ static void on_sweep(uv_timer_t *timer)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
+	server_conn_process_all(prepare->data);
 	server_conn_flush_all(prepare->data);
 }
 

@@ -193,8 +193,10 @@ void server_conn_answered(struct server_conn *c)
 	c->state = CONN_HEAD;
 	set_deadline(c, IDLE_MS);
 	server_conn_flush(c);
+	/* Who answers late is in the middle of something: the next request of this client, which may
+	 * take away what it works with, waits for the loop. */
 	if (c->state == CONN_HEAD && !c->processing)
-		process(c);
+		c->unprocessed = c->server->unprocessed = true;
 }
 
 /* Head and body of the next request out of c->in; false: more bytes are needed, or the end. */
@@ -363,6 +365,21 @@ void server_conn_sweep(struct server *s)
 		next = c->next;
 		if (c->state != CONN_CLOSED && c->deadline_ms && now >= c->deadline_ms)
 			server_conn_close(c);
+	}
+}
+
+void server_conn_process_all(struct server *s)
+{
+	if (!s->unprocessed)
+		return;
+	s->unprocessed = false;
+	for (struct server_conn *c = s->first, *next; c; c = next) {
+		next = c->next;
+		if (!c->unprocessed)
+			continue;
+		c->unprocessed = false;
+		if (c->state == CONN_HEAD)
+			process(c);
 	}
 }
 

@@ -38,7 +38,7 @@ struct server {
 	uv_pipe_t pipe, plain;
 	uv_timer_t sweep;
 	uv_prepare_t flush; /* before the loop sleeps: streams that were written to */
-	bool has_tcp, has_pipe, has_plain, stopping, unflushed;
+	bool has_tcp, has_pipe, has_plain, stopping, unflushed, unprocessed;
 	char pipe_path[108], plain_path[108], tcp_name[128];
 	size_t max_body;
 	unsigned max_connections, connections;
@@ -78,6 +78,7 @@ struct server_conn {
 	struct server_request *request;
 	uint64_t deadline_ms; /* of the loop's clock; 0: none */
 	bool close_after, processing, shut, unflushed;
+	bool unprocessed; /* the next request may be here already */
 };
 
 struct server_request {
@@ -115,6 +116,8 @@ void server_conn_answered(struct server_conn *c);
 void server_conn_sweep(struct server *s);
 /* Sends what streams have queued since the last call. */
 void server_conn_flush_all(struct server *s);
+/* Takes requests that came behind one that was answered late. */
+void server_conn_process_all(struct server *s);
 
 /* server.c: takes over head; body is moved. */
 void server_dispatch(struct server_conn *c);
