@@ -138,8 +138,8 @@ class Bench:
                        lambda: lab.udp(seconds, 1200, "1500M"))
 
     def lossy(self, seconds):
-        rules = ("table inet loss { chain in { type filter hook input priority 0;"
-                 " udp dport 1002 numgen random mod 100 < 1 drop\n} }")
+        rules = ("table inet loss {\n chain in {\n type filter hook input priority 0\n"
+                 " udp dport 1002 numgen random mod 100 < 1 drop\n }\n}\n")
         netns("b", "nft", "-f", "-", input=rules)
         self.lab.wire_offloads(False)  # or whole trains would be lost
         try:
