@@ -239,7 +239,7 @@ class Bench:
                     raise Failed(f"{server}: one of {PARALLEL} logins: {errors.decode()[-300:]}")
             return 1000 * (time.perf_counter() - begin)
 
-        self.compare(f"{PARALLEL} parallel logins", "ms", self.interleaved(max(2, self.rounds), measure), 0.3)
+        self.compare(f"{PARALLEL} parallel logins", "ms", self.interleaved(max(3, self.rounds), measure), 0.3)
 
     def mux(self):
         masters = {server: Master(self.lab, server) for server in (SSHD, WARREN)}
@@ -276,7 +276,7 @@ class Bench:
         for cipher, limit in BULK_CIPHERS.items():
             masters = {s: Master(self.lab, s, "-c", cipher) for s in (SSHD, WARREN)}
             for direction in ("down", "up"):
-                values = self.interleaved(self.rounds, lambda s: transfer(masters[s], direction, 512))
+                values = self.interleaved(max(3, self.rounds), lambda s: transfer(masters[s], direction, 256))
                 self.compare(f"{direction}, {cipher.split('@')[0]}", "MiB/s", values, limit, True)
             for master in masters.values():
                 master.close()
