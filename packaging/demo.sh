@@ -78,7 +78,7 @@ end_demo() {
 	[ -f $dir/made-etc-warren ] && rmdir /etc/warren 2>/dev/null
 	[ -L $link ] && [ "$(readlink $link)" = $lib/bin/warren ] && rm -f $link
 	rm -rf $lib
-	rm -rf /run/warren/u
+	[ -S /run/warren/warrend.sock ] || rm -rf /run/warren/u # unless a daemon of this machine's own uses it
 	rmdir /run/warren 2>/dev/null
 	rm -rf $dir
 	set -e
@@ -132,6 +132,7 @@ logs() {
 
 mkdir -p $dir/pids $dir/log $dir/run $dir/home
 chmod 755 $dir
+chmod 700 $dir/log
 mkdir -p $lib/bin
 cp "$bin"/{warren,warrend,warren-control,warren-ssh-session,warren-ssh-worker} $lib/bin/
 cp tests/support/signin.sh $lib/signin.sh
