@@ -118,6 +118,9 @@ within() { # SECONDS COMMAND…: until it succeeds
 		sleep 0.1
 	done
 }
+listening() { # NAMESPACE PORT: waits until somebody listens there
+	within 10 sh -c "ip netns exec $1 ss -Hltn | grep -q ':$2 '"
+}
 expect() { # STATUS COMMAND…: output goes to $T/out
 	local want=$1 got=0
 	shift

@@ -26,7 +26,7 @@ expect 1 on first warren ping nobody
 
 note "a restart of main leaves tunnel and flows up"
 ip netns exec second socat TCP-LISTEN:7001,fork,reuseaddr EXEC:cat &
-sleep 0.3
+listening second 7001
 mkfifo $T/in
 ip netns exec first socat -t 1 - TCP:$second:7001 <$T/in >$T/flow &
 exec 9>$T/in

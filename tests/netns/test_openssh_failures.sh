@@ -48,7 +48,7 @@ dies() { # NAME COMMAND-THAT-ENDS-IT…: ssh, scp and rsync in the middle
 	local name=$1 got
 	shift
 	count=$((count + 1))
-	on first timeout 60 ssh -o BatchMode=yes deploy@$host "sleep 47$count; exit 0" >$T/live.$count 2>&1 &
+	on first timeout 150 ssh -o BatchMode=yes deploy@$host "sleep 47$count; exit 0" >$T/live.$count 2>&1 &
 	live=$!
 	within 20 alive "sleep 47$count"
 	"$@"

@@ -13,7 +13,8 @@ second=$(overlay second)
 note "TCP that a rule allows, and that none allows"
 ip netns exec second socat TCP-LISTEN:7001,fork,reuseaddr EXEC:cat &
 ip netns exec second socat TCP-LISTEN:7100,fork,reuseaddr EXEC:cat &
-sleep 0.3
+listening second 7001
+listening second 7100
 [ "$(ip netns exec first sh -c "echo ping | socat -t 2 - TCP:$second:7001")" = ping ] || fail "an allowed flow"
 if ip netns exec first timeout 3 socat - TCP:$second:7100,connect-timeout=2 </dev/null 2>/dev/null; then
 	fail "a flow that no rule allows"

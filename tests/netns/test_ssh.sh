@@ -57,12 +57,13 @@ fi
 
 note "forwards: -L, -D, -R, -W, and many sessions over one connection"
 ip netns exec second socat TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-second' &
+listening second 7777
 on first ssh -f -N -o ExitOnForwardFailure=yes -o ControlMaster=yes -o ControlPath=$T/mux \
 	-L 127.0.0.1:8001:127.0.0.1:7777 -D 127.0.0.1:8002 -R 127.0.0.1:8003:127.0.0.1:8004 deploy@$host
 [ "$(ip netns exec first socat - TCP:127.0.0.1:8001 </dev/null)" = from-second ] || fail "-L"
 [ "$(ip netns exec first curl -s --http0.9 --socks5 127.0.0.1:8002 http://127.0.0.1:7777/ || true)" = from-second ] || fail "-D"
 ip netns exec first socat TCP-LISTEN:8004,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-first' &
-sleep 0.3
+listening first 8004
 [ "$(ip netns exec second socat - TCP:127.0.0.1:8003 </dev/null)" = from-first ] || fail "-R"
 [ "$(on first ssh -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
 for i in $(seq 20); do
