@@ -87,7 +87,7 @@ static void print_status(const json_t *st, bool detail)
 	const json_t *peers = json_object_get(st, "peers");
 	const json_t *ssh = json_object_get(st, "sshServer");
 	const json_t *list = json_object_get(peers, "details");
-	char text[TEXT], other[TEXT];
+	char text[TEXT], other[TEXT + 8];
 	const json_t *item;
 	size_t i;
 
@@ -109,9 +109,11 @@ static void print_status(const json_t *st, bool detail)
 		printf("UDP port:    %" JSON_INTEGER_FORMAT "\n",
 		       json_integer_value(json_object_get(st, "wireguardPort")));
 	}
-	printf("SSH server:  %s%s%s, %zu session(s)\n",
-	       json_is_true(json_object_get(ssh, "enabled")) ? "on" : "off",
-	       cli_text(ssh, "mode", text, sizeof(text))[0] != '\0' ? ", " : "", text,
+	if (json_is_true(json_object_get(ssh, "enabled")))
+		snprintf(other, sizeof(other), "on, %s", cli_text(ssh, "mode", text, sizeof(text)));
+	else
+		snprintf(other, sizeof(other), "off");
+	printf("SSH server:  %s, %zu session(s)\n", other,
 	       json_array_size(json_object_get(ssh, "sessions")));
 	json_array_foreach(json_object_get(ssh, "sessions"), i, item) print_session(item);
 	printf("Peers:       %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " connected\n",
