@@ -18,11 +18,13 @@
 #include "platform/clock.h"
 #include "platform/file.h"
 
-#define READ_BYTES  131072u	 /* at once from a pipe or socket */
-#define KEEP_BYTES  (256u << 10) /* of an empty remainder; more goes back to the allocator */
-#define EOF_WAIT_NS (NSEC_PER_SEC / 2)
-#define GROW_EVERY  (256u << 10)
-#define GROW_AFTER  (128u << 10) /* idle channels keep libssh's small window */
+#define READ_BYTES   131072u	  /* at once from a pipe or socket */
+#define KEEP_BYTES   (256u << 10) /* of an empty remainder; more goes back to the allocator */
+#define GATHER_FROM  8192u
+#define GATHER_BYTES (128u << 10)
+#define EOF_WAIT_NS  (NSEC_PER_SEC / 2)
+#define GROW_EVERY   (256u << 10)
+#define GROW_AFTER   (128u << 10) /* idle channels keep libssh's small window */
 
 struct channel *channel_new(enum channel_kind kind, uint32_t id, uint8_t *scratch)
 {
@@ -180,30 +182,6 @@ static size_t write_in(struct channel *c, const uint8_t *data, size_t len)
 	return c->in_closed ? len : done;
 }
 
-size_t channel_take(struct channel *c, const uint8_t *data, size_t len)
-{
-	size_t n;
-
-	if (c->in_carry.len > 0)
-		return 0;
-	if (c->in_closed || c->state == CHANNEL_CLOSING)
-		return len;
-	n = write_in(c, data, len);
-	c->taken += n;
-	return n;
-}
-
-static int feed(struct channel *c, ssize_t len)
-{
-	size_t n;
-
-	if (len <= 0)
-		return (int)len;
-	c->taken += (uint64_t)len;
-	n = write_in(c, c->scratch, (size_t)len);
-	return n < (size_t)len ? buffer_append(&c->in_carry, c->scratch + n, (size_t)len - n) : 0;
-}
-
 static void write_carry(struct channel *c)
 {
 	if (c->in_carry.len == 0)
@@ -217,6 +195,46 @@ static void write_carry(struct channel *c)
 		buffer_done(&c->in_carry);
 		buffer_init(&c->in_carry, CHANNEL_SCRATCH);
 	}
+}
+
+/* Large pieces wait for each other until channel_run, so that the reader is woken once for a batch
+ * and not for each packet. */
+static bool gather(struct channel *c, const uint8_t *data, size_t len)
+{
+	if (len < GATHER_FROM || len >= GATHER_BYTES || c->in_fd < 0 || c->in_blocked)
+		return false;
+	if (c->in_carry.len + len > GATHER_BYTES) {
+		write_carry(c);
+		if (c->in_carry.len > 0 || c->in_closed)
+			return false;
+	}
+	return buffer_append(&c->in_carry, data, len) == 0;
+}
+
+size_t channel_take(struct channel *c, const uint8_t *data, size_t len)
+{
+	size_t n = len;
+
+	if (!gather(c, data, len)) {
+		if (c->in_carry.len > 0)
+			return 0;
+		if (c->in_closed || c->state == CHANNEL_CLOSING)
+			return len;
+		n = write_in(c, data, len);
+	}
+	c->taken += n;
+	return n;
+}
+
+static int feed(struct channel *c, ssize_t len)
+{
+	size_t n;
+
+	if (len <= 0)
+		return (int)len;
+	c->taken += (uint64_t)len;
+	n = write_in(c, c->scratch, (size_t)len);
+	return n < (size_t)len ? buffer_append(&c->in_carry, c->scratch + n, (size_t)len - n) : 0;
 }
 
 static bool input_waits(const struct channel *c)

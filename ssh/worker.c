@@ -31,6 +31,9 @@
 #define ENDING_NS     NSEC_PER_SEC /* for the last bytes to the client */
 #define HANG_UP_NS    (700 * NSEC_PER_MSEC)
 #define DISCONNECT_MS 500
+#define BULK_FROM     (32u << 10) /* bytes in one go */
+#define BULK_BATCH    (96 << 10)
+#define BULK_WAIT_MS  2
 
 /* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
  * moving bytes between descriptors needs. */
@@ -266,6 +269,7 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 static int wait_for_something(struct worker *w, size_t channels)
 {
 	bool waiting = libssh_server_waiting(w->server);
+	int timeout = waiting ? 0 : timeout_ms(w, worker_now_ns());
 	int ready;
 
 	w->polls[0].fd = WORKER_FD_CONNECTION;
@@ -273,15 +277,36 @@ static int wait_for_something(struct worker *w, size_t channels)
 	w->polls[1].fd = w->monitor.fd;
 	w->polls[1].events = POLLIN;
 	worker_channels_poll(w, w->polls + 2);
+	if (w->bulk && (timeout < 0 || timeout > BULK_WAIT_MS))
+		timeout = BULK_WAIT_MS;
 	do
-		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS,
-			     waiting ? 0 : timeout_ms(w, worker_now_ns()));
+		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS, timeout);
 	while (ready < 0 && errno == EINTR);
 	if (ready < 0)
 		return -errno;
-	if (waiting)
+	/* In bulk less than a batch may be there, of which poll says nothing. */
+	if (waiting || (w->bulk && ready == 0))
 		w->polls[0].revents |= POLLIN;
 	return 0;
+}
+
+/* While much comes in, the kernel wakes this process for a batch, not for each segment: a wake-up
+ * across cores costs the sender more than our reading costs us. */
+static void tell_bulk(struct worker *w)
+{
+	uint64_t received, sent;
+	bool bulk;
+	int bytes;
+
+	libssh_server_bytes(w->server, &received, &sent);
+	bulk = received - w->bulk_received >= BULK_FROM;
+	w->bulk_received = received;
+	if (bulk == w->bulk)
+		return;
+	w->bulk = bulk;
+	bytes = bulk ? BULK_BATCH : 1;
+	if (setsockopt(WORKER_FD_CONNECTION, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)) < 0)
+		w->bulk = false;
 }
 
 /* 1 when the key exchange is done. */
@@ -319,7 +344,9 @@ static int step_connection(struct worker *w)
 	}
 	if (w->polls[0].revents == 0)
 		return libssh_server_alive(w->server) ? 0 : -EPIPE;
-	return libssh_server_pump(w->server);
+	rc = libssh_server_pump(w->server);
+	tell_bulk(w);
+	return rc;
 }
 
 static bool ended(const struct worker *w, uint64_t now_ns)

@@ -45,7 +45,7 @@ struct worker {
 	uint32_t max_auth_tries, grace_s, max_sessions;
 	uint64_t started_ns;
 	bool authenticated;
-	bool ending; /* the monitor said END, or the client broke a rule */
+	bool ending;	      /* the monitor said END, or the client broke a rule */
 	bool ending_sessions; /* somebody is to read why */
 	uint64_t ending_ns;
 	char ending_text[WORKER_TEXT_MAX];
@@ -56,6 +56,8 @@ struct worker {
 	size_t channel_count, session_count;
 	uint32_t last_channel;
 	uint64_t received, sent, told_ns; /* BYTES */
+	bool bulk;			  /* the client sends so much that we wait for batches */
+	uint64_t bulk_received;
 };
 
 /* Gives up all rights; what is left is descriptors 0 to 4 and the calls that move bytes. */

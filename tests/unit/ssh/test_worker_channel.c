@@ -84,6 +84,33 @@ static void test_what_waits_goes_first(void **state)
 	channel_free(c);
 }
 
+static void test_large_pieces_gather_in_order(void **state)
+{
+	enum { PIECE = 32768, PIECES = 5 };
+	uint8_t *data = malloc(PIECES * PIECE), *got = malloc(PIECES * PIECE);
+	struct channel *c;
+	int in[2];
+
+	(void)state;
+	start(&c, in);
+	assert_true(fcntl(in[0], F_SETPIPE_SZ, 1 << 20) > 0);
+	for (size_t i = 0; i < PIECES * PIECE; i++)
+		data[i] = (uint8_t)(i * 7 + i / PIECE);
+	for (size_t i = 0; i < PIECES; i++)
+		assert_int_equal(channel_take(c, data + i * PIECE, PIECE), PIECE);
+	assert_int_equal(c->taken, PIECES * PIECE);
+	/* The first four went in one batch, the fifth waits for the end of the turn. */
+	assert_int_equal(read(in[0], got, PIECES * PIECE), (PIECES - 1) * PIECE);
+	assert_memory_equal(got, data, (PIECES - 1) * PIECE);
+	assert_int_equal(c->in_carry.len, PIECE);
+	/* What is small goes behind it, not past it. */
+	assert_int_equal(channel_take(c, data, 3), 0);
+	close(in[0]);
+	channel_free(c);
+	free(data);
+	free(got);
+}
+
 static void test_nobody_reads(void **state)
 {
 	struct channel *c;
@@ -146,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_before_the_start),
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_what_waits_goes_first),
+		cmocka_unit_test(test_large_pieces_gather_in_order),
 		cmocka_unit_test(test_nobody_reads),
 		cmocka_unit_test(test_exit_ends_input),
 		cmocka_unit_test(test_exit_by_nameless_signal_is_no_success),
