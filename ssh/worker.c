@@ -32,7 +32,7 @@
 #define HANG_UP_NS    (700 * NSEC_PER_MSEC)
 #define DISCONNECT_MS 500
 #define BULK_FROM     (32u << 10) /* bytes in one go */
-#define BULK_BATCH    (96 << 10)
+#define BULK_BATCH    (256 << 10)
 #define BULK_WAIT_MS  2
 
 /* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
