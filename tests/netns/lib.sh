@@ -60,7 +60,12 @@ prepare() {
 	mount -t tmpfs t /etc/netns
 }
 add_account() { # NAME UID SHELL PASSWORD-FIELD
-	sed -i "/^$1:/d" $T/etc/passwd $T/etc/group $T/etc/shadow
+	local f rest
+	# Written in place: the files may be mounted over the machine's already.
+	for f in passwd group shadow; do
+		rest=$(grep -v "^$1:" $T/etc/$f || true)
+		printf '%s\n' "$rest" >$T/etc/$f
+	done
 	echo "$1:x:$2:$2::$T/home/$1:$3" >>$T/etc/passwd
 	echo "$1:x:$2:" >>$T/etc/group
 	echo "$1:$4:19000:0:99999:7:::" >>$T/etc/shadow

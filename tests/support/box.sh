@@ -7,9 +7,14 @@
 # box from outside send SIGKILL to the wrapper (unshare holds back SIGTERM and SIGINT).
 #
 #   box.sh COMMAND [ARGUMENT…]
+#
+# Tests find the tree in WARREN_SRC and the programs in WARREN_BIN; unset: this tree, its release build.
 set -u
 export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
 
+WARREN_SRC=${WARREN_SRC:-$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)}
+WARREN_BIN=${WARREN_BIN:-$WARREN_SRC/build/release/bin}
+export WARREN_SRC WARREN_BIN
 if (($# == 0)); then
 	echo "usage: box.sh COMMAND [ARGUMENT…]" >&2
 	exit 2
