@@ -253,6 +253,8 @@ void tunnel_set_up(struct tunnel *t, bool up)
 			peer_stop(p);
 	}
 	tx_flush(t);
+	if (!up)
+		tx_discard(t); /* nothing leaves after this */
 }
 
 int tunnel_run_once(struct tunnel *t, int timeout_ms)

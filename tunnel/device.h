@@ -186,6 +186,8 @@ void tx_message(struct peer *p, const void *msg, size_t len);
 void tx_message_to(struct tunnel *t, const struct endpoint *to, const struct udp_source *source,
 		   const void *msg, size_t len);
 void tx_flush(struct tunnel *t);
+/* What a full socket did not take is lost; after tx_flush. */
+void tx_discard(struct tunnel *t);
 /* Seals what is still plain; before a session ends, and before anything is sent. */
 void tx_seal(struct tunnel *t);
 void tx_forget_peer(struct tunnel *t, const struct peer *p);

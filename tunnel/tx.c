@@ -40,6 +40,15 @@ void tx_flush(struct tunnel *t)
 		tx->train_first = tx->train_count = tx->slab_used = 0;
 }
 
+void tx_discard(struct tunnel *t)
+{
+	struct device_tx *tx = &t->tx;
+
+	t->drops[DROP_TX_SOCKET] += tx->train_count - tx->train_first;
+	tx->train_first = tx->train_count = tx->slab_used = 0;
+	tx->blocked = false;
+}
+
 void tx_forget_peer(struct tunnel *t, const struct peer *p)
 {
 	for (size_t i = t->tx.train_first; i < t->tx.train_count; i++)

@@ -24,7 +24,7 @@
 struct pair_packet {
 	uint8_t *data;
 	size_t len;
-	uint16_t count;
+	uint16_t count, seg_size;
 	enum tunnel_port port;
 };
 
@@ -67,6 +67,10 @@ struct pair {
 	bool socket_full;
 	struct tunnel_hooks hooks; /* of both, before pair_init: filter */
 	bool roaming;
+	const char *aead; /* NULL: best for this CPU */
+	bool trains;	  /* neighbours of one size arrive as one, as GRO makes them */
+	/* Sees each datagram that a device sends, before the network does something to it. */
+	void (*on_send)(struct pair *p, int from, const uint8_t *data, size_t len);
 };
 
 static inline uint64_t pair_rand(struct pair *p)
@@ -110,6 +114,8 @@ static inline size_t pair_send(void *ctx, struct train *trains, size_t count)
 
 			s->sent++;
 			s->last_type = trains[i].data[at];
+			if (p->on_send)
+				p->on_send(p, s->number, trains[i].data + at, n);
 			if (pair_rand(p) % 100 < p->loss_percent)
 				continue;
 			pair_fly(p, s->number, trains[i].data + at, n, &trains[i].to);
@@ -134,6 +140,7 @@ static inline bool pair_deliver(void *ctx, enum tunnel_port port, const struct s
 	assert(packet->data);
 	packet->len = sp->len;
 	packet->count = sp->count;
+	packet->seg_size = sp->seg_size;
 	packet->port = port;
 	for (int i = 1; i < count; i++) {
 		assert(at + iov[i].iov_len <= sp->len);
@@ -192,8 +199,11 @@ static inline uint64_t pair_real(void *ctx)
 static inline void pair_boot(struct pair *p, int i)
 {
 	struct pair_side *s = &p->side[i];
-	struct tunnel_config config = {
-		.clock = &s->clock, .random = &s->random, .hooks = p->hooks, .roaming = p->roaming};
+	struct tunnel_config config = {.clock = &s->clock,
+				       .random = &s->random,
+				       .hooks = p->hooks,
+				       .roaming = p->roaming,
+				       .aead = p->aead};
 	char hex[65], request[160];
 
 	config.hooks.ctx = s;
@@ -261,7 +271,8 @@ static inline void pair_done(struct pair *p)
 		free(p->flying[--p->flying_count].data);
 }
 
-static inline void pair_receive(struct pair *p, const struct pair_datagram *d)
+/* total: more than d->len for a train. */
+static inline void pair_receive_train(struct pair *p, const struct pair_datagram *d, size_t total)
 {
 	for (int i = 0; i < 2; i++) {
 		struct pair_side *s = &p->side[i];
@@ -270,9 +281,40 @@ static inline void pair_receive(struct pair *p, const struct pair_datagram *d)
 		if (i == d->from || !endpoint_equal(&s->endpoint, &d->to))
 			continue;
 		source.addr.family = 4;
-		rx_train(s->t, d->data, d->len, 0, &d->source, &source, s->time.monotonic_ns);
+		rx_train(s->t, d->data, total, total > d->len ? d->len : 0, &d->source, &source,
+			 s->time.monotonic_ns);
 		rx_flush(s->t, s->time.monotonic_ns);
 	}
+}
+
+static inline void pair_receive(struct pair *p, const struct pair_datagram *d)
+{
+	pair_receive_train(p, d, d->len);
+}
+
+/* With trains: takes the datagrams behind `pick` that would arrive together with *d into it. */
+static inline void pair_gather(struct pair *p, size_t pick, struct pair_datagram *d,
+			       size_t *ret_total)
+{
+	size_t n = pick;
+
+	*ret_total = d->len;
+	while (n < p->flying_count && n - pick < 40 && p->flying[n].from == d->from &&
+	       p->flying[n].len == d->len && p->flying[n].due_ns == d->due_ns &&
+	       endpoint_equal(&p->flying[n].to, &d->to) &&
+	       endpoint_equal(&p->flying[n].source, &d->source))
+		n++;
+	if (n == pick)
+		return;
+	d->data = realloc(d->data, d->len * (n - pick + 1));
+	assert(d->data);
+	for (size_t i = pick; i < n; i++) {
+		memcpy(d->data + *ret_total, p->flying[i].data, d->len);
+		*ret_total += d->len;
+		free(p->flying[i].data);
+	}
+	memmove(&p->flying[pick], &p->flying[n], (p->flying_count - n) * sizeof(*d));
+	p->flying_count -= n - pick;
 }
 
 /* Delivers what is due until nothing is; in random order when there is delay. */
@@ -281,6 +323,7 @@ static inline void pair_pump(struct pair *p)
 	for (;;) {
 		size_t pick = p->flying_count;
 		struct pair_datagram d;
+		size_t total;
 
 		for (size_t i = 0; i < p->flying_count; i++)
 			if (p->flying[i].due_ns <= p->side[0].time.monotonic_ns &&
@@ -292,7 +335,10 @@ static inline void pair_pump(struct pair *p)
 		d = p->flying[pick];
 		memmove(&p->flying[pick], &p->flying[pick + 1],
 			(--p->flying_count - pick) * sizeof(d));
-		pair_receive(p, &d);
+		total = d.len;
+		if (p->trains)
+			pair_gather(p, pick, &d, &total);
+		pair_receive_train(p, &d, total);
 		free(d.data);
 	}
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two devices against each other over a network in memory: the whole protocol with a fake clock,
- * and a model test over many seeds with loss, duplication, reordering, reboots and clock jumps.
+ * Two devices against each other over a network in memory: the whole protocol with a fake clock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -485,131 +484,6 @@ static void test_foreign_and_short(void **state)
 	free_pair(p);
 }
 
-/* The model: every packet arrives at most once, unchanged, at the right side; and when the network
- * is healed, one goes through within 20 s. */
-#define MODEL_PACKETS 400
-
-struct model {
-	bool sent[2][MODEL_PACKETS];
-	bool seen[2][MODEL_PACKETS];
-	unsigned count[2];
-};
-
-static void model_check(struct model *m, struct pair *p)
-{
-	for (int i = 0; i < 2; i++) {
-		for (size_t k = 0; k < p->side[i].inbox_count; k++) {
-			const struct pair_packet *packet = &p->side[i].inbox[k];
-			uint8_t expected[64];
-			uint32_t number;
-
-			assert_int_equal(packet->len, 32);
-			number = bytes_get_be32(packet->data + 28);
-			assert_true(number < MODEL_PACKETS);
-			assert_true(m->sent[1 - i][number]);
-			assert_false(m->seen[1 - i][number]);
-			m->seen[1 - i][number] = true;
-			pair_udp4(expected, 1 - i, packet->data + 28, 4);
-			assert_memory_equal(packet->data, expected, 32);
-		}
-		pair_clear_inbox(&p->side[i]);
-	}
-}
-
-static unsigned model_send(struct model *m, struct pair *p, int from)
-{
-	unsigned number = m->count[from];
-	uint8_t payload[4], packet[64];
-
-	if (number == MODEL_PACKETS)
-		return number - 1;
-	m->count[from]++;
-	bytes_put_be32(payload, number);
-	m->sent[from][number] = true;
-	pair_tx(p, from, packet, pair_udp4(packet, from, payload, sizeof(payload)));
-	return number;
-}
-
-static void model_step(struct model *m, struct pair *p)
-{
-	uint64_t r = pair_rand(p);
-	int i = (int)(pair_rand(p) & 1);
-
-	switch (r % 16) {
-	case 0:
-		p->loss_percent = (unsigned)(pair_rand(p) % 101);
-		break;
-	case 1:
-		p->dup_percent = (unsigned)(pair_rand(p) % 60);
-		break;
-	case 2:
-		p->delay_ms = (unsigned)(pair_rand(p) % 400);
-		break;
-	case 3: /* both sleep */
-		p->side[0].time.monotonic_ns += 200 * NSEC_PER_SEC;
-		p->side[1].time.monotonic_ns += 200 * NSEC_PER_SEC;
-		break;
-	case 4: /* a wall clock jumps ahead, or back by what it jumped */
-		if (p->side[i].time.realtime_ns % 2 == 0)
-			p->side[i].time.realtime_ns += 3600 * NSEC_PER_SEC + 1;
-		else
-			p->side[i].time.realtime_ns -= 3600 * NSEC_PER_SEC + 1;
-		break;
-	case 5: /* one restarts; its wall clock is right */
-		p->side[i].time.realtime_ns += 3601 * NSEC_PER_SEC;
-		p->side[1 - i].time.realtime_ns = p->side[i].time.realtime_ns;
-		pair_boot(p, i);
-		pair_join(p, i, true, "");
-		break;
-	case 6:
-		pair_pass(p, pair_rand(p) % (150 * NSEC_PER_SEC));
-		break;
-	case 7:
-		pair_pass(p, pair_rand(p) % (12 * NSEC_PER_SEC));
-		break;
-	default:
-		model_send(m, p, i);
-		pair_pass(p, pair_rand(p) % (50 * NSEC_PER_MSEC));
-		break;
-	}
-	model_check(m, p);
-}
-
-static void model_run(uint64_t seed)
-{
-	struct pair *p = new_pair(seed, true);
-	struct model *m = calloc(1, sizeof(*m));
-	bool through[2] = {false, false};
-
-	assert_non_null(m);
-	for (int i = 0; i < 120; i++)
-		model_step(m, p);
-	p->loss_percent = p->dup_percent = p->delay_ms = 0;
-	for (int tries = 0; tries < 20; tries++) {
-		for (int i = 0; i < 2; i++) {
-			unsigned number = model_send(m, p, i);
-
-			pair_pass(p, NSEC_PER_SEC);
-			model_check(m, p);
-			through[i] |= m->seen[i][number];
-		}
-	}
-	if (!through[0] || !through[1])
-		fail_msg("seed %llu: nothing goes through after healing", (unsigned long long)seed);
-	free(m);
-	free_pair(p);
-}
-
-static void test_model(void **state)
-{
-	const char *runs = getenv("WARREN_MODEL_SEEDS");
-	unsigned long count = runs ? strtoul(runs, NULL, 10) : 300;
-
-	(void)state;
-	for (unsigned long seed = 100; seed < 100 + count; seed++)
-		model_run(seed);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -634,7 +508,6 @@ int main(void)
 		cmocka_unit_test(test_down_and_up),
 		cmocka_unit_test(test_changed_private_key),
 		cmocka_unit_test(test_foreign_and_short),
-		cmocka_unit_test(test_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
