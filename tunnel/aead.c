@@ -15,10 +15,11 @@
 #include "tunnel/aead_mb.h"
 #include "tunnel/bytes.h"
 
-#define IV_BYTES    16 /* of EVP_chacha20: 32-bit block counter, then the nonce */
-#define BLOCK_BYTES 64
-#define MAX_PACKET  65536
-#define SCRATCH	    (BLOCK_BYTES + MAX_PACKET + 2 * BLOCK_BYTES)
+#define IV_BYTES     16 /* of EVP_chacha20: 32-bit block counter, then the nonce */
+#define BLOCK_BYTES  64
+#define MAX_PACKET   65536
+#define MB_MIN_BATCH 4 /* fewer do not pay for the manager */
+#define SCRATCH	     (BLOCK_BYTES + MAX_PACKET + 2 * BLOCK_BYTES)
 
 /* OpenSSL's own ChaCha20-Poly1305 computes the block with the Poly1305 key and the last partial
  * block one by one, which takes as long as eight blocks at once, and looks parameters up by name
@@ -165,6 +166,8 @@ static size_t run_of(const struct aead_engine *e, const struct aead_job *jobs, s
 	*ret_mb = e->mb && aead_mb_pays(e->mb, jobs[0].len);
 	while (n < count && (e->mb && aead_mb_pays(e->mb, jobs[n].len)) == *ret_mb)
 		n++;
+	if (n < MB_MIN_BATCH)
+		*ret_mb = false;
 	return n;
 }
 

@@ -4,7 +4,8 @@
  * reorders; clocks jump; machines sleep, restart, move, go down and up, change keys, preshared keys
  * and MTU, remove and add each other, are under load (cookies), run out of counters. Always:
  *
- *  - a packet comes up at most once, unchanged, on the right side, never from a peer that is removed;
+ *  - a packet comes up at most once, unchanged, on the right side, never from a peer that is
+ * removed;
  *  - no (session, counter) seals two datagrams, and no counter reaches REJECT_AFTER_MESSAGES;
  *  - sessions, indices and queues stay within their bounds;
  *  - when all is healed, packets go through both ways within 30 s.
@@ -127,8 +128,7 @@ static void on_send(struct pair *p, int from, const uint8_t *data, size_t len)
 			return;
 		}
 		if (m->nonces[i].key == key)
-			fail_msg("seed %llu: a counter was used twice",
-				 (unsigned long long)m->run);
+			fail_msg("seed %llu: a counter was used twice", (unsigned long long)m->run);
 	}
 }
 
