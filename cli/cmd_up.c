@@ -26,6 +26,7 @@ static const struct {
 	{"--enable-ssh-local-port-forwarding", "enable_ssh_local_port_forwarding"},
 	{"--enable-ssh-remote-port-forwarding", "enable_ssh_remote_port_forwarding"},
 	{"--disable-ssh-auth", "disable_ssh_auth"},
+	{"--enable-ssh-authorized-keys", "enable_ssh_authorized_keys"},
 };
 
 #define UP_USAGE                                                                                   \
@@ -33,7 +34,8 @@ static const struct {
 	"N]\n"                                                                                     \
 	"          [--allow-server-ssh] [--enable-ssh-root] [--enable-ssh-sftp]\n"                 \
 	"          [--enable-ssh-local-port-forwarding] [--enable-ssh-remote-port-forwarding]\n"   \
-	"          [--disable-ssh-auth] [--ssh-jwt-cache-ttl SECONDS] [--no-browser] [--qr]"
+	"          [--disable-ssh-auth] [--enable-ssh-authorized-keys]\n"                           \
+	"          [--ssh-jwt-cache-ttl SECONDS] [--no-browser] [--qr]"
 
 struct up {
 	const char *control, *hostname;

@@ -49,7 +49,8 @@ static bool narrowed(const struct switches *old, const struct switches *new)
 	       (old->enable_ssh_local_port_forwarding && !new->enable_ssh_local_port_forwarding) ||
 	       (old->enable_ssh_remote_port_forwarding &&
 		!new->enable_ssh_remote_port_forwarding) ||
-	       (old->disable_ssh_auth && !new->disable_ssh_auth);
+	       (old->disable_ssh_auth && !new->disable_ssh_auth) ||
+	       (old->enable_ssh_authorized_keys && !new->enable_ssh_authorized_keys);
 }
 
 static int cmd_set(struct broker *b, const json_t *request, struct error *err)

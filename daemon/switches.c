@@ -34,6 +34,7 @@ static const struct {
 	{"enable_ssh_remote_port_forwarding",
 	 offsetof(struct switches, enable_ssh_remote_port_forwarding)},
 	{"disable_ssh_auth", offsetof(struct switches, disable_ssh_auth)},
+	{"enable_ssh_authorized_keys", offsetof(struct switches, enable_ssh_authorized_keys)},
 };
 
 enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
@@ -79,6 +80,7 @@ int switches_update(struct switches *s, const json_t *object, struct error *err)
 					   "enable_ssh_local_port_forwarding",
 					   "enable_ssh_remote_port_forwarding",
 					   "disable_ssh_auth",
+					   "enable_ssh_authorized_keys",
 					   "ssh_jwt_cache_ttl",
 					   NULL};
 	struct switches new = *s;

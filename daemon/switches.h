@@ -23,6 +23,7 @@ struct switches {
 	bool enable_ssh_local_port_forwarding;
 	bool enable_ssh_remote_port_forwarding;
 	bool disable_ssh_auth;
+	bool enable_ssh_authorized_keys;
 	uint32_t ssh_jwt_cache_ttl_s;
 };
 

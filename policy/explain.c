@@ -82,10 +82,12 @@ static int put_rules(const struct question *q, const struct world_peer *src,
 }
 
 static int put_ssh(const struct question *q, const struct world_peer *src,
-		   const struct world_peer *dst, const char *identity)
+		   const struct world_peer *dst, const char *identity,
+		   enum policy_ssh_proof proof)
 {
 	struct policy_ssh_query query = {
 		.identity = identity,
+		.proof = proof,
 		.caller_peer = src->id.text,
 		.target_peer = dst->id.text,
 		.auth_time_s = q->now_s,
@@ -103,11 +105,14 @@ static int put_ssh(const struct question *q, const struct world_peer *src,
 		if (logins.data[i] == '\n')
 			logins.data[i] = ' ';
 	const char *text = rc ? NULL : buffer_cstring(&logins);
-	if (text)
+	if (text && *text && proof == POLICY_SSH_PROOF_KEY)
+		rc = buffer_printf(q->out, "    ssh logins by a key of authorized_keys: %s\n",
+				   text);
+	else if (text && proof != POLICY_SSH_PROOF_KEY)
 		rc = buffer_printf(q->out, "    ssh logins of %s: %s\n",
 				   identity ? jsonc_show(identity, who) : "the machine itself",
 				   *text ? text : "none");
-	else if (!rc)
+	else if (!text && !rc)
 		rc = -ENOMEM;
 	buffer_done(&logins);
 	return rc;
@@ -145,11 +150,13 @@ static int put_pair(const struct question *q, const struct world_peer *src,
 				? "reachable (tcp 22 and 22022)"
 				: "not reachable (needs tcp 22)");
 	if (!rc && q->from_atom.kind == MODEL_IDENTITY && !q->from_peer)
-		return put_ssh(q, src, dst, q->from_atom.text);
+		return put_ssh(q, src, dst, q->from_atom.text, POLICY_SSH_PROOF_USUAL);
 	for (size_t i = 0; i < src->identity_count && !rc; i++)
-		rc = put_ssh(q, src, dst, src->identities[i].text);
+		rc = put_ssh(q, src, dst, src->identities[i].text, POLICY_SSH_PROOF_USUAL);
 	if (!rc)
-		rc = put_ssh(q, src, dst, NULL);
+		rc = put_ssh(q, src, dst, NULL, POLICY_SSH_PROOF_USUAL);
+	if (!rc)
+		rc = put_ssh(q, src, dst, NULL, POLICY_SSH_PROOF_KEY);
 	return rc;
 }
 

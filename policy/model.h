@@ -76,7 +76,7 @@ struct model_ssh_rule {
 	size_t login_count;
 	bool same_name; /* "=" */
 	uint32_t caps;
-	bool machine_auth;
+	uint32_t auth; /* POLICY_SSH_AUTH_* */
 	int64_t not_after_s;
 	uint32_t cert_ttl_s;	  /* 0: not given */
 	uint32_t max_login_age_s; /* 0: not given */

@@ -106,17 +106,33 @@ static int read_allow(struct parse *ps, const struct jsonc_node *node, void *out
 
 static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 {
+	static const struct {
+		const char *name;
+		uint32_t auth;
+	} auths[] = {
+		{"identity", POLICY_SSH_AUTH_IDENTITY},
+		{"machine", POLICY_SSH_AUTH_MACHINE},
+		{"key", POLICY_SSH_AUTH_KEY},
+	};
 	struct model_ssh_rule *rule = out;
+	const struct jsonc_node *item = node->type == JSONC_STRING ? node : node->first;
 	char shown[72];
-	int rc = parse_expect(ps, node, JSONC_STRING, "\"auth\"");
+	int rc = node->type == JSONC_STRING ? 0 : strings(ps, node, "a kind of login");
 
-	if (rc)
-		return rc;
-	rule->machine_auth = strcmp(node->text, "machine") == 0;
-	if (!rule->machine_auth && strcmp(node->text, "identity") != 0)
-		return parse_fail(ps, node->pos, "\"%s\" is no \"auth\"; write identity or machine",
-				  jsonc_show(node->text, shown));
-	return 0;
+	rule->auth = 0;
+	for (; item && !rc; item = node->type == JSONC_STRING ? NULL : item->next) {
+		uint32_t auth = 0;
+
+		for (size_t i = 0; i < sizeof(auths) / sizeof(auths[0]); i++)
+			if (strcmp(auths[i].name, item->text) == 0)
+				auth = auths[i].auth;
+		if (!auth)
+			rc = parse_fail(ps, item->pos,
+					"\"%s\" is no \"auth\"; write identity, machine or key",
+					jsonc_show(item->text, shown));
+		rule->auth |= auth;
+	}
+	return rc;
 }
 
 static int read_when(struct parse *ps, const struct jsonc_node *node, void *out)
@@ -185,6 +201,7 @@ static int parse_ssh_rule(struct parse *ps, const struct jsonc_node *node,
 
 	rule->pos = node->pos;
 	rule->caps = DEFAULT_CAPS;
+	rule->auth = POLICY_SSH_AUTH_IDENTITY;
 	rc = parse_object(ps, node, keys, "an ssh rule", rule);
 	if (!rc)
 		rc = parse_missing(ps, node, "from", "ssh rule");

@@ -83,9 +83,16 @@ enum policy_ssh_cap {
 	POLICY_SSH_REMOTE_FORWARD = 1 << 4, /* tcpip-forward */
 	POLICY_SSH_AGENT = 1 << 5,
 };
+/* What a rule takes beside a person's login, which always does. */
 enum policy_ssh_auth {
-	POLICY_SSH_AUTH_IDENTITY = 0, /* a person's login (default) */
-	POLICY_SSH_AUTH_MACHINE = 1,  /* "none" authentication by overlay address may do */
+	POLICY_SSH_AUTH_IDENTITY = 1 << 0, /* nothing else (default) */
+	POLICY_SSH_AUTH_MACHINE = 1 << 1,  /* "none" authentication by overlay address may do */
+	POLICY_SSH_AUTH_KEY = 1 << 2,	   /* a key of the account's authorized_keys may do */
+};
+/* How the caller was proven. */
+enum policy_ssh_proof {
+	POLICY_SSH_PROOF_USUAL = 0, /* identity: a person's login; none: the overlay address */
+	POLICY_SSH_PROOF_KEY = 1,   /* a key of authorized_keys; no identity */
 };
 struct policy_ssh_query {
 	const char *identity;     /* NULL with machine login */
@@ -94,6 +101,7 @@ struct policy_ssh_query {
 	const char *caller_peer;  /* peer id the connection comes from */
 	const char *target_peer;
 	const char *login;        /* local account asked for */
+	enum policy_ssh_proof proof;
 	int64_t auth_time_s;      /* when the person logged in; 0: unknown */
 	int64_t now_s;
 };

@@ -82,6 +82,10 @@ static int run_ssh_caller(struct run *run, const struct model_test *test,
 			continue;
 		*any = true;
 		policy_ssh_check(run->policy, w, &query, &decision);
+		if (!identity && !decision.allowed) {
+			query.proof = POLICY_SSH_PROOF_KEY; /* the other way without a person */
+			policy_ssh_check(run->policy, w, &query, &decision);
+		}
 		if (decision.allowed == expect->accept)
 			continue;
 		jsonc_show(test->from_text, from);

@@ -130,6 +130,18 @@ static int put_ssh_caps(struct buffer *out, uint32_t caps)
 	return put_strings(out, "allow", have, n, NULL);
 }
 
+static int put_ssh_auth(struct buffer *out, uint32_t auth)
+{
+	static const char *const names[] = {"identity", "machine", "key"};
+	const char *have[sizeof(names) / sizeof(names[0])];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (auth & (uint32_t)1 << i)
+			have[n++] = names[i];
+	return put_strings(out, "auth", have, n, NULL);
+}
+
 static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 {
 	struct buffer *out = slice->out;
@@ -146,8 +158,8 @@ static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 				 rule->same_name ? "=" : NULL);
 	if (!rc)
 		rc = put_ssh_caps(out, rule->caps);
-	if (!rc && rule->machine_auth)
-		rc = buffer_printf(out, ",\"auth\":\"machine\"");
+	if (!rc && rule->auth != POLICY_SSH_AUTH_IDENTITY)
+		rc = put_ssh_auth(out, rule->auth);
 	if (!rc)
 		rc = put_when(out, rule->not_after_s);
 	if (!rc && rule->cert_ttl_s)

@@ -103,6 +103,13 @@ static bool has_login(const struct model_ssh_rule *rule, const struct policy_ssh
 /* How far a rule goes along with a query; a bigger one makes the better reason for a refusal. */
 enum fit { FIT_NONE, FIT_TARGET, FIT_CALLER, FIT_EXPIRED, FIT_NEEDS_LOGIN, FIT_TOO_OLD, FIT_YES };
 
+static bool proof_enough(const struct model_ssh_rule *rule, const struct policy_ssh_query *query)
+{
+	if (query->proof == POLICY_SSH_PROOF_KEY)
+		return (rule->auth & POLICY_SSH_AUTH_KEY) != 0;
+	return query->identity || (rule->auth & POLICY_SSH_AUTH_MACHINE) != 0;
+}
+
 /* Everything but the login's name. */
 static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world *w,
 		    const struct world_peer *target, const struct policy_ssh_query *query)
@@ -113,7 +120,7 @@ static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world
 		return FIT_TARGET;
 	if (!match_in_force(rule->not_after_s, query->now_s))
 		return FIT_EXPIRED;
-	if (!query->identity && !rule->machine_auth)
+	if (!proof_enough(rule, query))
 		return FIT_NEEDS_LOGIN;
 	if (rule->max_login_age_s) {
 		if (!query->identity)
@@ -158,7 +165,7 @@ static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_que
 
 	decision->allowed = true;
 	decision->caps |= rule->caps;
-	decision->machine_auth |= rule->machine_auth;
+	decision->machine_auth |= (rule->auth & POLICY_SSH_AUTH_MACHINE) != 0;
 	if (ttl > decision->cert_ttl_s)
 		decision->cert_ttl_s = ttl;
 	earliest(&decision->not_after_s, rule->not_after_s);

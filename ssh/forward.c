@@ -115,6 +115,8 @@ static const char *connect_forbidden(const struct monitor *m, const char *host, 
 		return "policy does not allow forwards for this login";
 	if (port == 0 || port > 65535 || !allowed_by(&m->decision, host, (uint16_t)port))
 		return "policy does not allow this destination";
+	if (m->key != NULL && !authorized_keys_may_open(m->key, host, (uint16_t)port))
+		return "the key's line in authorized_keys does not allow this destination";
 	return slot == NULL ? "too many connections are being opened at once" : NULL;
 }
 
@@ -134,17 +136,17 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 	reader_u32(r);
 	if (!reader_done(r))
 		return -EBADMSG;
-	ret = simple_reply(m, MONITOR_CONNECT, id, MONITOR_PENDING);
-	if (ret < 0)
-		return ret;
 	why = connect_forbidden(m, t.host, port, p);
 	snprintf(what, sizeof(what), "%s:%u", t.host, port);
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
-	if (why != NULL) {
+	if (why != NULL) { /* at once, so that the client's open fails: -W must not end in 0 */
 		monitor_audit(m, "ssh forward refused", "to", what);
-		return connected(m, channel, -1, why);
+		return simple_reply(m, MONITOR_CONNECT, id, MONITOR_NO);
 	}
+	ret = simple_reply(m, MONITOR_CONNECT, id, MONITOR_PENDING);
+	if (ret < 0)
+		return ret;
 	monitor_audit(m, "ssh forward", "to", what);
 	t.port = (uint16_t)port;
 	ret = forward_helper_start(m, &t, &p->fd, &p->pid);
@@ -228,7 +230,7 @@ static uint16_t bound_port(int fd) /* IPv4 */
 	return getsockname(fd, (struct sockaddr *)&in, &len) < 0 ? 0 : ntohs(in.sin_port);
 }
 
-static const char *listen_forbidden(const struct monitor *m, uint32_t port,
+static const char *listen_forbidden(const struct monitor *m, const char *address, uint32_t port,
 				    const struct listener *slot)
 {
 	if (!m->config.allow_remote_forward)
@@ -237,6 +239,8 @@ static const char *listen_forbidden(const struct monitor *m, uint32_t port,
 		return "policy does not allow remote forwards for this login";
 	if (port > 65535 || (port != 0 && port < FIRST_FREE_PORT && m->account.uid != 0))
 		return "this port is not for this account";
+	if (m->key != NULL && !authorized_keys_may_listen(m->key, address, (uint16_t)port))
+		return "the key's line in authorized_keys does not allow this address";
 	return slot == NULL ? "too many remote forwards" : NULL;
 }
 
@@ -268,7 +272,7 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	port = reader_u32(r);
 	if (!reader_done(r))
 		return -EBADMSG;
-	why = listen_forbidden(m, port, l);
+	why = listen_forbidden(m, address, port, l);
 	snprintf(what, sizeof(what), "%s:%u", address, port);
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";

@@ -43,7 +43,7 @@ struct known {
 	struct policy_world *world;
 };
 
-enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE };
+enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE, PROOF_KEY };
 
 /* The login that was accepted, for judge_again. */
 struct accepted {
@@ -356,6 +356,12 @@ static void add_known_groups(const struct known *k, struct accepted *a)
 			 json_string_value(json_array_get(list, i)));
 }
 
+/* Nobody in particular came, but this machine. */
+static bool of_machine(const struct accepted *a)
+{
+	return a->proof == PROOF_MACHINE || a->proof == PROOF_KEY;
+}
+
 static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s,
 			struct verifier_decision *d)
 {
@@ -374,7 +380,8 @@ static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s
 	for (size_t i = 0; i < a->group_count; i++)
 		groups[i] = a->groups[i];
 	struct policy_ssh_query query = {
-		.identity = a->proof == PROOF_MACHINE ? NULL : a->identity,
+		.identity = of_machine(a) ? NULL : a->identity,
+		.proof = a->proof == PROOF_KEY ? POLICY_SSH_PROOF_KEY : POLICY_SSH_PROOF_USUAL,
 		.groups = groups,
 		.group_count = a->group_count,
 		.caller_peer = caller->id,
@@ -600,6 +607,16 @@ void judge_machine(struct judge *j, const char *login, const struct ip_addr *cli
 	accept_if(j, true, ret_decision);
 }
 
+void judge_key(struct judge *j, const char *login, const struct ip_addr *client, int64_t now_s,
+	       bool remember, struct verifier_decision *ret_decision)
+{
+	struct accepted *a = candidate(j, PROOF_KEY, login, client);
+
+	memset(ret_decision, 0, sizeof(*ret_decision));
+	judge_login(j, a, now_s, ret_decision);
+	accept_if(j, remember, ret_decision);
+}
+
 static bool still_good(const struct judge *j, const struct accepted *a)
 {
 	bool ca = a->proof != PROOF_CERT;
@@ -620,7 +637,7 @@ void judge_again(struct judge *j, int64_t now_s, struct verifier_decision *ret_d
 	else if (j->known != NULL && !still_good(j, &j->accepted))
 		refuse(ret_decision, "the certificate of this login was revoked");
 	else {
-		if (j->known != NULL && j->accepted.proof != PROOF_MACHINE)
+		if (j->known != NULL && !of_machine(&j->accepted))
 			add_known_groups(j->known, &j->accepted);
 		judge_login(j, &j->accepted, now_s, ret_decision);
 	}

@@ -33,6 +33,9 @@ void judge_grant(struct judge *j, const char *text, size_t len, const char *logi
 		 struct verifier_decision *ret_decision);
 void judge_machine(struct judge *j, const char *login, const struct ip_addr *client, int64_t now_s,
 		   struct verifier_decision *ret_decision);
+/* A key of authorized_keys: who holds it is the monitor's to find out. */
+void judge_key(struct judge *j, const char *login, const struct ip_addr *client, int64_t now_s,
+	       bool remember, struct verifier_decision *ret_decision);
 void judge_again(struct judge *j, int64_t now_s, struct verifier_decision *ret_decision);
 
 #endif

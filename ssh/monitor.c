@@ -523,6 +523,7 @@ void monitor_free(struct monitor *m)
 		return;
 	verifier_stop(m->verifier);
 	secret_free(m->host_secret);
+	free(m->key);
 	buffer_done(&m->pam_text);
 	file_close(&m->worker_fd);
 	file_close(&m->signal_fd);

@@ -18,6 +18,7 @@
 #include "platform/error.h"
 #include "platform/log.h"
 #include "platform/user.h"
+#include "ssh/authorized_keys.h"
 #include "ssh/monitor_wire.h"
 #include "ssh/verifier.h"
 #include "ssh/wire/ssh_wire.h"
@@ -85,6 +86,7 @@ struct monitor {
 	char login[64]; /* that somebody tries, then the one logged in */
 	struct user_account account;
 	struct verifier_decision decision;
+	struct authorized_keys_grant *key; /* the login's line in authorized_keys, or NULL */
 	char method[24];
 	bool logged_in;
 	bool no_interactive;   /* who it is was proven, and refused: asking again helps nobody */
@@ -173,6 +175,15 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id,
 /* A new object, or the moment of again_at: is the login still allowed? */
 void monitor_auth_again(struct monitor *m);
 
+/* ---- monitor_keys.c */
+#define MONITOR_KEYS_FINGERPRINT 52
+/* May a login with this key or certificate come in by authorized_keys? remember: its signature was
+ * verified, and m->key and ret_decision hold what its line allows. */
+bool monitor_keys_allow(struct monitor *m, const uint8_t *blob, size_t len, bool remember,
+			struct verifier_decision *ret_decision);
+/* Takes away from d what the line does not allow. */
+void monitor_keys_restrict(const struct monitor *m, struct verifier_decision *d);
+
 /* ---- monitor_start.c, the worker's program */
 #define MONITOR_WORKER_PROGRAM "warren-ssh-worker"
 #define MONITOR_PATH_MAX       256
@@ -191,8 +202,10 @@ bool monitor_proof_verify(const struct monitor_proof *p);
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
 			    size_t session_id_len, const char *login, const char *algorithm,
 			    const uint8_t *blob, size_t blob_len);
-/* Is it the name of a user certificate key or algorithm that monitor_signature_verify knows? */
+/* Is it the name of a key or algorithm that monitor_signature_verify knows? */
 bool monitor_signature_known(const char *algorithm);
+/* Does the blob begin with the name of a certificate type? */
+bool monitor_signature_certificate(const uint8_t *blob, size_t len);
 
 /* ---- monitor_signature.c: needs OpenSSL, so the monitor's program calls monitor_proof_verify */
 /* Does signature prove the key? subject: plain public key blob (RFC 4253 section 6.6) of the type

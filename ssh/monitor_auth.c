@@ -171,8 +171,11 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 	/* A certificate is no secret: who shows it has proven nothing yet, so nothing is said. The
 	 * signature is asked for even when the certificate will be refused, so that the refusal can
 	 * name its reason to the one whose certificate it is. */
-	good = monitor_signature_known(algorithm) &&
-	       ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0;
+	good = monitor_signature_known(algorithm);
+	if (monitor_signature_certificate(blob, len))
+		good = good && ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0;
+	else
+		good = good && monitor_keys_allow(m, blob, len, false, &d);
 	if (!good)
 		m->auth_failures++;
 	return answer(m, MONITOR_AUTH_QUERY, id, good ? MONITOR_YES : MONITOR_NO, "");
@@ -185,16 +188,17 @@ struct proof {
 	size_t blob_len, signature_len, data_len;
 };
 
-static bool proven(struct monitor *m, const struct proof *p, struct verifier_decision *d)
+/* The client holds the subject's key, and signed for this connection and this login. */
+static bool proven(const struct monitor *m, const struct proof *p, const uint8_t *subject,
+		   size_t len)
 {
 	return monitor_signature_known(p->algorithm) &&
 	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len,
 				      p->login, p->algorithm, p->blob, p->blob_len) &&
-	       ask_cert(m, p->login, p->blob, p->blob_len, true, d) == 0 && d->subject_len > 0 &&
 	       monitor_proof_verify(&(struct monitor_proof){
 		       .algorithm = p->algorithm,
-		       .subject = d->subject,
-		       .subject_len = d->subject_len,
+		       .subject = subject,
+		       .subject_len = len,
 		       .signature = p->signature,
 		       .signature_len = p->signature_len,
 		       .data = p->data,
@@ -202,12 +206,42 @@ static bool proven(struct monitor *m, const struct proof *p, struct verifier_dec
 	       });
 }
 
-int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
+static bool unproven(struct monitor *m, const char *reason)
+{
+	m->auth_failures++;
+	monitor_audit(m, "ssh login refused", "reason", reason);
+	return false;
+}
+
+/* Not of the control server's making: authorized_keys may have a cert-authority for it. */
+static bool by_certificate(struct monitor *m, const struct proof *p, char message[static 256])
+{
+	struct verifier_decision d = {0}, by_key = {0};
+
+	if (ask_cert(m, p->login, p->blob, p->blob_len, true, &d) < 0 || d.subject_len == 0 ||
+	    !proven(m, p, d.subject, d.subject_len))
+		return unproven(m, "the signature does not prove the key");
+	if (!d.allowed && monitor_keys_allow(m, p->blob, p->blob_len, true, &by_key))
+		return admit(m, &by_key, "authorized_keys", message);
+	return admit(m, &d, "certificate", message);
+}
+
+static bool by_key(struct monitor *m, const struct proof *p, char message[static 256])
 {
 	struct verifier_decision d = {0};
+
+	if (!proven(m, p, p->blob, p->blob_len))
+		return unproven(m, "the signature does not prove the key");
+	if (!monitor_keys_allow(m, p->blob, p->blob_len, true, &d))
+		return unproven(m, "the key is not let in");
+	return admit(m, &d, "authorized_keys", message);
+}
+
+int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
+{
 	struct proof p;
 	char message[256] = "";
-	bool good = false;
+	bool good;
 
 	reader_cstring(r, p.login, sizeof(p.login));
 	reader_cstring(r, p.algorithm, sizeof(p.algorithm));
@@ -219,13 +253,8 @@ int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
-	if (proven(m, &p, &d)) {
-		good = admit(m, &d, "certificate", message);
-	} else {
-		m->auth_failures++;
-		monitor_audit(m, "ssh login refused", "reason",
-			      "the signature does not prove the key");
-	}
+	good = monitor_signature_certificate(p.blob, p.blob_len) ? by_certificate(m, &p, message)
+								 : by_key(m, &p, message);
 	if (good)
 		opened(m);
 	return answer(m, MONITOR_AUTH_KEY, id, good ? MONITOR_YES : MONITOR_NO, message);
@@ -413,6 +442,7 @@ void monitor_auth_again(struct monitor *m)
 		monitor_end(m, "access was withdrawn: the login can no longer be verified");
 		return;
 	}
+	monitor_keys_restrict(m, &d);
 	if (!d.allowed) {
 		snprintf(text, sizeof(text), "access was withdrawn: %s", d.message);
 		monitor_end(m, text);

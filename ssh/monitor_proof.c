@@ -23,12 +23,25 @@
 #define USERAUTH_REQUEST 50
 #define HELPER_MS	 3000
 #define ED25519		 "ssh-ed25519-cert-v01@openssh.com"
+#define ED25519_PLAIN	 "ssh-ed25519"
 
 static const char *const names[] = {
-	ED25519, "ecdsa-sha2-nistp256-cert-v01@openssh.com", "rsa-sha2-256-cert-v01@openssh.com",
+	ED25519,
+	"ecdsa-sha2-nistp256-cert-v01@openssh.com",
+	"ecdsa-sha2-nistp384-cert-v01@openssh.com",
+	"ecdsa-sha2-nistp521-cert-v01@openssh.com",
+	"rsa-sha2-256-cert-v01@openssh.com",
 	"rsa-sha2-512-cert-v01@openssh.com",
 	/* Before the signature libssh names the key's type, which for RSA is no algorithm. */
-	"ssh-rsa-cert-v01@openssh.com"};
+	"ssh-rsa-cert-v01@openssh.com",
+	ED25519_PLAIN,
+	"ecdsa-sha2-nistp256",
+	"ecdsa-sha2-nistp384",
+	"ecdsa-sha2-nistp521",
+	"rsa-sha2-256",
+	"rsa-sha2-512",
+	"ssh-rsa",
+};
 
 bool monitor_signature_known(const char *algorithm)
 {
@@ -36,6 +49,19 @@ bool monitor_signature_known(const char *algorithm)
 		if (strcmp(names[i], algorithm) == 0)
 			return true;
 	return false;
+}
+
+bool monitor_signature_certificate(const uint8_t *blob, size_t len)
+{
+	static const char suffix[] = "-cert-v01@openssh.com";
+	struct reader r = reader_init(blob, len);
+	char type[64];
+	size_t at;
+
+	reader_cstring(&r, type, sizeof(type));
+	at = strlen(type);
+	return !r.failed && at > sizeof(suffix) - 1 &&
+	       strcmp(type + at - (sizeof(suffix) - 1), suffix) == 0;
 }
 
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
@@ -145,5 +171,7 @@ static bool ask_helper(const struct monitor_proof *p)
 
 bool monitor_proof_verify(const struct monitor_proof *p)
 {
-	return strcmp(p->algorithm, ED25519) == 0 ? verify_ed25519(p) : ask_helper(p);
+	if (strcmp(p->algorithm, ED25519) == 0 || strcmp(p->algorithm, ED25519_PLAIN) == 0)
+		return verify_ed25519(p);
+	return ask_helper(p);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Does the client hold the key of its certificate (RFC 4252 section 7)? Ed25519 by libsodium; ECDSA
- * P-256 and RSA with SHA-2 by OpenSSL. Every other algorithm is refused. Keys are read strictly
+ * Does the client hold its key, or its certificate's (RFC 4252 section 7)? Ed25519 by libsodium; ECDSA
+ * (the three NIST curves) and RSA with SHA-2 by OpenSSL. Every other algorithm is refused. Keys are read strictly
  * (RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4). The monitor's program is linked
  * without OpenSSL: this runs in the process of worker_verify.c, for Ed25519 see monitor_proof.c.
  */
@@ -16,9 +16,8 @@
 
 #include "ssh/monitor.h"
 
-#define P256_POINT_BYTES 65 /* uncompressed: 4, x[32], y[32] */
 #define UNCOMPRESSED	 4
-#define ECDSA_DER_MAX	 80
+#define ECDSA_DER_MAX	 160
 #define RSA_MIN_BITS	 2048
 #define RSA_MAX_BYTES	 1025
 
@@ -27,9 +26,36 @@ static const struct algorithm {
 } algorithms[] = {
 	{"ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", NULL},
 	{"ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp256", "SHA256"},
+	{"ecdsa-sha2-nistp384-cert-v01@openssh.com", "ecdsa-sha2-nistp384", "SHA384"},
+	{"ecdsa-sha2-nistp521-cert-v01@openssh.com", "ecdsa-sha2-nistp521", "SHA512"},
 	{"rsa-sha2-256-cert-v01@openssh.com", "ssh-rsa", "SHA256"},
 	{"rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa", "SHA512"},
+	{"ssh-ed25519", "ssh-ed25519", NULL},
+	{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", "SHA256"},
+	{"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384", "SHA384"},
+	{"ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521", "SHA512"},
+	{"rsa-sha2-256", "ssh-rsa", "SHA256"},
+	{"rsa-sha2-512", "ssh-rsa", "SHA512"},
 };
+
+/* RFC 5656 section 10.1 */
+static const struct curve {
+	const char *key_type, *name, *group;
+	size_t point_bytes; /* uncompressed: 4, x, y */
+	int bits;
+} curves[] = {
+	{"ecdsa-sha2-nistp256", "nistp256", "prime256v1", 65, 256},
+	{"ecdsa-sha2-nistp384", "nistp384", "secp384r1", 97, 384},
+	{"ecdsa-sha2-nistp521", "nistp521", "secp521r1", 133, 521},
+};
+
+static const struct curve *find_curve(const char *key_type)
+{
+	for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++)
+		if (strcmp(curves[i].key_type, key_type) == 0)
+			return &curves[i];
+	return NULL;
+}
 
 static const struct algorithm *find(const char *name)
 {
@@ -53,7 +79,7 @@ static EVP_PKEY *key_from_params(const char *type, OSSL_PARAM_BLD *build)
 	return key;
 }
 
-static EVP_PKEY *read_ecdsa(struct reader *r)
+static EVP_PKEY *read_ecdsa(struct reader *r, const struct curve *c)
 {
 	OSSL_PARAM_BLD *build;
 	EVP_PKEY *key = NULL;
@@ -62,14 +88,13 @@ static EVP_PKEY *read_ecdsa(struct reader *r)
 	size_t len;
 
 	reader_cstring(r, curve, sizeof(curve));
-	point = reader_string(r, P256_POINT_BYTES, &len);
-	if (!reader_done(r) || point == NULL || strcmp(curve, "nistp256") != 0 ||
-	    len != P256_POINT_BYTES || point[0] != UNCOMPRESSED)
+	point = reader_string(r, c->point_bytes, &len);
+	if (!reader_done(r) || point == NULL || strcmp(curve, c->name) != 0 ||
+	    len != c->point_bytes || point[0] != UNCOMPRESSED)
 		return NULL;
 	build = OSSL_PARAM_BLD_new();
 	if (build != NULL &&
-	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) ==
-		    1 &&
+	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, c->group, 0) == 1 &&
 	    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, len) == 1)
 		key = key_from_params("EC", build);
 	OSSL_PARAM_BLD_free(build);
@@ -105,7 +130,8 @@ static EVP_PKEY *read_rsa(struct reader *r)
 }
 
 /* mpint r, mpint s (RFC 5656 section 3.1.2) as the DER that OpenSSL takes; 0: no signature. */
-static size_t ecdsa_der(const uint8_t *signature, size_t len, uint8_t out[static ECDSA_DER_MAX])
+static size_t ecdsa_der(const uint8_t *signature, size_t len, int bits,
+			uint8_t out[static ECDSA_DER_MAX])
 {
 	struct reader reader = reader_init(signature, len);
 	BIGNUM *r = read_number(&reader), *s = read_number(&reader);
@@ -114,7 +140,7 @@ static size_t ecdsa_der(const uint8_t *signature, size_t len, uint8_t out[static
 	int n = 0;
 
 	if (!reader_done(&reader) || sig == NULL || r == NULL || s == NULL ||
-	    BN_num_bits(r) > 256 || BN_num_bits(s) > 256 || ECDSA_SIG_set0(sig, r, s) != 1) {
+	    BN_num_bits(r) > bits || BN_num_bits(s) > bits || ECDSA_SIG_set0(sig, r, s) != 1) {
 		BN_free(r);
 		BN_free(s);
 	} else {
@@ -156,6 +182,7 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 	const struct algorithm *a = find(algorithm);
 	struct reader r = reader_init(subject, subject_len);
 	uint8_t der[ECDSA_DER_MAX];
+	const struct curve *curve;
 	char type[32];
 
 	reader_cstring(&r, type, sizeof(type));
@@ -165,7 +192,8 @@ bool monitor_signature_verify(const char *algorithm, const uint8_t *subject, siz
 		return verify_ed25519(&r, signature, signature_len, data, len);
 	if (strcmp(type, "ssh-rsa") == 0)
 		return verify_openssl(a, read_rsa(&r), signature, signature_len, data, len);
-	signature_len = ecdsa_der(signature, signature_len, der);
+	curve = find_curve(type);
+	signature_len = curve != NULL ? ecdsa_der(signature, signature_len, curve->bits, der) : 0;
 	return signature_len > 0 &&
-	       verify_openssl(a, read_ecdsa(&r), der, signature_len, data, len);
+	       verify_openssl(a, read_ecdsa(&r, curve), der, signature_len, data, len);
 }

@@ -53,6 +53,7 @@ enum verifier_wire_request {
 	VERIFIER_GRANT = 3,
 	VERIFIER_MACHINE = 4,
 	VERIFIER_AGAIN = 5,
+	VERIFIER_KEY = 6,
 };
 
 #endif

@@ -135,7 +135,7 @@ static int child_judge(struct child *c, uint8_t type, struct reader *r, struct w
 	}
 	if (type == VERIFIER_GRANT)
 		reader_cstring(r, session, sizeof(session));
-	if (type == VERIFIER_CERT)
+	if (type == VERIFIER_CERT || type == VERIFIER_KEY)
 		remember = reader_u8(r) == 1;
 	now_s = (int64_t)reader_u64(r);
 	if (!reader_done(r))
@@ -147,6 +147,8 @@ static int child_judge(struct child *c, uint8_t type, struct reader *r, struct w
 			    now_s, &d);
 	else if (type == VERIFIER_MACHINE)
 		judge_machine(c->judge, login, &client, now_s, &d);
+	else if (type == VERIFIER_KEY)
+		judge_key(c->judge, login, &client, now_s, remember, &d);
 	else
 		judge_again(c->judge, now_s, &d);
 	put_decision(w, &d);
@@ -170,7 +172,7 @@ static int child_message(struct child *c, const uint8_t *data, size_t len, int f
 	writer_u32(&w, id);
 	if (type == VERIFIER_OBJECT)
 		result = child_object(c, &r, fd, &w);
-	else if (type >= VERIFIER_CERT && type <= VERIFIER_AGAIN)
+	else if (type >= VERIFIER_CERT && type <= VERIFIER_KEY)
 		result = child_judge(c, type, &r, &w);
 	else
 		result = -EBADMSG;
@@ -447,13 +449,13 @@ static int ask_proof(struct verifier *v, uint8_t type, const void *proof, size_t
 		return -ENOMEM;
 	w = writer_init(data, MONITOR_WIRE_MAX);
 	begin(v, &w, type);
-	if (type != VERIFIER_MACHINE)
+	if (proof != NULL)
 		writer_string(&w, proof, len);
 	writer_cstring(&w, login);
 	put_addr(&w, client);
 	if (type == VERIFIER_GRANT)
 		writer_cstring(&w, session_hash);
-	if (type == VERIFIER_CERT)
+	if (type == VERIFIER_CERT || type == VERIFIER_KEY)
 		writer_u8(&w, remember);
 	writer_u64(&w, (uint64_t)now_s);
 	r = ask_decision(v, &w, ret_decision);
@@ -481,6 +483,13 @@ int verifier_machine(struct verifier *v, const char *login, const struct ip_addr
 		     int64_t now_s, struct verifier_decision *ret_decision)
 {
 	return ask_proof(v, VERIFIER_MACHINE, NULL, 0, login, client, "", true, now_s,
+			 ret_decision);
+}
+
+int verifier_key(struct verifier *v, const char *login, const struct ip_addr *client, int64_t now_s,
+		 bool remember, struct verifier_decision *ret_decision)
+{
+	return ask_proof(v, VERIFIER_KEY, NULL, 0, login, client, "", remember, now_s,
 			 ret_decision);
 }
 

@@ -28,7 +28,7 @@ struct verifier_decision {
 	char caller_peer[32], caller_name[64];
 	uint32_t caps; /* POLICY_SSH_*, narrowed by the certificate's extensions */
 	bool pty;
-	char force_command[1024];
+	char force_command[4096]; /* empty: none */
 	/* Plain public key blob (RFC 4253 section 6.6) of a user certificate that parses, also of
 	 * one that is refused: the key that must have signed. Length 0: none. */
 	size_t subject_len;
@@ -62,6 +62,10 @@ int verifier_grant(struct verifier *v, const char *text, size_t len, const char 
 		   struct verifier_decision *ret_decision) WARREN_MUST_USE;
 int verifier_machine(struct verifier *v, const char *login, const struct ip_addr *client,
 		     int64_t now_s, struct verifier_decision *ret_decision) WARREN_MUST_USE;
+/* May a key of authorized_keys let this machine in at all? remember: it has; judge that login from
+ * now on. */
+int verifier_key(struct verifier *v, const char *login, const struct ip_addr *client, int64_t now_s,
+		 bool remember, struct verifier_decision *ret_decision) WARREN_MUST_USE;
 /* Judges the remembered login again, by the newest object. */
 int verifier_again(struct verifier *v, int64_t now_s,
 		   struct verifier_decision *ret_decision) WARREN_MUST_USE;

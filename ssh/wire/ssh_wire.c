@@ -17,7 +17,8 @@ enum config_flag {
 	FLAG_REMOTE_FORWARD = 1 << 3,
 	FLAG_NO_AUTH = 1 << 4,
 	FLAG_THROUGH_MESH = 1 << 5,
-	FLAG_ALL = (1 << 6) - 1,
+	FLAG_AUTHORIZED_KEYS = 1 << 6,
+	FLAG_ALL = (1 << 7) - 1,
 };
 
 static void put_endpoint(struct writer *w, const struct endpoint *ep)
@@ -60,6 +61,7 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 	flags |= c->allow_remote_forward ? FLAG_REMOTE_FORWARD : 0U;
 	flags |= c->no_auth ? FLAG_NO_AUTH : 0U;
 	flags |= c->through_mesh ? FLAG_THROUGH_MESH : 0U;
+	flags |= c->authorized_keys ? FLAG_AUTHORIZED_KEYS : 0U;
 	writer_u8(w, CONFIG_VERSION);
 	writer_u32(w, c->session_id);
 	writer_bytes(w, c->signing_key, sizeof(c->signing_key));
@@ -104,6 +106,7 @@ int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 	c.allow_remote_forward = flags & FLAG_REMOTE_FORWARD;
 	c.no_auth = flags & FLAG_NO_AUTH;
 	c.through_mesh = flags & FLAG_THROUGH_MESH;
+	c.authorized_keys = flags & FLAG_AUTHORIZED_KEYS;
 	*ret_config = c;
 	return 0;
 }

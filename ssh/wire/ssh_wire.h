@@ -34,6 +34,7 @@ struct ssh_wire_config {
 	struct endpoint client;    /* overlay address and port of the caller */
 	struct endpoint server;
 	bool allow_root, allow_sftp, allow_local_forward, allow_remote_forward, no_auth;
+	bool authorized_keys;      /* keys of ~/.ssh/authorized_keys, where policy agrees */
 	bool through_mesh;         /* accepted on the SSH TUN: client is an overlay address */
 	uint32_t login_grace_s;    /* 120 */
 	uint32_t max_auth_tries;   /* 6 */

@@ -202,6 +202,9 @@ static void make_policy(struct text *t)
 	}
 	put(t, "], \"ssh\": [");
 	for (uint32_t i = rnd(5); i > 0; i--) {
+		static const char *const auths[] = {"\"machine\"", "\"key\"",
+						    "[\"identity\", \"key\"]",
+						    "[\"machine\", \"key\"]"};
 		bool forward = rnd(2);
 
 		put(t, "{\"from\": ");
@@ -216,7 +219,7 @@ static void make_policy(struct text *t)
 			put(t, ", \"destinations\": [\"db:5432\", \"*.example.com:%u\"]",
 			    1 + rnd(9));
 		if (rnd(2))
-			put(t, ", \"auth\": \"machine\"");
+			put(t, ", \"auth\": %s", auths[rnd(4)]);
 		if (rnd(3) == 0)
 			put(t, ", \"cert_ttl\": \"%uh\"", 1 + rnd(8));
 		if (rnd(3) == 0)
@@ -259,10 +262,11 @@ static void same_ssh(const struct policy *p, const struct policy_world *pw, cons
 {
 	static const char *const extra[] = {"g2"};
 
-	for (size_t who = 0; who <= 4; who++)
+	for (size_t who = 0; who <= 5; who++) /* 4: a machine, 5: a key on one */
 		for (size_t login = 0; login < 4; login++) {
 			struct policy_ssh_query query = {
 				.identity = who < 4 ? people[who] : NULL,
+				.proof = who == 5 ? POLICY_SSH_PROOF_KEY : POLICY_SSH_PROOF_USUAL,
 				.groups = extra,
 				.group_count = who < 4 ? rnd(2) : 0,
 				.caller_peer = caller,

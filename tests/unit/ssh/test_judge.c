@@ -445,11 +445,43 @@ static void machine_login(void **state)
 	judge_free(j);
 }
 
+/* A rule for keys lets nothing else in without a person, and a rule for machines no key. */
+static void key_login(void **state)
+{
+	struct object o = good_object;
+	struct verifier_decision d;
+	struct ip_addr client;
+	struct judge *j;
+
+	(void)state;
+	assert_int_equal(ip_addr_parse("100.64.0.1", &client), 0);
+	o.policy = "{ \"ssh\": [ {\"from\": [\"peer:first\"], \"to\": [\"peer:second\"],"
+		   "\"logins\": [\"deploy\"], \"auth\": [\"identity\", \"key\"]},"
+		   "{\"from\": [\"peer:first\"], \"to\": [\"peer:second\"],"
+		   "\"logins\": [\"build\"], \"auth\": \"machine\"} ] }";
+	j = new_judge(&o);
+	judge_machine(j, "deploy", &client, NOW, &d);
+	assert_false(d.allowed);
+	judge_key(j, "build", &client, NOW, true, &d);
+	assert_false(d.allowed);
+	judge_key(j, "deploy", &client, NOW, false, &d);
+	assert_true(d.allowed);
+	assert_string_equal(d.identity, "");
+	judge_again(j, NOW, &d); /* nobody proved the key yet */
+	assert_false(d.allowed);
+	judge_key(j, "deploy", &client, NOW, true, &d);
+	judge_again(j, NOW, &d);
+	assert_true(d.allowed);
+	judge_again(j, NOW + 90000, &d); /* the object ran out */
+	assert_false(d.allowed);
+	judge_free(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects),	 cmocka_unit_test(certificates),
-		cmocka_unit_test(machine_states), cmocka_unit_test(tampered),
+		cmocka_unit_test(machine_states), cmocka_unit_test(tampered), cmocka_unit_test(key_login),
 		cmocka_unit_test(withdrawn),	 cmocka_unit_test(grants),
 		cmocka_unit_test(machine_login),
 	};

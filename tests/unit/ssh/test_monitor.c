@@ -272,10 +272,7 @@ static void connect_to(const char *host)
 	writer_cstring(&w, "127.0.0.1");
 	writer_u32(&w, 1);
 	r = call(&w);
-	assert(reader_u8(&r) == MONITOR_PENDING);
-	r = receive(MONITOR_CONNECTED);
-	reader_u32(&r);
-	result(&r, false);
+	say(reader_u8(&r) == MONITOR_NO && reader_done(&r) ? "1 " : "? ");
 }
 
 static void listen_on(uint32_t port)
@@ -707,7 +704,7 @@ static void policy(void **state)
 
 	(void)state;
 	expect('n',
-	       "0 1(policy does not allow forwards for this login) 1 "
+	       "0 1 1 "
 	       "1(policy does not allow commands for this login) ",
 	       "ssh session refused");
 	logged_in(&t);

@@ -68,7 +68,9 @@ static void ed25519(void **state)
 						      len));
 		assert_false(
 			monitor_signature_verify(P256, blob, w.len, signature, 64, message, len));
-		assert_false(monitor_signature_verify("ssh-ed25519", blob, w.len, signature, 64,
+		assert_true(monitor_signature_verify("ssh-ed25519", blob, w.len, signature, 64,
+						     message, len));
+		assert_false(monitor_signature_verify("ssh-rsa", blob, w.len, signature, 64,
 						      message, len));
 		assert_false(monitor_signature_verify(ED25519, blob, w.len - 1, signature, 64,
 						      message, len));
@@ -164,7 +166,8 @@ static void rsa(void **state)
 	rsa_of(2048, RSA512, "SHA256", false);
 	rsa_of(1024, RSA256, "SHA256", false);
 	rsa_of(2048, "ssh-rsa-cert-v01@openssh.com", "SHA1", false);
-	assert_false(monitor_signature_known("ssh-ed25519"));
+	assert_false(monitor_signature_known("ssh-dss"));
+	assert_false(monitor_signature_known("sk-ssh-ed25519@openssh.com"));
 	assert_false(monitor_signature_known(""));
 }
 
