@@ -88,6 +88,11 @@ struct train {
 	struct peer *peer; /* NULL when it is gone */
 };
 
+static inline uint32_t train_datagrams(const struct train *train)
+{
+	return (train->len + train->seg_size - 1) / train->seg_size;
+}
+
 struct device_io {
 	void *send_ctx, *deliver_ctx;
 	/* Sends trains in order; returns how many are done with (sent or lost), less than count

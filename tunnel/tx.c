@@ -44,7 +44,8 @@ void tx_discard(struct tunnel *t)
 {
 	struct device_tx *tx = &t->tx;
 
-	t->drops[DROP_TX_SOCKET] += tx->train_count - tx->train_first;
+	for (size_t i = tx->train_first; i < tx->train_count; i++)
+		t->drops[DROP_TX_SOCKET] += train_datagrams(&tx->trains[i]);
 	tx->train_first = tx->train_count = tx->slab_used = 0;
 	tx->blocked = false;
 }

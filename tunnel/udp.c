@@ -388,7 +388,7 @@ static enum outcome failed(struct udp *u, struct socket *s, struct train *train,
 		u->gso_limit_ns = device_now(t);
 		return AGAIN;
 	}
-	t->drops[DROP_TX_SOCKET] += (train->len + train->seg_size - 1) / train->seg_size;
+	t->drops[DROP_TX_SOCKET] += train_datagrams(train);
 	return SENT;
 }
 
@@ -475,7 +475,7 @@ size_t udp_send(void *udp, struct train *trains, size_t count)
 		size_t n;
 
 		if (!s) {
-			u->device->drops[DROP_TX_SOCKET]++;
+			u->device->drops[DROP_TX_SOCKET] += train_datagrams(&trains[done]);
 			done++;
 			continue;
 		}
