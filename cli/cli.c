@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{"why", cli_why, "PEER: which paths were tried, and what came of each"},
 	{"policy", cli_policy, "test FILE | explain FROM TO[:PORT]"},
 	{"openssh", cli_openssh, "detect | proxy | hostkey | install | print | remove"},
+	{"sshd", cli_sshd, "the SSH server without a mesh; -t, -T: its configuration"},
 	{"debug", cli_debug, "bundle: logs, status and map without secrets"},
 };
 

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The keywords of sshd_config(5) that this server knows, in the order in which `-T` prints them, and
+ * what a line with one sets.
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <syslog.h>
+
+#include "platform/log.h"
+#include "ssh/config/sshd_config_internal.h"
+
+/* What libssh 0.10 has of what is fit for use; first the default. */
+static const char *const kex[] = {
+	"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"
+	"ecdh-sha2-nistp521,diffie-hellman-group18-sha512,diffie-hellman-group16-sha512,"
+	"diffie-hellman-group14-sha256",
+	"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,"
+	"ecdh-sha2-nistp521,diffie-hellman-group18-sha512,diffie-hellman-group16-sha512,"
+	"diffie-hellman-group14-sha256",
+};
+static const char *const ciphers[] = {
+	"chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,"
+	"aes128-ctr",
+	"chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,"
+	"aes192-ctr,aes128-ctr",
+};
+static const char *const macs[] = {
+	"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com",
+	"hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512",
+};
+static const char *const host_key_algorithms[] = {"ssh-ed25519", "ssh-ed25519"};
+#define KEY_ALGORITHMS                                                                             \
+	"ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256-cert-v01@openssh.com,"               \
+	"rsa-sha2-512-cert-v01@openssh.com,rsa-sha2-256-cert-v01@openssh.com,ssh-ed25519,"         \
+	"ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"
+static const char *const key_algorithms[] = {KEY_ALGORITHMS, KEY_ALGORITHMS};
+
+static const struct sshd_choice families[] = {{"any", SSHD_FAMILY_ANY},
+					      {"inet", SSHD_FAMILY_INET},
+					      {"inet6", SSHD_FAMILY_INET6},
+					      {0}};
+static const struct sshd_choice roots[] = {{"without-password", SSHD_ROOT_NO_PASSWORD},
+					   {"prohibit-password", SSHD_ROOT_NO_PASSWORD},
+					   {"forced-commands-only", SSHD_ROOT_FORCED},
+					   {"yes", SSHD_ROOT_YES},
+					   {"no", SSHD_ROOT_NO},
+					   {0}};
+static const struct sshd_choice forwardings[] = {{"yes", SSHD_FORWARD_BOTH},
+						 {"all", SSHD_FORWARD_BOTH},
+						 {"no", 0},
+						 {"local", SSHD_FORWARD_LOCAL},
+						 {"remote", SSHD_FORWARD_REMOTE},
+						 {0}};
+static const struct sshd_choice gateways[] = {{"no", SSHD_GATEWAY_NO},
+					      {"yes", SSHD_GATEWAY_YES},
+					      {"clientspecified", SSHD_GATEWAY_CLIENT},
+					      {0}};
+static const struct sshd_choice levels[] = {
+	{"INFO", LOG_LEVEL_INFO},    {"QUIET", LOG_LEVEL_ERROR},  {"FATAL", LOG_LEVEL_ERROR},
+	{"ERROR", LOG_LEVEL_ERROR},  {"VERBOSE", LOG_LEVEL_INFO}, {"DEBUG", LOG_LEVEL_DEBUG},
+	{"DEBUG1", LOG_LEVEL_DEBUG}, {"DEBUG2", LOG_LEVEL_DEBUG}, {"DEBUG3", LOG_LEVEL_DEBUG},
+	{0}};
+static const struct sshd_choice facilities[] = {
+	{"AUTH", LOG_AUTH},	{"AUTHPRIV", LOG_AUTHPRIV}, {"DAEMON", LOG_DAEMON},
+	{"USER", LOG_USER},	{"LOCAL0", LOG_LOCAL0},	    {"LOCAL1", LOG_LOCAL1},
+	{"LOCAL2", LOG_LOCAL2}, {"LOCAL3", LOG_LOCAL3},	    {"LOCAL4", LOG_LOCAL4},
+	{"LOCAL5", LOG_LOCAL5}, {"LOCAL6", LOG_LOCAL6},	    {"LOCAL7", LOG_LOCAL7},
+	{0}};
+
+#define AT(field) offsetof(struct sshd_options, field)
+#define BOOL(word, field, flag, standard)                                                          \
+	{.name = word, .kind = KIND_BOOL, .flags = flag, .offset = AT(field), .fixed = standard}
+#define NUMBER(word, field, flag, standard, from, to)                                              \
+	{.name = word, .kind = KIND_NUMBER, .flags = flag, .offset = AT(field),                    \
+	 .fixed = standard, .low = from, .high = to}
+#define TIME(word, field, flag, standard)                                                          \
+	{.name = word, .kind = KIND_TIME, .flags = flag, .offset = AT(field), .fixed = standard}
+#define CHOICE(word, field, flag, choices, standard)                                               \
+	{.name = word, .kind = KIND_CHOICE, .flags = flag, .offset = AT(field),                    \
+	 .fixed = standard, .more = choices}
+#define WORD(word, field, flag)                                                                    \
+	{.name = word, .kind = KIND_WORD, .flags = flag, .offset = AT(field)}
+#define REST(word, field, flag)                                                                    \
+	{.name = word, .kind = KIND_REST, .flags = (flag) | FLAG_RAW, .offset = AT(field)}
+#define WORDS(word, field, flag)                                                                   \
+	{.name = word, .kind = KIND_WORDS, .flags = flag, .offset = AT(field)}
+#define ADD(word, field, flag)                                                                     \
+	{.name = word, .kind = KIND_ADD, .flags = (flag) | FLAG_ADD, .offset = AT(field)}
+#define ALGORITHMS(word, field, flag, lists)                                                       \
+	{.name = word, .kind = KIND_ALGORITHMS, .flags = flag, .offset = AT(field), .more = lists}
+#define FIXED(word, value, why)                                                                    \
+	{.name = word, .kind = KIND_FIXED, .flags = FLAG_MATCH, .fixed = value, .more = why}
+#define SPECIAL(word, flag, name_)                                                                 \
+	{.name = word, .kind = KIND_SPECIAL, .flags = flag, .apply = sshd_apply_##name_,           \
+	 .show = sshd_show_##name_}
+
+const struct sshd_keyword sshd_keywords[] = {
+	SPECIAL("Port", FLAG_ADD | FLAG_CLEAR, port),
+	CHOICE("AddressFamily", address_family, 0, families, "any"),
+	SPECIAL("ListenAddress", FLAG_ADD | FLAG_CLEAR, listen),
+	BOOL("FreeBind", free_bind, 0, "no"),
+	BOOL("UsePAM", use_pam, 0, "yes"),
+	TIME("LoginGraceTime", login_grace_s, FLAG_NONE, "120"),
+	NUMBER("MaxAuthTries", max_auth_tries, FLAG_MATCH, "6", 1, INT32_MAX),
+	NUMBER("MaxSessions", max_sessions, FLAG_MATCH, "100", 0, INT32_MAX),
+	TIME("ClientAliveInterval", alive_interval_s, FLAG_MATCH, "0"),
+	NUMBER("ClientAliveCountMax", alive_count_max, FLAG_MATCH, "3", 0, INT32_MAX),
+	TIME("UnusedConnectionTimeout", unused_timeout_s, FLAG_MATCH | FLAG_NONE, "none"),
+	CHOICE("PermitRootLogin", permit_root, FLAG_MATCH, roots, "prohibit-password"),
+	FIXED("IgnoreRhosts", "yes", "files of other hosts' users are never believed"),
+	FIXED("HostbasedAuthentication", "no", "hosts do not vouch for users here"),
+	BOOL("PubkeyAuthentication", pubkey_authentication, FLAG_MATCH, "yes"),
+	FIXED("KerberosAuthentication", "no", "Kerberos is not offered"),
+	FIXED("GSSAPIAuthentication", "no", "GSSAPI is not offered"),
+	BOOL("PasswordAuthentication", password_authentication, FLAG_MATCH, "yes"),
+	BOOL("KbdInteractiveAuthentication", kbd_interactive_authentication, FLAG_MATCH, "yes"),
+	BOOL("PrintMotd", print_motd, 0, "no"),
+	BOOL("PrintLastLog", print_last_log, 0, "yes"),
+	FIXED("X11Forwarding", "no", "X11 forwarding is not offered"),
+	BOOL("PermitTTY", permit_tty, FLAG_MATCH, "yes"),
+	FIXED("PermitUserRC", "no", "~/.ssh/rc is not run"),
+	BOOL("StrictModes", strict_modes, 0, "yes"),
+	BOOL("TCPKeepAlive", tcp_keep_alive, 0, "yes"),
+	FIXED("PermitEmptyPasswords", "no", "passwords of accounts are never taken"),
+	FIXED("Compression", "no", "compression is not offered"),
+	CHOICE("GatewayPorts", gateway_ports, FLAG_MATCH, gateways, "no"),
+	FIXED("UseDNS", "no", "names of clients are not looked up"),
+	CHOICE("AllowTcpForwarding", tcp_forwarding, FLAG_MATCH, forwardings, "yes"),
+	BOOL("AllowAgentForwarding", agent_forwarding, FLAG_MATCH, "yes"),
+	BOOL("DisableForwarding", disable_forwarding, FLAG_MATCH, "no"),
+	FIXED("AllowStreamLocalForwarding", "no", "the libssh in use cannot forward Unix sockets"),
+	FIXED("ExposeAuthInfo", "no", "SSH_USER_AUTH is not offered"),
+	WORD("PidFile", pid_file, FLAG_NONE),
+	ALGORITHMS("Ciphers", ciphers, 0, ciphers),
+	ALGORITHMS("MACs", macs, 0, macs),
+	WORD("Banner", banner, FLAG_MATCH | FLAG_NONE),
+	REST("ForceCommand", force_command, FLAG_MATCH | FLAG_NONE),
+	FIXED("ChrootDirectory", "none", "another root is not offered (files_only of a policy is)"),
+	WORD("TrustedUserCAKeys", trusted_ca_keys, FLAG_NONE),
+	WORD("RevokedKeys", revoked_keys, FLAG_NONE),
+	FIXED("AuthorizedPrincipalsFile", "none", "a certificate's principals are its logins"),
+	REST("VersionAddendum", version_addendum, FLAG_NONE),
+	FIXED("AuthorizedKeysCommand", "none", "keys are read from files only"),
+	FIXED("AuthorizedPrincipalsCommand", "none", "a certificate's principals are its logins"),
+	FIXED("HostKeyAgent", "none", "host keys are read from files only"),
+	ALGORITHMS("KexAlgorithms", kex, 0, kex),
+	ALGORITHMS("CASignatureAlgorithms", ca_algorithms, 0, host_key_algorithms),
+	ALGORITHMS("HostKeyAlgorithms", host_key_algorithms, 0, host_key_algorithms),
+	ALGORITHMS("PubkeyAcceptedAlgorithms", key_algorithms, FLAG_MATCH, key_algorithms),
+	CHOICE("LogLevel", log_level, 0, levels, "INFO"),
+	CHOICE("SyslogFacility", syslog_facility, 0, facilities, "AUTH"),
+	WORDS("AuthorizedKeysFile", authorized_keys_file, FLAG_MATCH),
+	ADD("HostKey", host_keys, FLAG_CLEAR | FLAG_SPLIT),
+	ADD("AllowUsers", allow_users, FLAG_MATCH | FLAG_SPLIT | FLAG_USERS),
+	ADD("DenyUsers", deny_users, FLAG_MATCH | FLAG_SPLIT | FLAG_USERS),
+	ADD("AllowGroups", allow_groups, FLAG_MATCH | FLAG_SPLIT),
+	ADD("DenyGroups", deny_groups, FLAG_MATCH | FLAG_SPLIT),
+	ADD("AcceptEnv", accept_env, FLAG_MATCH | FLAG_CLEAR | FLAG_SPLIT),
+	{.name = "SetEnv", .kind = KIND_WORDS, .flags = FLAG_MATCH | FLAG_SPLIT,
+	 .offset = AT(set_env), .apply = sshd_apply_set_env},
+	FIXED("AuthenticationMethods", "any", "a login is one proof; ask for more in the policy"),
+	SPECIAL("ChannelTimeout", FLAG_MATCH | FLAG_NONE, timeout),
+	SPECIAL("Subsystem", FLAG_ADD, subsystem),
+	SPECIAL("MaxStartups", 0, max_startups),
+	SPECIAL("PerSourceMaxStartups", 0, per_source),
+	SPECIAL("PerSourceNetBlockSize", 0, net_block),
+	FIXED("PermitTunnel", "no", "tunnels are the mesh's business"),
+	SPECIAL("RekeyLimit", 0, rekey),
+	SPECIAL("PermitOpen", FLAG_MATCH, permit_open),
+	SPECIAL("PermitListen", FLAG_MATCH, permit_listen),
+	FIXED("PermitUserEnvironment", "no", "~/.ssh/environment is not read"),
+};
+const size_t sshd_keyword_count = sizeof(sshd_keywords) / sizeof(sshd_keywords[0]);
+
+static const struct {
+	const char *old, *name;
+} aliases[] = {
+	{"ChallengeResponseAuthentication", "KbdInteractiveAuthentication"},
+	{"PubkeyAcceptedKeyTypes", "PubkeyAcceptedAlgorithms"},
+	{"DSAAuthentication", "PubkeyAuthentication"},
+};
+
+const struct sshd_keyword *sshd_keyword_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]) - 1; i++)
+		if (strcasecmp(aliases[i].old, name) == 0)
+			name = aliases[i].name;
+	for (size_t i = 0; i < sshd_keyword_count; i++)
+		if (strcasecmp(sshd_keywords[i].name, name) == 0)
+			return &sshd_keywords[i];
+	return NULL;
+}
+
+static void *field(struct sshd_options *o, const struct sshd_keyword *k)
+{
+	return (char *)o + k->offset;
+}
+
+static int apply_bool(const struct sshd_keyword *k, const char *word, bool *ret, struct error *err)
+{
+	if (strcasecmp(word, "yes") != 0 && strcasecmp(word, "no") != 0)
+		return error_set(err, -EINVAL, "%s: \"%s\" is neither yes nor no", k->name, word);
+	*ret = strcasecmp(word, "yes") == 0;
+	return 0;
+}
+
+static int apply_choice(const struct sshd_keyword *k, const char *word, int *ret, struct error *err)
+{
+	char known[256] = "";
+	size_t at = 0;
+
+	for (const struct sshd_choice *c = k->more; c->word != NULL; c++) {
+		size_t len = strlen(c->word);
+
+		if (strcasecmp(c->word, word) == 0) {
+			*ret = c->value;
+			return 0;
+		}
+		if (at + len + 3 < sizeof(known)) {
+			memcpy(known + at, at > 0 ? ", " : "", at > 0 ? 2 : 0);
+			at += at > 0 ? 2 : 0;
+			memcpy(known + at, c->word, len + 1);
+			at += len;
+		}
+	}
+	return error_set(err, -EINVAL, "%s: \"%s\" is none of %s", k->name, word, known);
+}
+
+static bool is_none(const struct sshd_keyword *k, const char *word)
+{
+	return (k->flags & FLAG_NONE) != 0 && strcasecmp(word, "none") == 0;
+}
+
+static int apply_number(const struct sshd_keyword *k, const char *word, uint32_t *ret,
+			struct error *err)
+{
+	if (sshd_value_number(word, k->low, k->high, ret) < 0)
+		return error_set(err, -EINVAL, "%s: \"%s\" is no whole number from %u to %u",
+				 k->name, word, k->low, k->high);
+	return 0;
+}
+
+static int apply_time(const struct sshd_keyword *k, const char *word, uint32_t *ret,
+		      struct error *err)
+{
+	if (is_none(k, word)) {
+		*ret = 0;
+		return 0;
+	}
+	if (sshd_value_time(word, ret) < 0)
+		return error_set(err, -EINVAL,
+				 "%s: \"%s\" is no time; write seconds, or 1m30s, 2h, 1d", k->name,
+				 word);
+	return 0;
+}
+
+static int apply_fixed(const struct sshd_keyword *k, const char *word, struct error *err)
+{
+	if (strcasecmp(word, k->fixed) != 0)
+		return error_set(err, -EINVAL, "%s %s: %s; the only value is %s", k->name, word,
+				 (const char *)k->more, k->fixed);
+	return 0;
+}
+
+static int check_users(const struct sshd_line *l, struct error *err)
+{
+	const struct sshd_query nobody = {0};
+
+	for (size_t i = 0; i < l->count; i++)
+		if (sshd_user_pattern(NULL, &nobody, l->words[i]) < 0)
+			return error_set(err, -EINVAL, "%s: \"%s\" is no USER or USER@HOST",
+					 l->keyword->name, l->words[i]);
+	return 0;
+}
+
+static int apply_words(const struct sshd_line *l, struct sshd_words *w, struct error *err)
+{
+	int r = 0;
+
+	if (l->keyword->kind == KIND_WORDS || l->count == 0)
+		w->count = 0;
+	if ((l->keyword->flags & FLAG_USERS) != 0)
+		r = check_users(l, err);
+	return r < 0 ? r : sshd_value_add(w, l, err);
+}
+
+int sshd_keyword_apply(const struct sshd_line *l, struct sshd_options *o, struct error *err)
+{
+	const struct sshd_keyword *k = l->keyword;
+	void *to = field(o, k);
+
+	if (l->count == 0 && (k->flags & FLAG_CLEAR) == 0)
+		return error_set(err, -EINVAL, "%s: a value is missing", k->name);
+	if (k->apply != NULL)
+		return k->apply(l, o, err);
+	if (l->count > 1 && k->kind != KIND_WORDS && k->kind != KIND_ADD && k->kind != KIND_REST)
+		return error_set(err, -EINVAL, "%s takes one value: \"%s\" is too much", k->name,
+				 l->words[1]);
+	switch (k->kind) {
+	case KIND_BOOL:
+		return apply_bool(k, l->words[0], to, err);
+	case KIND_NUMBER:
+		return apply_number(k, l->words[0], to, err);
+	case KIND_TIME:
+		return apply_time(k, l->words[0], to, err);
+	case KIND_CHOICE:
+		return apply_choice(k, l->words[0], to, err);
+	case KIND_FIXED:
+		return apply_fixed(k, l->words[0], err);
+	case KIND_WORD:
+		*(const char **)to = is_none(k, l->words[0]) ? NULL : l->words[0];
+		return 0;
+	case KIND_REST:
+		*(const char **)to = is_none(k, l->rest) ? NULL : l->rest;
+		return 0;
+	case KIND_WORDS:
+	case KIND_ADD:
+		return apply_words(l, to, err);
+	case KIND_ALGORITHMS:
+		return sshd_value_algorithms(k, l->words[0], to, err);
+	case KIND_SPECIAL:
+	default:
+		return -EINVAL;
+	}
+}
+
+static void set_words(struct sshd_words *w, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		w->word[w->count++] = *words;
+}
+
+/* As Debian's sshd: locale and colours. */
+static const char *const accept_env[] = {"LANG", "LC_*", "COLORTERM", NULL};
+static const char *const key_files[] = {".ssh/authorized_keys", ".ssh/authorized_keys2", NULL};
+
+void sshd_keyword_defaults(struct sshd_options *o)
+{
+	memset(o, 0, sizeof(*o));
+	for (size_t i = 0; i < sshd_keyword_count; i++) {
+		const struct sshd_keyword *k = &sshd_keywords[i];
+		void *to = field(o, k);
+
+		if (k->kind == KIND_BOOL)
+			(void)apply_bool(k, k->fixed, to, NULL);
+		else if (k->kind == KIND_NUMBER)
+			(void)apply_number(k, k->fixed, to, NULL);
+		else if (k->kind == KIND_TIME)
+			(void)apply_time(k, k->fixed, to, NULL);
+		else if (k->kind == KIND_CHOICE)
+			(void)apply_choice(k, k->fixed, to, NULL);
+		else if (k->kind == KIND_ALGORITHMS)
+			memcpy(to, ((const char *const *)k->more)[0],
+			       strlen(((const char *const *)k->more)[0]) + 1);
+	}
+	o->startups = (struct sshd_startups){100, 30, 300, 64, 32, 128};
+	o->pid_file = "/run/warren-sshd.pid";
+	set_words(&o->accept_env, accept_env);
+	set_words(&o->authorized_keys_file, key_files);
+	o->subsystems[0] = (struct sshd_subsystem){"sftp", "/usr/lib/openssh/sftp-server"};
+	o->subsystem_count = 1;
+}
