@@ -22,8 +22,9 @@
 enum {
 	MAX_FILES = 64,
 	SSH_PORT = 22022,
-	RETRY_MS = 5,	 /* while answers wait for room in main's socket */
-	IDLE_MS = 60000, /* an upper bound; the tunnel's own timers wake earlier */
+	MAX_FLOWS = 65536, /* of all shards */
+	RETRY_MS = 5,	   /* while answers wait for room in main's socket */
+	IDLE_MS = 60000,   /* an upper bound; the tunnel's own timers wake earlier */
 };
 
 /* tunnel/PROTOCOL.md, "Descriptors and system calls"; recvmsg and fcntl for the two sockets, fstat
@@ -59,10 +60,10 @@ static bool from_ssh_port(const struct superpacket *p)
 	return p->len >= at + 2 && (d[at] << 8 | d[at + 1]) == SSH_PORT;
 }
 
-static void log_drop(struct engine *e, enum tunnel_direction dir, enum filter_drop reason,
+static void log_drop(struct engine_shard *s, enum tunnel_direction dir, enum filter_drop reason,
 		     uint64_t now_ns)
 {
-	if (log_enabled(LOG_LEVEL_DEBUG) && log_limit_allow(&e->drop_limit, now_ns))
+	if (log_enabled(LOG_LEVEL_DEBUG) && log_limit_allow(&s->drop_limit, now_ns))
 		log_debug("dropped a packet", "direction=%s reason=%s",
 			  dir == TUNNEL_TX ? "out" : "in", filter_drop_name(reason));
 }
@@ -70,7 +71,7 @@ static void log_drop(struct engine *e, enum tunnel_direction dir, enum filter_dr
 static void on_packets(void *ctx, enum tunnel_direction dir, const uint8_t peer_key[32],
 		       struct superpacket *packets, size_t count, uint64_t now_ns)
 {
-	struct engine *e = ctx;
+	struct engine_shard *s = ctx;
 
 	(void)peer_key;
 	for (size_t i = 0; i < count; i++) {
@@ -78,18 +79,18 @@ static void on_packets(void *ctx, enum tunnel_direction dir, const uint8_t peer_
 		struct filter_result result;
 		bool from_ssh = p->port == TUNNEL_PORT_SSH;
 
-		if (dir == TUNNEL_TX && e->ssh_mode == WIRE_SSH_HOST)
+		if (dir == TUNNEL_TX && s->ssh_mode == WIRE_SSH_HOST)
 			from_ssh = from_ssh_port(p);
-		filter_check(e->filter, dir == TUNNEL_TX ? FILTER_OUT : FILTER_IN,
+		filter_check(s->filter, dir == TUNNEL_TX ? FILTER_OUT : FILTER_IN,
 			     dir == TUNNEL_TX && from_ssh, p->data, p->len, now_ns, &result);
 		p->drop = result.drop != FILTER_PASS;
 		if (p->drop) {
-			log_drop(e, dir, result.drop, now_ns);
+			log_drop(s, dir, result.drop, now_ns);
 			continue;
 		}
 		p->rewrite_port = result.rewrite_port;
 		if (dir == TUNNEL_RX)
-			p->port = result.to_ssh && e->ssh_mode == WIRE_SSH_NAMESPACE
+			p->port = result.to_ssh && s->ssh_mode == WIRE_SSH_NAMESPACE
 					  ? TUNNEL_PORT_SSH
 					  : TUNNEL_PORT_MAIN;
 	}
@@ -169,15 +170,27 @@ static int on_detach(struct engine *e, struct reader *r)
 	}
 }
 
+struct ssh_change {
+	struct engine *engine;
+	uint8_t mode;
+};
+
+static void change_ssh(void *ctx, unsigned shard)
+{
+	const struct ssh_change *c = ctx;
+	struct engine_shard *s = &c->engine->shards[shard];
+
+	s->ssh_mode = c->mode;
+	filter_set_ssh(s->filter, c->mode != WIRE_SSH_OFF);
+}
+
 static int on_ssh(struct engine *e, struct reader *r)
 {
-	uint8_t mode = reader_u8(r);
+	struct ssh_change c = {.engine = e, .mode = reader_u8(r)};
 
-	if (!reader_done(r) || mode > WIRE_SSH_HOST)
+	if (!reader_done(r) || c.mode > WIRE_SSH_HOST)
 		return -EBADMSG;
-	e->ssh_mode = mode;
-	filter_set_ssh(e->filter, mode != WIRE_SSH_OFF);
-	return 0;
+	return tunnel_on_shards(e->tunnel, change_ssh, &c);
 }
 
 static int dispatch(struct engine *e, struct reader *r, const int *fds, size_t nfds,
@@ -256,18 +269,27 @@ static void on_broker(void *ctx, int fd)
 /* Everything that needs a name or a library's own files comes before the sandbox. */
 static int make(struct engine *e, struct error *err)
 {
+	void *filter_ctx[ENGINE_MAX_SHARDS];
 	struct tunnel_config config = {
 		.hooks = {.ctx = e,
 			  .filter = on_packets,
 			  .foreign = engine_main_foreign,
 			  .event = on_event},
 		.roaming = false, /* the path machine owns endpoints */
+		.shards = e->shard_count,
+		.filter_ctx = filter_ctx,
 	};
 	uint8_t seed[16];
-	int rc;
+	int rc = 0;
 
 	random_bytes(&random_system, seed, sizeof(seed));
-	rc = filter_new(0, seed, &e->filter);
+	for (unsigned i = 0; i < e->shard_count && rc == 0; i++) {
+		struct engine_shard *s = &e->shards[i];
+
+		s->drop_limit = (struct log_limit){.interval_ns = NSEC_PER_SEC, .burst = 10};
+		filter_ctx[i] = s;
+		rc = filter_new(MAX_FLOWS / e->shard_count, seed, &s->filter);
+	}
 	if (rc == 0)
 		rc = tunnel_new(&config, &e->tunnel);
 	if (rc == 0)
@@ -277,7 +299,7 @@ static int make(struct engine *e, struct error *err)
 	return 0;
 }
 
-static int give_up_privileges(struct error *err)
+static int give_up_privileges(struct engine *e, struct error *err)
 {
 	static const struct sandbox_profile profile = {"engine", calls, refused};
 	bool found;
@@ -294,6 +316,9 @@ static int give_up_privileges(struct error *err)
 	if (rc < 0)
 		return error_set(err, rc, "cannot become the account warren-engine: %s",
 				 strerror(-rc));
+	rc = tunnel_start(e->tunnel); /* threads, while there may be new ones */
+	if (rc < 0)
+		return error_set(err, rc, "cannot start the packet threads: %s", strerror(-rc));
 	rc = sandbox_limits(MAX_FILES, 1, 0);
 	if (rc < 0)
 		return error_set(err, rc, "cannot set limits: %s", strerror(-rc));
@@ -311,10 +336,10 @@ int engine_run(void)
 	e->main_fd = -1;
 	e->pending_tail = &e->pending;
 	e->foreign_limit = (struct log_limit){.interval_ns = NSEC_PER_SEC / 2000, .burst = 1000};
-	e->drop_limit = (struct log_limit){.interval_ns = NSEC_PER_SEC, .burst = 10};
+	e->shard_count = 1;
 	rc = make(e, &err);
 	if (rc == 0)
-		rc = give_up_privileges(&err);
+		rc = give_up_privileges(e, &err);
 	if (rc < 0) {
 		log_error(error_text(&err), NULL);
 		e->exit_status = 1;
@@ -333,7 +358,8 @@ int engine_run(void)
 		engine_main_detach(e);
 		tunnel_free(e->tunnel);
 	}
-	filter_free(e->filter);
+	for (unsigned i = 0; i < e->shard_count; i++)
+		filter_free(e->shards[i].filter);
 	free(e);
 	return status;
 }

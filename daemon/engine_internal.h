@@ -21,19 +21,28 @@ struct engine_pending {
 	uint8_t data[];
 };
 
+enum { ENGINE_MAX_SHARDS = 64 };
+
+/* What a thread of the tunnel judges its packets with; changed between two batches of it only. */
+struct engine_shard {
+	struct filter *filter;
+	uint8_t ssh_mode;	     /* enum wire_ssh_mode */
+	struct log_limit drop_limit; /* log lines about dropped packets */
+	int result;		     /* of the last change */
+};
+
 struct engine {
 	struct tunnel *tunnel;
-	struct filter *filter;
-	void *policy; /* the block that the filter reads; NULL: none, nothing passes */
+	unsigned shard_count;
+	struct engine_shard shards[ENGINE_MAX_SHARDS];
+	void *policy; /* the block that the filters read; NULL: none, nothing passes */
 	size_t policy_len;
-	uint8_t ssh_mode; /* enum wire_ssh_mode */
 	bool stop;
 	int exit_status;
 	int main_fd; /* -1: main is away */
 	struct engine_pending *pending, **pending_tail;
 	size_t pending_bytes;
 	struct log_limit foreign_limit; /* datagrams that are not WireGuard */
-	struct log_limit drop_limit;	/* log lines about dropped packets */
 	uint64_t foreign_dropped;
 	uint8_t in[DAEMON_MAX_MESSAGE];
 	uint8_t out[DAEMON_MAX_MESSAGE];

@@ -193,15 +193,35 @@ static int map_policy(int fd, void **ret_map, size_t *ret_len)
 	return 0;
 }
 
+struct policy_change {
+	struct engine *engine;
+	const void *map;
+	size_t len;
+};
+
+static void change_policy(void *ctx, unsigned shard)
+{
+	const struct policy_change *c = ctx;
+	struct engine_shard *s = &c->engine->shards[shard];
+
+	s->result = filter_set_rules(s->filter, c->map, c->len);
+}
+
 static int load_policy(struct engine *e, int fd)
 {
+	struct policy_change c = {.engine = e};
 	void *map = NULL;
 	size_t len = 0;
 	int rc = map_policy(fd, &map, &len);
 
 	if (rc < 0)
 		return rc;
-	rc = filter_set_rules(e->filter, map, len);
+	c.map = map;
+	c.len = len;
+	/* What a shard failed at otherwise is not about this block, and comes up again. */
+	(void)!tunnel_on_shards(e->tunnel, change_policy, &c);
+	/* All look at the same bytes: all take it or none does. */
+	rc = e->shards[0].result;
 	if (rc < 0) {
 		munmap(map, len);
 		return rc; /* the old one stays in force */
@@ -241,16 +261,24 @@ static void put_counter(struct writer *w, const char *name, uint64_t value)
 static int on_stats(struct engine *e, uint32_t id, const struct reader *r)
 {
 	struct writer w = writer_init(e->out, sizeof(e->out));
-	uint64_t drops[FILTER_DROP_REASONS], value;
+	uint64_t drops[FILTER_DROP_REASONS] = {0}, value;
 	uint32_t count = 0;
 	const char *name;
-	size_t flows;
+	size_t flows = 0;
 
 	if (!reader_done(r))
 		return -EBADMSG;
 	while (tunnel_counter(e->tunnel, count, &name, &value))
 		count++;
-	filter_stats(e->filter, &flows, drops);
+	for (unsigned i = 0; i < e->shard_count; i++) {
+		uint64_t more[FILTER_DROP_REASONS];
+		size_t more_flows;
+
+		filter_stats(e->shards[i].filter, &more_flows, more);
+		flows += more_flows;
+		for (int k = 0; k < FILTER_DROP_REASONS; k++)
+			drops[k] += more[k];
+	}
 	wire_begin(&w, WIRE_STATS_REPLY, id);
 	/* FILTER_PASS is no drop. */
 	writer_u32(&w, count + FILTER_DROP_REASONS - 1 + 2);

@@ -137,6 +137,23 @@ int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ],
 	return 0;
 }
 
+int tun_open_queues(const char *name, size_t count, int *fds, struct error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 1; i < count; i++)
+		fds[i] = -1;
+	for (size_t i = 1; i < count && rc == 0; i++) {
+		char same[IFNAMSIZ];
+		struct tun_caps caps;
+
+		rc = tun_open(name, true, same, &fds[i], &caps, err);
+	}
+	for (size_t i = 1; i < count && rc < 0; i++)
+		file_close(&fds[i]);
+	return rc;
+}
+
 int tun_adopt(int fd, char ret_name[static IFNAMSIZ], struct tun_caps *ret_caps)
 {
 	struct ifreq request = {0};

@@ -7,6 +7,7 @@
 
 #include <net/if.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "platform/error.h"
@@ -22,6 +23,9 @@ struct tun_caps {
  * Errors carry the sentence for no /dev/net/tun, no CAP_NET_ADMIN, and a name that is taken. */
 int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ], int *ret_fd,
 	     struct tun_caps *ret_caps, struct error *err) WARREN_MUST_USE;
+/* More queues of a TUN that was opened with multi_queue as fds[0]: fills fds[1..count-1], all or none
+ * (-1). */
+int tun_open_queues(const char *name, size_t count, int *fds, struct error *err) WARREN_MUST_USE;
 /* The interface name behind an inherited descriptor, and its caps after probing. */
 int tun_adopt(int fd, char ret_name[static IFNAMSIZ], struct tun_caps *ret_caps) WARREN_MUST_USE;
 

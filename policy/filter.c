@@ -477,7 +477,8 @@ void filter_check(struct filter *f, enum filter_dir dir, bool from_ssh, const ui
 	enum filter_drop drop = check(&ps, data, len);
 	if (drop != FILTER_PASS) {
 		*ret_result = (struct filter_result){.drop = drop};
-		f->drops[drop]++;
+		/* Written by this thread alone, read by any (filter_stats). */
+		__atomic_store_n(&f->drops[drop], f->drops[drop] + 1, __ATOMIC_RELAXED);
 	}
 }
 
@@ -485,7 +486,8 @@ void filter_stats(const struct filter *f, size_t *ret_flows,
 		  uint64_t ret_drops[FILTER_DROP_REASONS])
 {
 	*ret_flows = flow_count(f->flows);
-	memcpy(ret_drops, f->drops, sizeof(f->drops));
+	for (size_t i = 0; i < FILTER_DROP_REASONS; i++)
+		ret_drops[i] = __atomic_load_n(&f->drops[i], __ATOMIC_RELAXED);
 }
 
 const char *filter_drop_name(enum filter_drop drop)

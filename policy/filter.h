@@ -49,7 +49,8 @@ void filter_set_ssh(struct filter *f, bool intercept);
  * packets that were read from the second TUN. ecn/ttl are not touched. */
 void filter_check(struct filter *f, enum filter_dir dir, bool from_ssh, const uint8_t *data, size_t len,
 		  uint64_t now_ns, struct filter_result *ret_result);
-/* Statistics: flows in use, and drops per reason[FILTER_DROP_REASONS]. */
+/* Statistics: flows in use, and drops per reason[FILTER_DROP_REASONS]. Also while another thread
+ * judges packets. */
 void filter_stats(const struct filter *f, size_t *ret_flows, uint64_t ret_drops[FILTER_DROP_REASONS]);
 const char *filter_drop_name(enum filter_drop drop);
 

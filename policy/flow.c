@@ -256,6 +256,12 @@ static void list_append(struct flow_table *t, struct flow *flow, uint8_t which)
 	list->youngest = at;
 }
 
+/* Other threads may ask for it (flow_count). */
+static void set_count(struct flow_table *t, size_t count)
+{
+	__atomic_store_n(&t->count, count, __ATOMIC_RELAXED);
+}
+
 void flow_remove(struct flow_table *t, struct flow *flow)
 {
 	uint32_t at = (uint32_t)(flow - t->flows);
@@ -269,7 +275,7 @@ void flow_remove(struct flow_table *t, struct flow *flow)
 	flow->used = false;
 	flow->next = t->free_flow;
 	t->free_flow = at;
-	t->count--;
+	set_count(t, t->count - 1);
 }
 
 struct flow *flow_find(struct flow_table *t, const struct flow_key *key, uint64_t now_ns)
@@ -331,7 +337,7 @@ struct flow *flow_insert(struct flow_table *t, const struct flow_key *key, uint6
 	*bucket = at;
 	flow->remote = remote_take(t, key);
 	list_append(t, flow, LIST_NEW);
-	t->count++;
+	set_count(t, t->count + 1);
 	return flow;
 }
 
@@ -351,7 +357,7 @@ void flow_refresh(struct flow_table *t, struct flow *flow, bool answered, uint64
 
 size_t flow_count(const struct flow_table *t)
 {
-	return t->count;
+	return __atomic_load_n(&t->count, __ATOMIC_RELAXED);
 }
 
 void flow_remove_flagged(struct flow_table *t, uint8_t flags)

@@ -176,7 +176,7 @@ static void remove_node(struct allowedips *a, struct allowedips_node *node)
 	prune(a, node);
 }
 
-void allowedips_remove(struct allowedips *a, const struct ip_prefix *prefix,
+bool allowedips_remove(struct allowedips *a, const struct ip_prefix *prefix,
 		       struct allowedips_list *list)
 {
 	struct allowedips_node *at = *root_of(a, prefix->addr.family);
@@ -184,12 +184,14 @@ void allowedips_remove(struct allowedips *a, const struct ip_prefix *prefix,
 	while (at && at->cidr <= prefix->bits &&
 	       common_bits(at->bits, prefix->addr.bytes, at->cidr) == at->cidr) {
 		if (at->cidr == prefix->bits) {
-			if (at->list == list)
-				remove_node(a, at);
-			return;
+			if (at->list != list)
+				return false;
+			remove_node(a, at);
+			return true;
 		}
 		at = at->child[bit_at(prefix->addr.bytes, at->cidr)];
 	}
+	return false;
 }
 
 void allowedips_remove_all(struct allowedips *a, struct allowedips_list *list)
@@ -247,6 +249,41 @@ void allowedips_done(struct allowedips *a)
 	free_trie(a->root4);
 	free_trie(a->root6);
 	a->root4 = a->root6 = NULL;
+}
+
+void allowedips_walk(const struct allowedips *a, uint8_t family,
+		     void (*visit)(void *ctx, const struct allowedips_step *step), void *ctx)
+{
+	const struct allowedips_node *at = family == 4 ? a->root4 : a->root6;
+	size_t numbers[129]; /* by depth: prefixes only get longer */
+	size_t count = 0;
+	unsigned depth = 0;
+
+	while (at) {
+		const struct allowedips_node *up = at->parent;
+		struct allowedips_step step = {
+			.bits = at->bits,
+			.cidr = at->cidr,
+			.peer = at->peer,
+			.parent = depth ? numbers[depth - 1] : 0,
+			.side = up && up->child[1] == at,
+		};
+
+		visit(ctx, &step);
+		numbers[depth] = count++;
+		if (at->child[0] || at->child[1]) {
+			at = at->child[0] ? at->child[0] : at->child[1];
+			depth++;
+			continue;
+		}
+		/* Up to where a right side has not been seen yet. */
+		while (up && (up->child[1] == at || !up->child[1])) {
+			at = up;
+			up = at->parent;
+			depth--;
+		}
+		at = up ? up->child[1] : NULL;
+	}
 }
 
 bool allowedips_next(const struct allowedips_list *list, const struct allowedips_node **at,

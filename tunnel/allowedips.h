@@ -6,6 +6,7 @@
 #ifndef WARREN_TUNNEL_ALLOWEDIPS_H
 #define WARREN_TUNNEL_ALLOWEDIPS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "platform/addr.h"
@@ -28,13 +29,24 @@ void allowedips_done(struct allowedips *a); /* peers' lists are not touched */
 /* Gives the prefix to peer, taking it from another where it was there. -ENOMEM, -EINVAL. */
 int allowedips_insert(struct allowedips *a, const struct ip_prefix *prefix, struct peer *peer,
 		      struct allowedips_list *list) WARREN_MUST_USE;
-/* Takes the prefix from the peer that has this list; nothing when it is not there. */
-void allowedips_remove(struct allowedips *a, const struct ip_prefix *prefix,
+/* Takes the prefix from the peer that has this list; false when it is not there. */
+bool allowedips_remove(struct allowedips *a, const struct ip_prefix *prefix,
 		       struct allowedips_list *list);
 void allowedips_remove_all(struct allowedips *a, struct allowedips_list *list);
 /* addr in network order, 4 or 16 bytes. NULL: nobody. */
 struct peer *allowedips_find4(const struct allowedips *a, const uint8_t addr[static 4]);
 struct peer *allowedips_find6(const struct allowedips *a, const uint8_t addr[static 16]);
+
+/* One node of the trie of a family, in preorder; parent: the number of its parent among those. */
+struct allowedips_step {
+	const uint8_t *bits; /* [4] or [16], zero behind the prefix */
+	uint8_t cidr;
+	struct peer *peer; /* NULL: a fork */
+	size_t parent;
+	unsigned side; /* 0 or 1: the bit behind the parent's prefix */
+};
+void allowedips_walk(const struct allowedips *a, uint8_t family,
+		     void (*visit)(void *ctx, const struct allowedips_step *step), void *ctx);
 
 /* Walks a list: *at is NULL at first; false at the end. */
 bool allowedips_next(const struct allowedips_list *list, const struct allowedips_node **at,

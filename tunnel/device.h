@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The inside of struct tunnel, and the steps that its files offer each other. Datagrams go out and
- * packets go up through struct device_io, so that two devices can be run against each other in
- * memory.
+ * The inside of struct tunnel, and the steps that its files offer each other. A struct tunnel is
+ * one shard: a thread with a TUN queue, sockets, sessions and timers of its own, that shares
+ * nothing mutable with others. The first shard is also what callers hold; the fields of control in
+ * it belong to the caller's thread (shards.h). Datagrams go out and packets go up through struct
+ * device_io, so that two devices can be run against each other in memory.
  */
 #ifndef WARREN_TUNNEL_DEVICE_H
 #define WARREN_TUNNEL_DEVICE_H
@@ -43,6 +45,7 @@ enum drop_reason {
 	DROP_RX_TUN_WRITE, /* no TUN there, or it is down */
 	DROP_TX_BAD_INNER,
 	DROP_TX_NO_PEER,
+	DROP_TX_OTHER_SHARD, /* steering does not know yet that the address moved */
 	DROP_TX_FILTER,
 	DROP_TX_REDIRECT,
 	DROP_TX_STAGE_FULL,
@@ -103,6 +106,11 @@ struct device_io {
 			const struct iovec *iov, int count);
 };
 
+/* Counters have one writer, so that no locked instruction is needed, and any reader. */
+#define DEVICE_COUNT(counter, more)                                                                \
+	__atomic_store_n(&(counter), (counter) + (uint64_t)(more), __ATOMIC_RELAXED)
+#define DEVICE_READ(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
+
 struct device_tx {
 	uint8_t *arena; /* super-packets read */
 	uint8_t *slab;	/* datagrams sealed */
@@ -120,33 +128,42 @@ struct udp;
 struct loop;
 struct tunio;
 
+struct routes;
+struct shards;
+struct snapshot;
+
 struct tunnel {
+	/* Never change. */
+	struct shards *shards;
+	unsigned number; /* of this shard */
 	const struct clock *clock;
 	const struct random_source *random;
 	struct tunnel_hooks hooks;
+	void *filter_ctx;
 	bool roaming;
+
+	/* Of the snapshot in force. */
+	const struct snapshot *snapshot;
+	const struct routes *routes;
 	bool up;
-	bool stopped;
-	size_t max_peers;
+	bool identity_set;
 	uint16_t mtu[2]; /* by port; 0: unknown */
 
 	struct aead_engine *aead;
 	struct blake2s *blake;
 	struct noise noise;
-	struct noise_identity identity;
 	struct cookie_checker checker;
 	struct ratelimiter limiter;
 	uint64_t load_window_ns; /* handshake messages in the current window, for "under load" */
 	unsigned load_count;
 	unsigned load_limit;
 	uint64_t load_until_ns;
-	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES];
 	uint64_t answer_ns; /* when the last ICMP message was made */
 	uint32_t jitter;    /* state of timers.c's spread; 0: not seeded */
 
 	struct index_table index;
-	struct allowedips allowed;
-	struct peer_table peers;
+	struct peer *own; /* peers of this shard */
+	size_t own_count;
 	struct heap timers;
 	struct staging_pool staging;
 	struct device_io io;
@@ -154,30 +171,53 @@ struct tunnel {
 	struct coalesce *rx;
 	struct peer *rx_peer; /* whose packets are in rx */
 
+	struct udp *udp;
+	struct tunio *tunio;
+	struct loop *loop;
+	uint64_t drops[DROP_REASONS]; /* DEVICE_COUNT, DEVICE_READ */
+	uint64_t stats[DEVICE_STATS];
+
+	/* Control's: of how many peers there are in this shard; the rest in the first shard only.
+	 */
+	size_t given_peers;
+	struct noise_identity identity;
+	struct blake2s *control_blake;
+	struct noise control_noise;
+	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES];
+	size_t max_peers;
+	struct peer_table peers;
+	struct allowedips allowed;
 	int (*bind)(void *ctx, uint16_t port, uint32_t fwmark);
 	void *bind_ctx;
 	uint16_t listen_port;
 	uint32_t fwmark;
-
-	struct udp *udp;
-	struct tunio *tunio;
-	struct loop *loop;
-	uint64_t drops[DROP_REASONS];
-	uint64_t stats[DEVICE_STATS];
+	bool stopped;
 };
 
 /* device.c */
-/* A device without operating system: the caller sets io. tunnel_new adds loop, sockets and TUNs. */
+/* A device without operating system and threads, of one shard: the caller sets io. tunnel_new adds
+ * loop, sockets and TUNs. */
 int device_new(const struct tunnel_config *config, struct tunnel **ret_tunnel) WARREN_MUST_USE;
 uint64_t device_now(const struct tunnel *t);
+/* One turn of a shard's loop: waits at most timeout_ms (-1: until something happens), handles all
+ * that is ready, then takes over what control changed. */
+int device_turn(struct tunnel *t, int timeout_ms) WARREN_MUST_USE;
 int device_set_private_key(struct tunnel *t,
 			   const uint8_t key[static NOISE_KEY_BYTES]) WARREN_MUST_USE;
 
-/* handshake.c */
+/* handshake.c: the shard's side */
 void handshake_initiate(struct peer *p, bool is_retry, uint64_t now_ns);
 void handshake_receive(struct tunnel *t, const uint8_t *data, size_t len,
 		       const struct endpoint *from, const struct udp_source *source,
 		       uint64_t now_ns);
+struct note;
+/* What control made of it: a message to send, a session. Takes note->keypair. */
+void handshake_note(struct tunnel *t, const struct note *note, const uint8_t *data, size_t len);
+/* control.c: the other side, on the control thread. t: the shard that tells. */
+void control_note(struct tunnel *t, const struct note *note, const uint8_t *data, size_t len);
+void control_closed(struct tunnel *t);
+
+/* handshake.c */
 /* Rekeys when the session in use is old or much used (paper section 6.2). */
 void handshake_keep_fresh_sending(struct peer *p, uint64_t now_ns);
 void handshake_keep_fresh_receiving(struct peer *p, uint64_t now_ns);

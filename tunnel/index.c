@@ -9,13 +9,13 @@
 #include <stdlib.h>
 
 #define INITIAL_SLOTS 64
+#define SHARD_SHIFT   24 /* the table's hash is the other end of the number */
 
-int index_init(struct index_table *t, const struct random_source *random)
+int index_init(struct index_table *t)
 {
 	t->slots = calloc(INITIAL_SLOTS, sizeof(*t->slots));
 	if (!t->slots)
 		return -ENOMEM;
-	t->random = random;
 	t->mask = INITIAL_SLOTS - 1;
 	t->used = 0;
 	return 0;
@@ -67,9 +67,24 @@ struct index_entry *index_find(const struct index_table *t, uint32_t index)
 	return NULL;
 }
 
-int index_add(struct index_table *t, struct peer *peer, uint32_t *ret_index)
+unsigned index_shard(uint32_t index, unsigned shards)
 {
-	struct index_entry entry = {.peer = peer};
+	return (index >> SHARD_SHIFT) % shards;
+}
+
+uint32_t index_make(const struct random_source *random, unsigned shard, unsigned shards)
+{
+	uint32_t index;
+
+	do {
+		random_bytes(random, &index, sizeof(index));
+	} while (!index || index_shard(index, shards) != shard);
+	return index;
+}
+
+int index_add(struct index_table *t, uint32_t index, struct peer *peer, struct keypair *keypair)
+{
+	struct index_entry entry = {.index = index, .peer = peer, .keypair = keypair};
 
 	if (t->used * 2 > t->mask) {
 		int r = grow(t);
@@ -77,12 +92,10 @@ int index_add(struct index_table *t, struct peer *peer, uint32_t *ret_index)
 		if (r < 0)
 			return r;
 	}
-	do {
-		random_bytes(t->random, &entry.index, sizeof(entry.index));
-	} while (!entry.index || index_find(t, entry.index));
+	if (index_find(t, index))
+		return -EEXIST;
 	insert(t->slots, t->mask, &entry);
 	t->used++;
-	*ret_index = entry.index;
 	return 0;
 }
 

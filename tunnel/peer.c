@@ -12,6 +12,7 @@
 
 #include "platform/secret.h"
 #include "tunnel/device.h"
+#include "tunnel/shards.h"
 #include "tunnel/timers.h"
 
 #define INITIAL_SLOTS	  16
@@ -30,8 +31,13 @@ int peer_table_init(struct peer_table *t, const struct random_source *random)
 
 void peer_table_done(struct peer_table *t)
 {
-	while (t->first)
-		peer_remove(t->first);
+	while (t->first) {
+		struct peer *p = t->first;
+
+		t->first = p->next;
+		peer_drop(p);
+		peer_free(p);
+	}
 	free(t->slots);
 	secret_wipe(t, sizeof(*t));
 }
@@ -51,8 +57,7 @@ static size_t slot_of(const struct peer_table *t, const uint8_t key[static NOISE
 {
 	size_t i = home_of(t, key);
 
-	while (t->slots[i] &&
-	       memcmp(t->slots[i]->handshake.remote_static, key, NOISE_KEY_BYTES) != 0)
+	while (t->slots[i] && memcmp(t->slots[i]->key, key, NOISE_KEY_BYTES) != 0)
 		i = (i + 1) & t->mask;
 	return i;
 }
@@ -74,17 +79,17 @@ static int table_grow(struct peer_table *t)
 	}
 	t->mask = slots - 1;
 	for (struct peer *p = t->first; p; p = p->next)
-		t->slots[slot_of(t, p->handshake.remote_static)] = p;
+		t->slots[slot_of(t, p->key)] = p;
 	free(old);
 	return 0;
 }
 
 static void table_remove(struct peer_table *t, const struct peer *p)
 {
-	size_t hole = slot_of(t, p->handshake.remote_static);
+	size_t hole = slot_of(t, p->key);
 
 	for (size_t i = (hole + 1) & t->mask; t->slots[i]; i = (i + 1) & t->mask) {
-		size_t home = home_of(t, t->slots[i]->handshake.remote_static);
+		size_t home = home_of(t, t->slots[i]->key);
 
 		if (((i - home) & t->mask) >= ((i - hole) & t->mask)) {
 			t->slots[hole] = t->slots[i];
@@ -93,6 +98,16 @@ static void table_remove(struct peer_table *t, const struct peer *p)
 	}
 	t->slots[hole] = NULL;
 	t->count--;
+}
+
+static struct tunnel *emptiest_shard(const struct tunnel *t)
+{
+	struct tunnel *best = t->shards->all[0];
+
+	for (unsigned i = 1; i < t->shards->count; i++)
+		if (t->shards->all[i]->given_peers < best->given_peers)
+			best = t->shards->all[i];
+	return best;
 }
 
 int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES], struct peer **ret_peer)
@@ -110,15 +125,14 @@ int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES], struct
 		if (r < 0)
 			return r;
 	}
-	r = heap_reserve(&t->timers, table->count + 1);
-	if (r < 0)
-		return r;
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->device = t;
+	p->device = emptiest_shard(t);
+	p->device->given_peers++;
+	memcpy(p->key, key, NOISE_KEY_BYTES);
 	noise_handshake_init(&p->handshake, &t->identity, key);
-	cookie_maker_set(&p->cookie, &t->noise, key);
+	cookie_maker_set(&p->cookie, &t->control_noise, key);
 	table->slots[slot_of(table, key)] = p;
 	table->count++;
 	p->prev = table->last;
@@ -127,17 +141,32 @@ int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES], struct
 	else
 		table->first = p;
 	table->last = p;
+	p->change.added = true;
+	peer_changed(p);
 	*ret_peer = p;
 	return 0;
 }
 
+void peer_changed(struct peer *p)
+{
+	struct shards *s = p->device->shards;
+
+	if (p->change.listed)
+		return;
+	p->change.listed = true;
+	p->change.next = NULL;
+	if (s->changed_last)
+		s->changed_last->change.next = p;
+	else
+		s->changed = p;
+	s->changed_last = p;
+}
+
 void peer_remove(struct peer *p)
 {
-	struct tunnel *t = p->device;
+	struct tunnel *t = p->device->shards->all[0];
 
-	tx_forget_peer(t, p);
-	peer_stop(p);
-	allowedips_remove_all(&t->allowed, &p->allowed);
+	shards_unroute_all(p);
 	table_remove(&t->peers, p);
 	if (p->prev)
 		p->prev->next = p->next;
@@ -147,8 +176,96 @@ void peer_remove(struct peer *p)
 		p->next->prev = p->prev;
 	else
 		t->peers.last = p->prev;
+	p->device->given_peers--;
+	noise_handshake_clear(&p->handshake);
+	p->change.removed = true;
+	peer_changed(p);
+}
+
+void peer_free(struct peer *p)
+{
 	secret_wipe(p, sizeof(*p));
 	free(p);
+}
+
+/* ---- what the other side reads ---- */
+
+void peer_set_endpoint(struct peer *p, const struct endpoint *endpoint)
+{
+	struct peer_shown_endpoint *shown = &p->shown;
+	uint32_t sequence = atomic_load_explicit(&shown->sequence, memory_order_relaxed);
+	uint64_t words[sizeof(shown->words) / sizeof(shown->words[0])] = {0};
+
+	p->endpoint = *endpoint;
+	memcpy(words, endpoint, sizeof(*endpoint));
+	atomic_store(&shown->sequence, sequence + 1);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		atomic_store(&shown->words[i], words[i]);
+	atomic_store(&shown->sequence, sequence + 2);
+}
+
+void peer_shown_endpoint(const struct peer *p, struct endpoint *ret_endpoint)
+{
+	const struct peer_shown_endpoint *shown = &p->shown;
+	uint64_t words[sizeof(shown->words) / sizeof(shown->words[0])];
+	uint32_t before, after;
+
+	do {
+		before = atomic_load(&shown->sequence);
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			words[i] = atomic_load(&shown->words[i]);
+		after = atomic_load(&shown->sequence);
+	} while (before != after || (before & 1));
+	memcpy(ret_endpoint, words, sizeof(*ret_endpoint));
+}
+
+/* ---- coming to a shard, and leaving it ---- */
+
+int peer_adopt(struct peer *p)
+{
+	struct tunnel *t = p->device;
+	int r = heap_reserve(&t->timers, t->own_count + 1);
+
+	if (r < 0)
+		return r;
+	p->own_prev = NULL;
+	p->own_next = t->own;
+	if (t->own)
+		t->own->own_prev = p;
+	t->own = p;
+	t->own_count++;
+	p->adopted = true;
+	return 0;
+}
+
+void peer_drop(struct peer *p)
+{
+	struct tunnel *t = p->device;
+
+	if (!p->adopted)
+		return;
+	tx_forget_peer(t, p);
+	peer_stop(p);
+	if (p->own_prev)
+		p->own_prev->own_next = p->own_next;
+	else
+		t->own = p->own_next;
+	if (p->own_next)
+		p->own_next->own_prev = p->own_prev;
+	t->own_count--;
+	p->adopted = false;
+}
+
+/* ---- sessions ---- */
+
+void peer_free_keypair(struct keypair *kp)
+{
+	if (!kp)
+		return;
+	aead_done(&kp->seal);
+	aead_done(&kp->open);
+	secret_wipe(kp, sizeof(*kp));
+	free(kp);
 }
 
 static void keypair_drop(struct keypair **slot)
@@ -160,21 +277,18 @@ static void keypair_drop(struct keypair **slot)
 		return;
 	tx_seal(kp->peer->device);
 	index_remove(&kp->peer->device->index, kp->local_index);
-	aead_done(&kp->seal);
-	aead_done(&kp->open);
-	secret_wipe(kp, sizeof(*kp));
-	free(kp);
+	peer_free_keypair(kp);
 }
 
-void peer_clear_handshake(struct peer *p)
+void peer_clear_pending(struct peer *p)
 {
-	index_remove(&p->device->index, p->handshake.local_index);
-	noise_handshake_clear(&p->handshake);
+	index_remove(&p->device->index, p->pending_index);
+	p->pending_index = 0;
 }
 
 void peer_clear_keys(struct peer *p)
 {
-	peer_clear_handshake(p);
+	peer_clear_pending(p);
 	keypair_drop(&p->previous);
 	keypair_drop(&p->current);
 	keypair_drop(&p->next_keypair);
@@ -183,7 +297,7 @@ void peer_clear_keys(struct peer *p)
 
 void peer_expire_sessions(struct peer *p)
 {
-	peer_clear_handshake(p);
+	peer_clear_pending(p);
 	if (p->current)
 		p->current->send_counter = REJECT_AFTER_MESSAGES;
 	if (p->next_keypair)
@@ -198,32 +312,42 @@ static int keypair_init(struct keypair *kp, const struct noise_keys *keys)
 	return r < 0 ? r : aead_init(&kp->open, keys->receive);
 }
 
-int peer_begin_session(struct peer *p, uint64_t now_ns)
+struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 {
+	struct tunnel *t = p->device->shards->all[0];
 	struct noise_keys keys = {0};
-	struct index_entry *entry = index_find(&p->device->index, p->handshake.local_index);
 	struct keypair *kp = calloc(1, sizeof(*kp));
-	int r;
+	bool ok;
 
-	if (!kp || !entry) {
-		free(kp);
-		peer_clear_handshake(p);
-		return -ENOMEM;
+	if (!kp) {
+		noise_handshake_clear(&p->handshake);
+		return NULL;
 	}
 	kp->peer = p;
 	kp->local_index = p->handshake.local_index;
 	kp->remote_index = p->handshake.remote_index;
 	kp->created_ns = now_ns;
-	r = noise_begin_session(&p->device->noise, &p->handshake, &keys) ? keypair_init(kp, &keys)
-									 : -EINVAL;
+	ok = noise_begin_session(&t->control_noise, &p->handshake, &keys) &&
+	     keypair_init(kp, &keys) == 0;
 	kp->initiator = keys.initiator;
 	secret_wipe(&keys, sizeof(keys));
+	if (ok)
+		return kp;
+	noise_handshake_clear(&p->handshake);
+	peer_free_keypair(kp);
+	return NULL;
+}
+
+int peer_begin_session(struct peer *p, struct keypair *kp)
+{
+	int r;
+
+	peer_clear_pending(p); /* ours, or one that theirs overtook */
+	r = index_add(&p->device->index, kp->local_index, p, kp);
 	if (r < 0) {
-		peer_clear_handshake(p);
-		keypair_drop(&kp);
+		peer_free_keypair(kp);
 		return r;
 	}
-	entry->keypair = kp;
 	if (kp->initiator) {
 		/* The response confirmed it. A session of theirs that was never confirmed is kept
 		 * as the previous one, for packets under way. */
@@ -289,23 +413,22 @@ void peer_stop(struct peer *p)
 {
 	timers_stop(p);
 	peer_clear_keys(p);
-	p->device->drops[DROP_TX_GIVEN_UP] += staging_clear(&p->device->staging, &p->staged);
+	DEVICE_COUNT(p->device->drops[DROP_TX_GIVEN_UP],
+		     staging_clear(&p->device->staging, &p->staged));
 	p->running = false;
 }
 
 void peer_event(struct peer *p, enum tunnel_event_type type, const struct endpoint *endpoint,
 		uint64_t now_ns)
 {
-	struct tunnel_event event = {.type = type};
-	const struct tunnel_hooks *hooks = &p->device->hooks;
+	struct note note = {.type = NOTE_EVENT, .event = type, .peer = p, .now_ns = now_ns};
 
-	if (!hooks->event)
+	if (!p->device->hooks.event)
 		return;
 	if (p->event_ns[type] && now_ns - p->event_ns[type] < EVENT_INTERVAL_NS)
 		return;
 	p->event_ns[type] = now_ns ? now_ns : 1;
-	memcpy(event.peer_key, p->handshake.remote_static, sizeof(event.peer_key));
 	if (endpoint)
-		event.endpoint = *endpoint;
-	hooks->event(hooks->ctx, &event);
+		note.endpoint = *endpoint;
+	(void)shards_tell_control(p->device, &note, NULL, 0);
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A peer: its keys, sessions, endpoint, timers and queue; and the table of peers by public key.
+ * A peer: its keys, sessions, endpoint, timers and queue; and the table of peers by public key. The
+ * control thread owns its handshake and its configuration, the shard that it was given to owns the
+ * rest for as long as it lives; what both read is atomic.
  */
 #ifndef WARREN_TUNNEL_PEER_H
 #define WARREN_TUNNEL_PEER_H
+
+#include <stdatomic.h>
 
 #include "platform/addr.h"
 #include "tunnel/aead.h"
@@ -46,27 +50,58 @@ enum peer_timer {
 
 #define PEER_EVENT_TYPES (TUNNEL_EVENT_CLOSED + 1)
 
+/* What a set changed of a peer, until its shard has taken it over (shards.h). */
+struct peer_change {
+	bool listed; /* in the list of changes */
+	bool added, removed;
+	bool endpoint_set, keepalive_set;
+	bool keepalive_on; /* it was off */
+	uint16_t keepalive_s;
+	struct endpoint endpoint;
+	int result; /* of the shard: 0 or -ENOMEM */
+	struct peer *next;
+};
+
+/* An endpoint that one thread writes and any reads (a sequence lock over atomic words). */
+struct peer_shown_endpoint {
+	_Atomic uint32_t sequence; /* odd: being written */
+	_Atomic uint64_t words[(sizeof(struct endpoint) + 7) / 8];
+};
+
 struct peer {
-	struct tunnel *device;
+	struct tunnel *device; /* the shard; never changes, as the key */
+	uint8_t key[NOISE_KEY_BYTES];
+
+	/* Control's. */
 	struct peer *next, *prev; /* all peers, in order of creation */
 	struct noise_handshake handshake;
 	struct cookie_maker cookie;
+	struct allowedips_list allowed;
+	uint16_t configured_keepalive_s;
+	struct peer_change change; /* its shard reads it while it takes a snapshot over */
+
+	/* Everybody's: written by the shard, read by control for get=1. */
+	uint64_t rx_bytes, tx_bytes;	 /* DEVICE_COUNT, DEVICE_READ */
+	uint64_t last_handshake_real_ns; /* wall clock; 0: never */
+	struct peer_shown_endpoint shown;
+
+	/* The shard's. */
+	struct peer *own_next, *own_prev; /* of this shard */
 	struct keypair *previous, *current, *next_keypair;
+	uint32_t pending_index; /* of the initiation that is under way; 0: none */
 	struct endpoint endpoint;
 	struct udp_source source;
-	struct allowedips_list allowed;
 	struct staging_queue staged;
 
 	struct heap_node timer_node;
 	uint64_t timers[PEER_TIMERS];	 /* deadlines; 0: off */
 	uint64_t last_sent_handshake_ns; /* 0: never */
 	uint64_t event_ns[PEER_EVENT_TYPES];
-	uint64_t last_handshake_real_ns; /* wall clock; 0: never */
-	uint64_t rx_bytes, tx_bytes;
 	uint16_t persistent_keepalive_s;
 	uint8_t handshake_attempts;
 	bool need_another_keepalive;
 	bool sent_lastminute_handshake;
+	bool adopted; /* by its shard */
 	bool running;
 };
 
@@ -78,23 +113,43 @@ struct peer_table {
 	struct peer *first, *last;
 };
 
+/* ---- control ---- */
+
 int peer_table_init(struct peer_table *t, const struct random_source *random) WARREN_MUST_USE;
-void peer_table_done(struct peer_table *t);
+void peer_table_done(struct peer_table *t); /* of a device without threads */
 struct peer *peer_find(const struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES]);
-/* -ENOMEM; -ENOSPC above max_peers; -EEXIST. */
+/* Gives it to the shard with the fewest, which hears of it with the next snapshot. -ENOMEM; -ENOSPC
+ * above max_peers; -EEXIST. */
 int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES],
 	     struct peer **ret_peer) WARREN_MUST_USE;
-/* Removes it from every table, wipes and frees it. */
+/* Out of control's tables at once; freed when the next snapshot is in force. */
 void peer_remove(struct peer *p);
+/* Puts it on the list of changes. */
+void peer_changed(struct peer *p);
+/* The shard has let go of it (peer_drop): wiped and freed. */
+void peer_free(struct peer *p);
+/* Makes a session out of the finished handshake (paper section 5.4.5); NULL without memory. */
+struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns);
+void peer_free_keypair(struct keypair *kp);
 
-/* Sessions and handshake gone, keys wiped; staged packets stay. */
+/* ---- any thread ---- */
+
+void peer_shown_endpoint(const struct peer *p, struct endpoint *ret_endpoint);
+
+/* ---- the peer's shard ---- */
+
+/* -ENOMEM. */
+int peer_adopt(struct peer *p) WARREN_MUST_USE;
+void peer_drop(struct peer *p);
+void peer_set_endpoint(struct peer *p, const struct endpoint *endpoint);
+/* Sessions gone, keys wiped; staged packets stay. (The handshake is control's.) */
 void peer_clear_keys(struct peer *p);
-/* The handshake in progress is forgotten, its index freed. */
-void peer_clear_handshake(struct peer *p);
+/* The index of the initiation under way is freed. */
+void peer_clear_pending(struct peer *p);
 /* All sessions become unusable for sending at once (identity changed). */
 void peer_expire_sessions(struct peer *p);
-/* Makes a session out of the finished handshake (paper sections 5.4.5 and 6.1). */
-int peer_begin_session(struct peer *p, uint64_t now_ns) WARREN_MUST_USE;
+/* Takes a new session (paper section 6.1), also when it refuses it: -ENOMEM, -EEXIST. */
+int peer_begin_session(struct peer *p, struct keypair *kp) WARREN_MUST_USE;
 /* A packet came under kp: if that was the unconfirmed one it becomes current; true then. */
 bool peer_confirm(struct peer *p, struct keypair *kp);
 /* The session to send with, NULL: none that is young enough. */

@@ -9,7 +9,9 @@
 #include "tunnel/bytes.h"
 #include "tunnel/device.h"
 #include "tunnel/ip.h"
+#include "tunnel/routes.h"
 #include "tunnel/segment.h"
+#include "tunnel/shards.h"
 #include "tunnel/timers.h"
 
 void rx_endpoint(struct peer *p, const struct endpoint *from, const struct udp_source *source,
@@ -21,7 +23,7 @@ void rx_endpoint(struct peer *p, const struct endpoint *from, const struct udp_s
 	}
 	/* Without roaming the caller owns endpoints, but no endpoint at all helps nobody. */
 	if (p->device->roaming || !endpoint_is_set(&p->endpoint)) {
-		p->endpoint = *from;
+		peer_set_endpoint(p, from);
 		p->source = *source;
 	}
 	peer_event(p, TUNNEL_EVENT_ROAMED, from, now_ns);
@@ -33,8 +35,8 @@ static bool source_allowed(struct tunnel *t, const struct peer *p, const struct 
 
 	if (!ip_parse_gso(sp->data, sp->head_len, &ip))
 		return false;
-	return (ip.version == 4 ? allowedips_find4(&t->allowed, sp->data + ip.src)
-				: allowedips_find6(&t->allowed, sp->data + ip.src)) == p;
+	return (ip.version == 4 ? routes_find4(t->routes, sp->data + ip.src)
+				: routes_find6(t->routes, sp->data + ip.src)) == p;
 }
 
 static void deliver(struct tunnel *t, size_t i)
@@ -45,20 +47,20 @@ static void deliver(struct tunnel *t, size_t i)
 	int count;
 
 	if (sp->drop) {
-		t->drops[DROP_RX_FILTER]++;
+		DEVICE_COUNT(t->drops[DROP_RX_FILTER], 1);
 		return;
 	}
 	if (sp->rewrite_port && !segment_rewrite_port(sp, TUNNEL_RX)) {
-		t->drops[DROP_RX_REDIRECT]++;
+		DEVICE_COUNT(t->drops[DROP_RX_REDIRECT], 1);
 		return;
 	}
 	segment_to_vnet(sp, vnet);
 	iov[0] = (struct iovec){.iov_base = vnet, .iov_len = sizeof(vnet)};
 	count = 1 + coalesce_gather(t->rx, i, iov + 1);
 	if (t->io.deliver(t->io.deliver_ctx, sp->port, sp, iov, count))
-		t->stats[STAT_RX_WRITES]++;
+		DEVICE_COUNT(t->stats[STAT_RX_WRITES], 1);
 	else
-		t->drops[DROP_RX_TUN_WRITE]++;
+		DEVICE_COUNT(t->drops[DROP_RX_TUN_WRITE], 1);
 }
 
 /* The batch of one peer goes up. */
@@ -73,7 +75,7 @@ static void flush_batch(struct tunnel *t, uint64_t now_ns)
 	coalesce_finish(c);
 	for (size_t i = 0; i < c->group_count; i++) {
 		if (!p || !source_allowed(t, p, &c->superpackets[i])) {
-			t->drops[DROP_RX_NOT_ALLOWED]++;
+			DEVICE_COUNT(t->drops[DROP_RX_NOT_ALLOWED], 1);
 			continue;
 		}
 		c->superpackets[kept] = c->superpackets[i];
@@ -82,8 +84,7 @@ static void flush_batch(struct tunnel *t, uint64_t now_ns)
 		kept++;
 	}
 	if (kept && t->hooks.filter)
-		t->hooks.filter(t->hooks.ctx, TUNNEL_RX, p->handshake.remote_static,
-				c->superpackets, kept, now_ns);
+		t->hooks.filter(t->filter_ctx, TUNNEL_RX, p->key, c->superpackets, kept, now_ns);
 	for (size_t i = 0; i < kept; i++)
 		deliver(t, i);
 	coalesce_reset(c, c->tcp, c->udp);
@@ -95,7 +96,7 @@ static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t le
 	struct ip_view ip;
 
 	if (!ip_parse(data, len, &ip)) {
-		t->drops[DROP_RX_BAD_INNER]++;
+		DEVICE_COUNT(t->drops[DROP_RX_BAD_INNER], 1);
 		return;
 	}
 	if (congested)
@@ -104,12 +105,12 @@ static void enqueue(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t le
 		flush_batch(t, now_ns);
 		t->rx_peer = p;
 	}
-	t->stats[STAT_RX_PACKETS]++;
+	DEVICE_COUNT(t->stats[STAT_RX_PACKETS], 1);
 	/* ip.total: what is behind it is padding. */
 	if (!coalesce_add(t->rx, data, ip.total)) {
 		flush_batch(t, now_ns);
 		if (!coalesce_add(t->rx, data, ip.total))
-			t->drops[DROP_RX_BAD_INNER]++;
+			DEVICE_COUNT(t->drops[DROP_RX_BAD_INNER], 1);
 	}
 }
 
@@ -130,14 +131,14 @@ static void gather(struct tunnel *t, struct rx_batch *b, uint8_t *data, size_t l
 		struct index_entry *entry = index_find(&t->index, b->index);
 
 		if (!entry || !entry->keypair) {
-			t->drops[DROP_RX_UNKNOWN_INDEX]++;
+			DEVICE_COUNT(t->drops[DROP_RX_UNKNOWN_INDEX], 1);
 			return;
 		}
 		b->keypair = entry->keypair;
 	}
 	if (!b->keypair->peer->running || !peer_can_receive(b->keypair, now_ns) ||
 	    counter >= REJECT_AFTER_MESSAGES) {
-		t->drops[DROP_RX_EXPIRED_SESSION]++;
+		DEVICE_COUNT(t->drops[DROP_RX_EXPIRED_SESSION], 1);
 		return;
 	}
 	b->jobs[b->count++] = (struct aead_job){.data = data + sizeof(struct wire_data),
@@ -174,14 +175,14 @@ static void open_batch(struct tunnel *t, struct rx_batch *b, const struct endpoi
 		struct peer *p = kp->peer;
 
 		if (!job->ok) {
-			t->drops[DROP_RX_BAD_PACKET]++;
+			DEVICE_COUNT(t->drops[DROP_RX_BAD_PACKET], 1);
 			continue;
 		}
 		if (!replay_accept(&kp->replay, job->counter)) {
-			t->drops[DROP_RX_REPLAY]++;
+			DEVICE_COUNT(t->drops[DROP_RX_REPLAY], 1);
 			continue;
 		}
-		p->rx_bytes += job->len + sizeof(struct wire_data);
+		DEVICE_COUNT(p->rx_bytes, job->len + sizeof(struct wire_data));
 		if (!accepted++)
 			authenticated(p, kp, from, source, now_ns);
 		if (job->len == AEAD_TAG_BYTES) /* keepalive */
@@ -206,9 +207,11 @@ static void receive_other(struct tunnel *t, const uint8_t *data, size_t len,
 		if (t->up)
 			handshake_receive(t, data, len, from, source, now_ns);
 	} else if (t->hooks.foreign && len) {
-		t->hooks.foreign(t->hooks.ctx, from, data, len);
+		struct note note = {.type = NOTE_FOREIGN, .endpoint = *from};
+
+		(void)shards_tell_control(t, &note, data, len);
 	} else {
-		t->drops[DROP_RX_FOREIGN]++;
+		DEVICE_COUNT(t->drops[DROP_RX_FOREIGN], 1);
 	}
 }
 
@@ -221,7 +224,7 @@ static void receive_data(struct tunnel *t, struct rx_batch *b, uint8_t *data, si
 	if (!t->up)
 		return;
 	if (len < WIRE_DATA_OVERHEAD) {
-		t->drops[DROP_RX_SHORT]++;
+		DEVICE_COUNT(t->drops[DROP_RX_SHORT], 1);
 		return;
 	}
 	index = bytes_get_le32(data + offsetof(struct wire_data, receiver));
@@ -243,8 +246,8 @@ void rx_train(struct tunnel *t, uint8_t *data, size_t len, size_t seg_size,
 	while (at < len) {
 		size_t n = len - at < seg_size ? len - at : seg_size;
 
-		t->stats[STAT_RX_DATAGRAMS]++;
-		t->stats[STAT_RX_BYTES] += n;
+		DEVICE_COUNT(t->stats[STAT_RX_DATAGRAMS], 1);
+		DEVICE_COUNT(t->stats[STAT_RX_BYTES], n);
 		if (is_wireguard(data + at, n) && data[at] == WIRE_DATA) {
 			receive_data(t, &batch, data + at, n, from, source, now_ns);
 		} else {

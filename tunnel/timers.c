@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "tunnel/device.h"
+#include "tunnel/shards.h"
 
 static void arm(struct peer *p, enum peer_timer timer, uint64_t deadline_ns)
 {
@@ -87,8 +88,9 @@ void timers_handshake_complete(struct peer *p, uint64_t now_ns)
 	disarm(p, PEER_TIMER_RETRANSMIT);
 	p->handshake_attempts = 0;
 	p->sent_lastminute_handshake = false;
-	p->last_handshake_real_ns = clock_realtime_ns(p->device->clock);
-	p->device->stats[STAT_HANDSHAKES]++;
+	__atomic_store_n(&p->last_handshake_real_ns, clock_realtime_ns(p->device->clock),
+			 __ATOMIC_RELAXED);
+	DEVICE_COUNT(p->device->stats[STAT_HANDSHAKES], 1);
 	peer_event(p, TUNNEL_EVENT_HANDSHAKE_DONE, &p->endpoint, now_ns);
 }
 
@@ -112,8 +114,8 @@ static void retransmit(struct peer *p, uint64_t now_ns)
 	if (p->handshake_attempts > MAX_HANDSHAKES) {
 		disarm(p, PEER_TIMER_KEEPALIVE);
 		/* No path: what waits is given up, and keys go unless they are in use. */
-		p->device->drops[DROP_TX_GIVEN_UP] +=
-			staging_clear(&p->device->staging, &p->staged);
+		DEVICE_COUNT(p->device->drops[DROP_TX_GIVEN_UP],
+			     staging_clear(&p->device->staging, &p->staged));
 		if (!armed(p, PEER_TIMER_ZERO_KEYS))
 			arm(p, PEER_TIMER_ZERO_KEYS, now_ns + REJECT_AFTER_TIME * 3);
 		peer_event(p, TUNNEL_EVENT_HANDSHAKE_GIVEN_UP, &p->endpoint, now_ns);
@@ -123,6 +125,16 @@ static void retransmit(struct peer *p, uint64_t now_ns)
 	/* Our own address may have changed. */
 	p->source = (struct udp_source){0};
 	handshake_initiate(p, true, now_ns);
+}
+
+static void zero_keys(struct peer *p, uint64_t now_ns)
+{
+	struct note note = {.type = NOTE_CLEAR, .peer = p};
+
+	peer_clear_keys(p);
+	/* What control has of a handshake goes too; when it is too busy to hear it, a bit later. */
+	if (!shards_tell_control(p->device, &note, NULL, 0))
+		arm(p, PEER_TIMER_ZERO_KEYS, now_ns + NSEC_PER_SEC);
 }
 
 static void due(struct peer *p, enum peer_timer timer, uint64_t now_ns)
@@ -143,7 +155,7 @@ static void due(struct peer *p, enum peer_timer timer, uint64_t now_ns)
 		handshake_initiate(p, false, now_ns);
 		break;
 	case PEER_TIMER_ZERO_KEYS:
-		peer_clear_keys(p);
+		zero_keys(p, now_ns);
 		break;
 	case PEER_TIMER_PERSISTENT:
 		if (p->persistent_keepalive_s)

@@ -13,6 +13,7 @@
 
 #include "tunnel/loop.h"
 #include "tunnel/segment.h"
+#include "tunnel/shards.h"
 
 #define ALIGN 64
 
@@ -89,15 +90,9 @@ static int read_packet(const struct port *port, uint8_t *arena, size_t at, struc
 
 static void closed(struct port *port)
 {
-	struct tunnel *t = port->io->device;
-	struct tunnel_event event = {.type = TUNNEL_EVENT_CLOSED};
-
 	port_close(port);
-	if (port->number != TUNNEL_PORT_MAIN)
-		return;
-	tunnel_stop(t);
-	if (t->hooks.event)
-		t->hooks.event(t->hooks.ctx, &event);
+	if (port->number == TUNNEL_PORT_MAIN)
+		shards_closed(port->io->device);
 }
 
 static void port_ready(void *ctx, int fd, uint32_t events)
@@ -120,7 +115,7 @@ static void port_ready(void *ctx, int fd, uint32_t events)
 		if (r < 0)
 			break;
 		if (r == 0) {
-			t->drops[DROP_TX_BAD_INNER]++;
+			DEVICE_COUNT(t->drops[DROP_TX_BAD_INNER], 1);
 			continue;
 		}
 		count++;
@@ -160,6 +155,12 @@ int tunio_attach(struct tunio *io, enum tunnel_port number, int fd, const struct
 		rx_set_offloads(io->device, caps->vnet_hdr && caps->tso,
 				caps->vnet_hdr && caps->uso);
 	return 0;
+}
+
+void tunio_release(struct tunio *io, enum tunnel_port number)
+{
+	loop_unwatch(io->device->loop, io->ports[number].fd);
+	io->ports[number].fd = -1;
 }
 
 int tunio_watch_input(struct tunio *io, bool on)

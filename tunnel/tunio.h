@@ -13,6 +13,8 @@ void tunio_free(struct tunio *io);
 /* Takes fd on success (-1 detaches) and closes the former one. */
 int tunio_attach(struct tunio *io, enum tunnel_port port, int fd,
 		 const struct tun_caps *caps) WARREN_MUST_USE;
+/* Lets go of it without closing it. */
+void tunio_release(struct tunio *io, enum tunnel_port port);
 /* device_io.deliver */
 bool tunio_deliver(void *tunio, enum tunnel_port port, const struct superpacket *p,
 		   const struct iovec *iov, int count);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The WireGuard device: protocol state, packet path and loop, for warren-wg and for warrend's
- * engine. One thread calls everything here. The caller hands in descriptors that are already open
- * (TUN, UDP) so that the process that runs packets needs no privilege and no system call to get
- * them. The unit through every stage is a super-packet; hooks see arrays of them.
+ * engine. One thread, control, calls everything here; packets run in threads of their own, the
+ * shards. The caller hands in descriptors that are already open (TUN, UDP) so that the process that
+ * runs packets needs no privilege and no system call to get them. The unit through every stage is a
+ * super-packet; hooks see arrays of them.
  */
 #ifndef WARREN_TUNNEL_TUNNEL_H
 #define WARREN_TUNNEL_TUNNEL_H
@@ -75,7 +76,8 @@ struct tunnel_event {
  * everything but tunnel_free and tunnel_run.) */
 struct tunnel_hooks {
 	void *ctx;
-	/* The filter (NULL: everything passes). Sets ->drop = false on what may pass, and port and
+	/* The filter (NULL: everything passes), called on the threads of the shards, with
+	 * filter_ctx of the configuration. Sets ->drop = false on what may pass, and port and
 	 * rewrite_port where it redirects. Called once per batch. peer_key is the peer a packet
 	 * goes to or came from and is valid during the call; one call never mixes peers. */
 	void (*filter)(void *ctx, enum tunnel_direction dir, const uint8_t peer_key[32],
@@ -93,22 +95,45 @@ struct tunnel_config {
 	struct tunnel_hooks hooks;
 	bool roaming; /* endpoints follow authenticated packets (warren-wg); false: caller owns them
 		       */
-	size_t max_peers; /* 0: 10,000 */
-	const char *aead; /* engine of aead.h: "evp", "ipsec-mb"; NULL: best for this CPU */
+	unsigned shards;	 /* 0: 1; at most 64 */
+	void *const *filter_ctx; /* [shards], for the filter; NULL: hooks.ctx for all */
+	size_t max_peers;	 /* 0: 10,000 */
+	const char *aead;	 /* engine of aead.h: "evp", "ipsec-mb"; NULL: best for this CPU */
 };
 
 int tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tunnel) WARREN_MUST_USE;
 void tunnel_free(struct tunnel *t); /* closes what it owns, wipes keys */
+/* Makes the threads of the shards (tunnel_run and tunnel_run_once do it too): for callers that may
+ * not do so later. After any fork. -EAGAIN, -ENOMEM, -errno. */
+int tunnel_start(struct tunnel *t) WARREN_MUST_USE;
+unsigned tunnel_shards(const struct tunnel *t);
 
-/* Takes the descriptor on success; replaces (and closes) the former one; fd -1 detaches. */
+/* One queue per shard: all are taken on success, none otherwise; replaces (and closes) the former
+ * ones; -1 detaches. */
+int tunnel_attach_tuns(struct tunnel *t, enum tunnel_port port, const int *fds, size_t count,
+		       const struct tun_caps *caps) WARREN_MUST_USE;
+/* IPv4 and IPv6 UDP sockets, bound and non-blocking, per shard (either may be -1). All are taken on
+ * success, none otherwise. */
+int tunnel_attach_udps(struct tunnel *t, const int *fds4, const int *fds6,
+		       size_t count) WARREN_MUST_USE;
+/* The same for one shard; -1 detaches for any number. */
 int tunnel_attach_tun(struct tunnel *t, enum tunnel_port port, int fd,
 		      const struct tun_caps *caps) WARREN_MUST_USE;
-/* IPv4 and IPv6 UDP sockets, bound and non-blocking (either may be -1). Takes them on success. */
 int tunnel_attach_udp(struct tunnel *t, int fd4, int fd6) WARREN_MUST_USE;
+/* The maps of platform/bpf.h that the TUNs' steering programs read: kept up to date with allowed
+ * IPs from here on. Takes both on success. */
+int tunnel_set_steering(struct tunnel *t, int map4, int map6) WARREN_MUST_USE;
+/* Calls call(ctx, shard) on every shard's thread between two batches, and returns when all have. */
+int tunnel_on_shards(struct tunnel *t, void (*call)(void *ctx, unsigned shard),
+		     void *ctx) WARREN_MUST_USE;
 /* Opens such a pair on one port (0: any), close-on-exec, with SO_MARK when fwmark is not 0. A
  * family that the machine lacks is -1. Needs no tunnel: for whoever may open sockets. -EADDRINUSE,
  * -errno. */
 int tunnel_udp_open(uint16_t port, uint32_t fwmark, int *ret_fd4, int *ret_fd6) WARREN_MUST_USE;
+/* Such pairs for so many shards on one port; the kernel chooses the socket by the receiver index.
+ */
+int tunnel_udp_open_many(uint16_t port, uint32_t fwmark, size_t count, int *ret_fds4,
+			 int *ret_fds6) WARREN_MUST_USE;
 /* A descriptor of the caller that the loop watches for input (UAPI listener, control socket). */
 int tunnel_watch(struct tunnel *t, int fd, void (*ready)(void *ctx, int fd),
 		 void *ctx) WARREN_MUST_USE;

@@ -9,6 +9,7 @@
 #include "tunnel/bytes.h"
 #include "tunnel/device.h"
 #include "tunnel/ip.h"
+#include "tunnel/routes.h"
 #include "tunnel/segment.h"
 #include "tunnel/timers.h"
 
@@ -45,7 +46,7 @@ void tx_discard(struct tunnel *t)
 	struct device_tx *tx = &t->tx;
 
 	for (size_t i = tx->train_first; i < tx->train_count; i++)
-		t->drops[DROP_TX_SOCKET] += train_datagrams(&tx->trains[i]);
+		DEVICE_COUNT(t->drops[DROP_TX_SOCKET], train_datagrams(&tx->trains[i]));
 	tx->train_first = tx->train_count = tx->slab_used = 0;
 	tx->blocked = false;
 }
@@ -75,16 +76,16 @@ void tx_message_to(struct tunnel *t, const struct endpoint *to, const struct udp
 	if (data[0] != WIRE_COOKIE)
 		train.tos = DEVICE_HANDSHAKE_TOS;
 	if (t->io.send(t->io.send_ctx, &train, 1) != 1)
-		t->drops[DROP_TX_SOCKET]++;
+		DEVICE_COUNT(t->drops[DROP_TX_SOCKET], 1);
 }
 
 void tx_message(struct peer *p, const void *msg, size_t len)
 {
 	if (!endpoint_is_set(&p->endpoint)) {
-		p->device->drops[DROP_TX_NO_ENDPOINT]++;
+		DEVICE_COUNT(p->device->drops[DROP_TX_NO_ENDPOINT], 1);
 		return;
 	}
-	p->tx_bytes += len;
+	DEVICE_COUNT(p->tx_bytes, len);
 	tx_message_to(p->device, &p->endpoint, &p->source, msg, len);
 }
 
@@ -103,9 +104,9 @@ static void train_add(struct tunnel *t, struct peer *p, uint8_t *data, uint32_t 
 	struct device_tx *tx = &t->tx;
 
 	t->tx.slab_used += len;
-	p->tx_bytes += len;
-	t->stats[STAT_TX_BYTES] += len;
-	t->stats[STAT_TX_PACKETS]++;
+	DEVICE_COUNT(p->tx_bytes, len);
+	DEVICE_COUNT(t->stats[STAT_TX_BYTES], len);
+	DEVICE_COUNT(t->stats[STAT_TX_PACKETS], 1);
 	if (tx->train_count > tx->train_first &&
 	    train_takes(&tx->trains[tx->train_count - 1], p, data, len, tos)) {
 		tx->trains[tx->train_count - 1].len += len;
@@ -170,7 +171,7 @@ static void seal_packet(struct peer *p, struct keypair *kp, const struct superpa
 	uint8_t tos = answer_outer_ecn(sp->data);
 
 	if (!segment_plan(sp, &plan)) {
-		t->drops[DROP_TX_BAD_INNER]++;
+		DEVICE_COUNT(t->drops[DROP_TX_BAD_INNER], 1);
 		return;
 	}
 	for (uint16_t i = 0; i < sp->count; i++) {
@@ -180,7 +181,7 @@ static void seal_packet(struct peer *p, struct keypair *kp, const struct superpa
 		uint8_t *plain;
 
 		if (!data || kp->send_counter >= REJECT_AFTER_MESSAGES) {
-			t->drops[DROP_TX_SOCKET]++;
+			DEVICE_COUNT(t->drops[DROP_TX_SOCKET], 1);
 			break;
 		}
 		plain = data + sizeof(struct wire_data);
@@ -207,7 +208,7 @@ static void send_or_stage(struct peer *p, const struct superpacket *sp, uint64_t
 	}
 	if (!staging_push(&t->staging, &p->staged, sp, &dropped))
 		dropped++;
-	t->drops[DROP_TX_STAGE_FULL] += dropped;
+	DEVICE_COUNT(t->drops[DROP_TX_STAGE_FULL], dropped);
 	handshake_initiate(p, false, now_ns);
 }
 
@@ -249,7 +250,7 @@ void tx_keepalive(struct peer *p, uint64_t now_ns)
 	}
 	data = slab_room(t, (uint32_t)WIRE_DATA_OVERHEAD);
 	if (!data) {
-		t->drops[DROP_TX_SOCKET]++;
+		DEVICE_COUNT(t->drops[DROP_TX_SOCKET], 1);
 		return;
 	}
 	seal_later(t, kp, data, 0);
@@ -277,7 +278,7 @@ static void answer(struct tunnel *t, const struct superpacket *sp, uint64_t now_
 	iov[1].iov_len = reply.len;
 	segment_to_vnet(&reply, vnet);
 	if (!t->io.deliver(t->io.deliver_ctx, reply.port, &reply, iov, 2))
-		t->drops[DROP_RX_TUN_WRITE]++;
+		DEVICE_COUNT(t->drops[DROP_RX_TUN_WRITE], 1);
 }
 
 static struct peer *route(struct tunnel *t, const struct superpacket *sp, uint64_t now_ns)
@@ -288,13 +289,17 @@ static struct peer *route(struct tunnel *t, const struct superpacket *sp, uint64
 			       : ip_parse(sp->data, sp->len, &ip);
 
 	if (!ok) {
-		t->drops[DROP_TX_BAD_INNER]++;
+		DEVICE_COUNT(t->drops[DROP_TX_BAD_INNER], 1);
 		return NULL;
 	}
-	p = ip.version == 4 ? allowedips_find4(&t->allowed, sp->data + ip.dst)
-			    : allowedips_find6(&t->allowed, sp->data + ip.dst);
+	p = ip.version == 4 ? routes_find4(t->routes, sp->data + ip.dst)
+			    : routes_find6(t->routes, sp->data + ip.dst);
+	if (p && p->device != t) {
+		DEVICE_COUNT(t->drops[DROP_TX_OTHER_SHARD], 1);
+		return NULL;
+	}
 	if (!p || !p->running) {
-		t->drops[DROP_TX_NO_PEER]++;
+		DEVICE_COUNT(t->drops[DROP_TX_NO_PEER], 1);
 		answer(t, sp, now_ns);
 		return NULL;
 	}
@@ -307,13 +312,12 @@ static void send_run(struct tunnel *t, struct peer *p, struct superpacket *packe
 	for (size_t i = 0; i < count; i++)
 		packets[i].drop = t->hooks.filter != NULL;
 	if (t->hooks.filter)
-		t->hooks.filter(t->hooks.ctx, TUNNEL_TX, p->handshake.remote_static, packets, count,
-				now_ns);
+		t->hooks.filter(t->filter_ctx, TUNNEL_TX, p->key, packets, count, now_ns);
 	for (size_t i = 0; i < count; i++) {
 		if (packets[i].drop)
-			t->drops[DROP_TX_FILTER]++;
+			DEVICE_COUNT(t->drops[DROP_TX_FILTER], 1);
 		else if (packets[i].rewrite_port && !segment_rewrite_port(&packets[i], TUNNEL_TX))
-			t->drops[DROP_TX_REDIRECT]++;
+			DEVICE_COUNT(t->drops[DROP_TX_REDIRECT], 1);
 		else
 			send_or_stage(p, &packets[i], now_ns);
 	}
@@ -339,7 +343,7 @@ static void send_batch(struct tunnel *t, struct superpacket *packets, size_t cou
 
 void tx_packets(struct tunnel *t, struct superpacket *packets, size_t count, uint64_t now_ns)
 {
-	t->stats[STAT_TX_READS] += count;
+	DEVICE_COUNT(t->stats[STAT_TX_READS], count);
 	for (size_t i = 0; t->up && i < count; i += DEVICE_TX_READS)
 		send_batch(t, packets + i,
 			   count - i < DEVICE_TX_READS ? count - i : DEVICE_TX_READS, now_ns);

@@ -11,6 +11,7 @@
 #include "platform/encode.h"
 #include "platform/secret.h"
 #include "tunnel/device.h"
+#include "tunnel/shards.h"
 
 #define VALUE_MAX 128 /* the longest value is a scoped endpoint */
 
@@ -19,8 +20,6 @@ struct set_state {
 	struct peer *peer; /* NULL: the interface section, or a peer that is ignored */
 	bool in_peer;
 	bool created;
-	bool endpoint_changed;
-	bool keepalive_on;
 };
 
 static int parse_number(const char *text, uint64_t max, uint64_t *ret)
@@ -45,36 +44,6 @@ static int parse_true(const char *value)
 	return strcmp(value, "true") == 0 ? 0 : -EINVAL;
 }
 
-/* Ends a peer's section: only now is it complete enough to talk. */
-static void finish_peer(struct set_state *s)
-{
-	struct peer *p = s->peer;
-
-	s->peer = NULL;
-	s->created = false;
-	if (!p || !s->device->up)
-		goto out;
-	if (!p->running) {
-		peer_start(p);
-		goto out;
-	}
-	if (s->endpoint_changed) {
-		uint64_t now_ns = device_now(s->device);
-
-		/* An initiation that went to the old place is sent again, not waited for. */
-		p->last_sent_handshake_ns = 0;
-		if (p->handshake.state == NOISE_INITIATION_CREATED)
-			handshake_initiate(p, true, now_ns);
-		if (p->staged.first)
-			tx_staged(p, now_ns);
-	}
-	if (s->keepalive_on)
-		tx_keepalive(p, device_now(s->device));
-out:
-	s->endpoint_changed = false;
-	s->keepalive_on = false;
-}
-
 static int set_port(struct tunnel *t, uint16_t port, uint32_t fwmark)
 {
 	int r;
@@ -84,7 +53,7 @@ static int set_port(struct tunnel *t, uint16_t port, uint32_t fwmark)
 	r = t->bind(t->bind_ctx, port, fwmark);
 	if (r < 0)
 		return r;
-	if (port || !t->up)
+	if (port || !t->shards->up)
 		t->listen_port = port;
 	t->fwmark = fwmark;
 	return 0;
@@ -96,7 +65,8 @@ static int begin_peer(struct set_state *s, const char *value)
 	uint8_t key[NOISE_KEY_BYTES];
 	int r;
 
-	finish_peer(s);
+	s->peer = NULL;
+	s->created = false;
 	s->in_peer = true;
 	r = encode_hex_exact(key, sizeof(key), value);
 	if (r < 0)
@@ -149,7 +119,6 @@ static int set_device(struct set_state *s, const char *key, const char *value)
 
 static int set_allowed_ip(struct set_state *s, const char *value)
 {
-	struct tunnel *t = s->device;
 	struct ip_prefix prefix;
 	bool removing = *value == '-';
 
@@ -160,23 +129,29 @@ static int set_allowed_ip(struct set_state *s, const char *value)
 	if (!s->peer)
 		return 0;
 	if (removing) {
-		allowedips_remove(&t->allowed, &prefix, &s->peer->allowed);
+		shards_unroute(s->peer, &prefix);
 		return 0;
 	}
-	return allowedips_insert(&t->allowed, &prefix, s->peer, &s->peer->allowed);
+	return shards_route(s->peer, &prefix);
 }
 
 static int set_endpoint(struct set_state *s, const char *value)
 {
-	struct endpoint endpoint;
+	struct endpoint endpoint, now;
 
 	if (endpoint_parse(value, &endpoint) < 0)
 		return -EINVAL;
-	if (!s->peer || endpoint_equal(&s->peer->endpoint, &endpoint))
+	if (!s->peer)
 		return 0;
-	s->peer->endpoint = endpoint;
-	s->peer->source = (struct udp_source){0};
-	s->endpoint_changed = true;
+	if (s->peer->change.endpoint_set)
+		now = s->peer->change.endpoint;
+	else
+		peer_shown_endpoint(s->peer, &now);
+	if (endpoint_equal(&now, &endpoint))
+		return 0;
+	s->peer->change.endpoint = endpoint;
+	s->peer->change.endpoint_set = true;
+	peer_changed(s->peer);
 	return 0;
 }
 
@@ -198,8 +173,10 @@ static int set_keepalive(struct set_state *s, const char *value)
 
 	if (r < 0 || !s->peer)
 		return r;
-	s->keepalive_on = !s->peer->persistent_keepalive_s && seconds;
-	s->peer->persistent_keepalive_s = (uint16_t)seconds;
+	s->peer->change.keepalive_on = !s->peer->configured_keepalive_s && seconds;
+	s->peer->change.keepalive_s = s->peer->configured_keepalive_s = (uint16_t)seconds;
+	s->peer->change.keepalive_set = true;
+	peer_changed(s->peer);
 	return 0;
 }
 
@@ -234,7 +211,7 @@ static int set_peer(struct set_state *s, const char *key, const char *value)
 	if (strcmp(key, "replace_allowed_ips") == 0) {
 		r = parse_true(value);
 		if (r == 0 && s->peer)
-			allowedips_remove_all(&s->device->allowed, &s->peer->allowed);
+			shards_unroute_all(s->peer);
 		return r;
 	}
 	if (strcmp(key, "allowed_ip") == 0)
@@ -274,7 +251,7 @@ static int set_line(struct set_state *s, const char *line, size_t len)
 static int set_all(struct tunnel *t, const char *at, const char *end)
 {
 	struct set_state s = {.device = t};
-	int r = 0;
+	int r = 0, r2;
 
 	while (at < end && r == 0) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -287,9 +264,9 @@ static int set_all(struct tunnel *t, const char *at, const char *end)
 			r = set_line(&s, at, (size_t)(newline - at));
 		at = newline + 1;
 	}
-	finish_peer(&s);
-	tx_flush(t);
-	return r;
+	/* Only now are peers complete enough to talk. */
+	r2 = shards_publish(t, NULL, NULL);
+	return r < 0 ? r : r2;
 }
 
 static int put_key(struct buffer *reply, const char *name,
@@ -308,24 +285,28 @@ static int get_peer(const struct peer *p, struct buffer *reply)
 {
 	char text[ENDPOINT_STRLEN];
 	const struct allowedips_node *at = NULL;
+	uint64_t handshake_ns = DEVICE_READ(p->last_handshake_real_ns);
+	struct endpoint endpoint;
 	struct ip_prefix prefix;
-	int r = put_key(reply, "public_key", p->handshake.remote_static);
+	int r = put_key(reply, "public_key", p->key);
 
 	if (r == 0)
 		r = put_key(reply, "preshared_key", p->handshake.preshared);
 	if (r == 0)
 		r = buffer_printf(reply, "protocol_version=1\n");
-	if (r == 0 && endpoint_is_set(&p->endpoint))
-		r = buffer_printf(reply, "endpoint=%s\n", endpoint_format(&p->endpoint, text));
+	peer_shown_endpoint(p, &endpoint);
+	if (r == 0 && endpoint_is_set(&endpoint))
+		r = buffer_printf(reply, "endpoint=%s\n", endpoint_format(&endpoint, text));
 	if (r == 0)
 		r = buffer_printf(reply,
 				  "last_handshake_time_sec=%llu\nlast_handshake_time_nsec=%llu\n"
 				  "tx_bytes=%llu\nrx_bytes=%llu\n"
 				  "persistent_keepalive_interval=%u\n",
-				  (unsigned long long)(p->last_handshake_real_ns / NSEC_PER_SEC),
-				  (unsigned long long)(p->last_handshake_real_ns % NSEC_PER_SEC),
-				  (unsigned long long)p->tx_bytes, (unsigned long long)p->rx_bytes,
-				  p->persistent_keepalive_s);
+				  (unsigned long long)(handshake_ns / NSEC_PER_SEC),
+				  (unsigned long long)(handshake_ns % NSEC_PER_SEC),
+				  (unsigned long long)DEVICE_READ(p->tx_bytes),
+				  (unsigned long long)DEVICE_READ(p->rx_bytes),
+				  p->configured_keepalive_s);
 	while (r == 0 && allowedips_next(&p->allowed, &at, &prefix)) {
 		char cidr[IP_PREFIX_STRLEN];
 

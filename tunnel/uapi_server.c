@@ -15,6 +15,7 @@
 #include "platform/secret.h"
 #include "tunnel/device.h"
 #include "tunnel/loop.h"
+#include "tunnel/shards.h"
 
 #define REQUEST_MAX	(32u << 20)
 #define REPLY_MAX	(256u << 20)
@@ -44,7 +45,7 @@ static void connection_free(struct connection *c)
 		at = &(*at)->next;
 	*at = c->next;
 	c->server->count--;
-	loop_unwatch(c->server->device->loop, c->fd);
+	loop_unwatch(c->server->device->shards->loop, c->fd);
 	close(c->fd);
 	buffer_done(&c->in);
 	buffer_done(&c->out);
@@ -134,7 +135,8 @@ static void connection_ready(void *ctx, int fd, uint32_t events)
 	if (r == 0)
 		r = reply(c);
 	if (r == 0)
-		r = loop_change(c->server->device->loop, c->fd, c->out.len ? EPOLLOUT : EPOLLIN);
+		r = loop_change(c->server->device->shards->loop, c->fd,
+				c->out.len ? EPOLLOUT : EPOLLIN);
 	if (r < 0 || (c->ended && !c->out.len) || (events & EPOLLERR))
 		connection_free(c);
 }
@@ -149,7 +151,7 @@ static void listener_ready(void *ctx, int listen_fd, uint32_t events)
 	if (fd < 0)
 		return;
 	c = s->count < CONNECTIONS_MAX ? calloc(1, sizeof(*c)) : NULL;
-	if (!c || loop_watch(s->device->loop, fd, EPOLLIN, connection_ready, c) < 0) {
+	if (!c || loop_watch(s->device->shards->loop, fd, EPOLLIN, connection_ready, c) < 0) {
 		free(c);
 		close(fd);
 		return;
@@ -172,7 +174,7 @@ int uapi_server_new(struct tunnel *t, int listen_fd, struct uapi_server **ret_se
 		return -ENOMEM;
 	s->device = t;
 	s->listen_fd = listen_fd;
-	r = loop_watch(t->loop, listen_fd, EPOLLIN, listener_ready, s);
+	r = loop_watch(t->shards->loop, listen_fd, EPOLLIN, listener_ready, s);
 	if (r < 0) {
 		free(s);
 		return r;
@@ -187,7 +189,7 @@ void uapi_server_free(struct uapi_server *s)
 		return;
 	while (s->connections)
 		connection_free(s->connections);
-	loop_unwatch(s->device->loop, s->listen_fd);
+	loop_unwatch(s->device->shards->loop, s->listen_fd);
 	close(s->listen_fd);
 	free(s);
 }

@@ -220,8 +220,6 @@ int udp_attach(struct udp *u, int fd4, int fd6)
 {
 	struct socket v4 = {.fd = fd4};
 	struct socket v6 = {.fd = fd6};
-	struct sockaddr_in6 name;
-	socklen_t len = sizeof(name);
 	int r;
 
 	if (fd4 >= 0) {
@@ -246,11 +244,14 @@ int udp_attach(struct udp *u, int fd4, int fd6)
 	u->v6 = v6;
 	u->watching_room = false;
 	u->gso_limit = 0;
-	u->device->listen_port = 0;
-	if ((fd4 >= 0 || fd6 >= 0) &&
-	    getsockname(fd4 >= 0 ? fd4 : fd6, (struct sockaddr *)(void *)&name, &len) == 0)
-		u->device->listen_port = ntohs(name.sin6_port); /* same place for IPv4 */
 	return 0;
+}
+
+void udp_release(struct udp *u)
+{
+	loop_unwatch(u->device->loop, u->v4.fd);
+	loop_unwatch(u->device->loop, u->v6.fd);
+	u->v4.fd = u->v6.fd = -1;
 }
 
 int udp_watch_room(struct udp *u, bool on)
@@ -370,13 +371,13 @@ static enum outcome failed(struct udp *u, struct socket *s, struct train *train,
 		return FULL;
 	if (error == EIO && with_gso) { /* no checksum offload on this way */
 		s->gso = false;
-		t->stats[STAT_GSO_LOST]++;
+		DEVICE_COUNT(t->stats[STAT_GSO_LOST], 1);
 		return AGAIN;
 	}
 	if (train->source.addr.family &&
 	    (error == EINVAL || error == EADDRNOTAVAIL || error == ENETUNREACH ||
 	     error == EHOSTUNREACH || error == ENODEV)) {
-		t->stats[STAT_SOURCE_LOST]++;
+		DEVICE_COUNT(t->stats[STAT_SOURCE_LOST], 1);
 		memset(&train->source, 0, sizeof(train->source));
 		if (train->peer)
 			memset(&train->peer->source, 0, sizeof(train->peer->source));
@@ -388,7 +389,7 @@ static enum outcome failed(struct udp *u, struct socket *s, struct train *train,
 		u->gso_limit_ns = device_now(t);
 		return AGAIN;
 	}
-	t->drops[DROP_TX_SOCKET] += train_datagrams(train);
+	DEVICE_COUNT(t->drops[DROP_TX_SOCKET], train_datagrams(train));
 	return SENT;
 }
 
@@ -413,7 +414,7 @@ static enum outcome send_split(struct udp *u, struct socket *s, struct train *tr
 				return o;
 			continue;
 		}
-		u->device->stats[STAT_TX_TRAINS] += (unsigned)sent;
+		DEVICE_COUNT(u->device->stats[STAT_TX_TRAINS], (unsigned)sent);
 		for (; sent > 0; sent--) {
 			uint32_t len = train->len < train->seg_size ? train->len : train->seg_size;
 
@@ -449,7 +450,7 @@ static enum outcome send_some(struct udp *u, struct socket *s, struct train *tra
 	}
 	sent = sendmmsg(s->fd, u->tx_msgs, n, MSG_DONTWAIT);
 	if (sent >= 0) {
-		u->device->stats[STAT_TX_TRAINS] += (unsigned)sent;
+		DEVICE_COUNT(u->device->stats[STAT_TX_TRAINS], (unsigned)sent);
 		*ret_done = (size_t)sent;
 		return AGAIN;
 	}
@@ -475,7 +476,8 @@ size_t udp_send(void *udp, struct train *trains, size_t count)
 		size_t n;
 
 		if (!s) {
-			u->device->drops[DROP_TX_SOCKET] += train_datagrams(&trains[done]);
+			DEVICE_COUNT(u->device->drops[DROP_TX_SOCKET],
+				     train_datagrams(&trains[done]));
 			done++;
 			continue;
 		}

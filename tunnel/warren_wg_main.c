@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "platform/bpf.h"
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/netlink.h"
@@ -31,6 +32,7 @@
 #define TUN_TRIES    10 /* of 50 ms */
 #define LISTEN_TRIES 20
 #define POLL_MS	     1000
+#define MAX_SHARDS   64
 
 struct program {
 	struct tunnel *tunnel;
@@ -42,47 +44,64 @@ struct program {
 	bool up;
 	uint16_t port;
 	uint32_t fwmark;
-	int fd4, fd6; /* owned by the tunnel */
+	unsigned shards;
+	int fds4[MAX_SHARDS], fds6[MAX_SHARDS]; /* owned by the tunnel */
 	bool bound;
+};
+
+/* What is made before there is a tunnel to take it. */
+struct parts {
+	int tuns[MAX_SHARDS];
+	struct tun_caps caps;
+	int listener;
+	int map4, map6, program; /* of bpf.h; -1: one shard */
 };
 
 static int usage(FILE *out, int code)
 {
-	fputs("usage: warren-wg [-f|--foreground] INTERFACE\n"
+	fputs("usage: warren-wg [-f|--foreground] [--shards N] INTERFACE\n"
 	      "       warren-wg --version\n"
 	      "environment: LOG_LEVEL (debug, info, warn, error, silent), WG_TUN_FD, WG_UAPI_FD,\n"
-	      "             WG_PROCESS_FOREGROUND=1\n",
+	      "             WG_PROCESS_FOREGROUND=1, WARREN_WG_SHARDS=N (threads for packets; 1)\n",
 	      out);
 	return code;
 }
 
 /* ---- sockets ---- */
 
+static void close_all(int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		file_close(&fds[i]);
+}
+
 static int bind_sockets(struct program *p, uint16_t port, uint32_t fwmark)
 {
-	int fd4, fd6;
-	int r = tunnel_udp_open(port, fwmark, &fd4, &fd6);
+	int fds4[MAX_SHARDS], fds6[MAX_SHARDS];
+	int r = tunnel_udp_open_many(port, fwmark, p->shards, fds4, fds6);
 
 	if (r < 0)
 		return r;
-	r = tunnel_attach_udp(p->tunnel, fd4, fd6);
+	r = tunnel_attach_udps(p->tunnel, fds4, fds6, p->shards);
 	if (r < 0) {
-		file_close(&fd4);
-		file_close(&fd6);
+		close_all(fds4, p->shards);
+		close_all(fds6, p->shards);
 		return r;
 	}
-	p->fd4 = fd4;
-	p->fd6 = fd6;
+	memcpy(p->fds4, fds4, sizeof(fds4));
+	memcpy(p->fds6, fds6, sizeof(fds6));
 	p->bound = true;
 	return 0;
 }
 
 static int mark_sockets(const struct program *p, uint32_t fwmark)
 {
-	if (p->fd4 >= 0 && setsockopt(p->fd4, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
-		return -errno;
-	if (p->fd6 >= 0 && setsockopt(p->fd6, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
-		return -errno;
+	for (unsigned i = 0; i < 2 * p->shards; i++) {
+		int fd = i < p->shards ? p->fds4[i] : p->fds6[i - p->shards];
+
+		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
+			return -errno;
+	}
 	return 0;
 }
 
@@ -241,24 +260,54 @@ static void pause_briefly(void)
 	nanosleep(&pause, NULL);
 }
 
-static int open_tun(struct program *p, const char *name, int *ret_fd, struct tun_caps *caps,
-		    struct error *err)
+/* Several shards need the kernel's help; without it there is one. */
+static void prepare_shards(struct program *p, struct parts *parts)
 {
-	int r = inherited_fd("WG_TUN_FD", ret_fd);
+	struct error why = {0};
 
-	if (r < 0)
-		return error_set(err, r, "WG_TUN_FD is not an open descriptor");
-	if (r == 1) {
-		r = tun_adopt(*ret_fd, p->ifname, caps);
-		return r < 0 ? error_set(err, r, "WG_TUN_FD is not a TUN device") : 0;
-	}
+	if (p->shards > 1 && getenv("WG_TUN_FD"))
+		log_warn("one shard only: the interface was handed over with one queue", NULL);
+	else if (p->shards > 1 &&
+		 bpf_steer_new(&parts->map4, &parts->map6, &parts->program, &why) < 0)
+		log_warn("one shard only", "error=%s", error_text(&why));
+	if (parts->program < 0)
+		p->shards = 1;
+}
+
+static int open_queues(struct program *p, const char *name, struct parts *parts, struct error *err)
+{
+	int r;
+
 	for (int i = 0;; i++) {
-		r = tun_open(name, false, p->ifname, ret_fd, caps, err);
+		r = tun_open(name, p->shards > 1, p->ifname, &parts->tuns[0], &parts->caps, err);
 		if (r != -EBUSY || i == TUN_TRIES)
 			break;
 		pause_briefly();
 	}
-	return r < 0 ? r : netlink_link_set(p->ifname, false, DEFAULT_MTU, err);
+	if (r == 0)
+		r = netlink_link_set(p->ifname, false, DEFAULT_MTU, err);
+	if (r < 0 || p->shards == 1)
+		return r;
+	r = tun_open_queues(p->ifname, p->shards, parts->tuns, err);
+	if (r < 0)
+		return r;
+	r = bpf_steer_attach(parts->tuns[0], parts->program);
+	return r < 0 ? error_set(err, r, "cannot spread packets of %s: %s", p->ifname, strerror(-r))
+		     : 0;
+}
+
+static int open_tun(struct program *p, const char *name, struct parts *parts, struct error *err)
+{
+	int r;
+
+	prepare_shards(p, parts);
+	r = inherited_fd("WG_TUN_FD", &parts->tuns[0]);
+	if (r < 0)
+		return error_set(err, r, "WG_TUN_FD is not an open descriptor");
+	if (r == 0)
+		return open_queues(p, name, parts, err);
+	r = tun_adopt(parts->tuns[0], p->ifname, &parts->caps);
+	return r < 0 ? error_set(err, r, "WG_TUN_FD is not a TUN device") : 0;
 }
 
 static int open_socket(struct program *p, int *ret_fd, struct error *err)
@@ -321,38 +370,58 @@ static int open_watches(struct program *p)
 	return tunnel_watch(p->tunnel, p->inotify, inotify_ready, p);
 }
 
-static int start(struct program *p, const char *name, struct error *err)
+/* Gives the tunnel what was made for it. */
+static int assemble(struct program *p, struct parts *parts)
 {
-	struct tunnel_config config = {
-		.roaming = true, .max_peers = 1 << 16, .hooks = {.ctx = p, .event = event_hook}};
-	struct tun_caps caps = {0};
-	int tun = -1, listener = -1;
+	struct tunnel_config config = {.roaming = true,
+				       .shards = p->shards,
+				       .max_peers = 1 << 16,
+				       .hooks = {.ctx = p, .event = event_hook}};
 	int r = tunnel_new(&config, &p->tunnel);
 
 	if (r < 0)
-		return error_set(err, r, "cannot start: %s", strerror(-r));
+		return r;
 	tunnel_set_bind_hook(p->tunnel, bind_hook, p);
-	r = open_tun(p, name, &tun, &caps, err);
+	r = tunnel_attach_tuns(p->tunnel, TUNNEL_PORT_MAIN, parts->tuns, p->shards, &parts->caps);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < p->shards; i++)
+		parts->tuns[i] = -1;
+	if (p->shards > 1) {
+		r = tunnel_set_steering(p->tunnel, parts->map4, parts->map6);
+		if (r < 0)
+			return r;
+		parts->map4 = parts->map6 = -1;
+	}
+	r = uapi_server_new(p->tunnel, parts->listener, &p->uapi);
+	if (r < 0)
+		return r;
+	parts->listener = -1;
+	return open_watches(p);
+}
+
+static int start(struct program *p, const char *name, struct error *err)
+{
+	struct parts parts = {.listener = -1, .map4 = -1, .map6 = -1, .program = -1};
+	int r;
+
+	for (unsigned i = 0; i < MAX_SHARDS; i++)
+		parts.tuns[i] = -1;
+	r = open_tun(p, name, &parts, err);
 	if (r == 0)
-		r = open_socket(p, &listener, err);
-	if (r < 0)
-		goto out;
-	r = tunnel_attach_tun(p->tunnel, TUNNEL_PORT_MAIN, tun, &caps);
+		r = open_socket(p, &parts.listener, err);
 	if (r == 0) {
-		tun = -1;
-		r = uapi_server_new(p->tunnel, listener, &p->uapi);
+		r = assemble(p, &parts);
+		if (r < 0)
+			error_set(err, r, "cannot start on %s: %s", p->ifname, strerror(-r));
 	}
-	if (r == 0) {
-		listener = -1;
-		r = open_watches(p);
-	}
-	if (r < 0)
-		error_set(err, r, "cannot watch %s: %s", p->ifname, strerror(-r));
-	log_debug("interface ready", "interface=%s vnet=%d tso=%d uso=%d", p->ifname, caps.vnet_hdr,
-		  caps.tso, caps.uso);
-out:
-	file_close(&tun);
-	file_close(&listener);
+	log_debug("interface ready", "interface=%s shards=%u vnet=%d tso=%d uso=%d", p->ifname,
+		  p->shards, parts.caps.vnet_hdr, parts.caps.tso, parts.caps.uso);
+	close_all(parts.tuns, MAX_SHARDS);
+	file_close(&parts.listener);
+	file_close(&parts.map4);
+	file_close(&parts.map6);
+	file_close(&parts.program);
 	return r;
 }
 
@@ -382,6 +451,22 @@ static void finish(struct program *p)
 	file_close(&p->signals);
 }
 
+static int parse_shards(const char *text, unsigned *ret_shards)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || end == text || *text == '-' || n < 1 || n > MAX_SHARDS) {
+		fprintf(stderr, "warren-wg: \"%.32s\" is no number of shards: 1 to %d\n", text,
+			MAX_SHARDS);
+		return -EINVAL;
+	}
+	*ret_shards = (unsigned)n;
+	return 0;
+}
+
 /* The child goes on; the parent has nothing left to do. */
 static int go_background(bool keep_output)
 {
@@ -407,18 +492,21 @@ static int go_background(bool keep_output)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.inotify = -1, .netlink = -1, .signals = -1, .fd4 = -1, .fd6 = -1};
+	struct program p = {.inotify = -1, .netlink = -1, .signals = -1, .shards = 1};
 	struct error err = {0};
 	enum log_level level = LOG_LEVEL_ERROR;
 	const char *word = getenv("LOG_LEVEL");
 	const char *name = NULL;
 	const char *environment = getenv("WG_PROCESS_FOREGROUND");
+	const char *shards = getenv("WARREN_WG_SHARDS");
 	bool foreground = environment && strcmp(environment, "1") == 0;
 	int r;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "--foreground") == 0)
 			foreground = true;
+		else if (strcmp(argv[i], "--shards") == 0 && i + 1 < argc)
+			shards = argv[++i];
 		else if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0)
 			return printf("warren-wg %s\n", WARREN_VERSION) < 0;
 		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
@@ -428,7 +516,7 @@ int main(int argc, char **argv)
 		else
 			name = argv[i];
 	}
-	if (!name)
+	if (!name || (shards && parse_shards(shards, &p.shards) < 0))
 		return usage(stderr, WARREN_EXIT_USAGE);
 	if (word && log_level_parse(word, &level) < 0)
 		level = LOG_LEVEL_ERROR;

@@ -105,6 +105,9 @@ int main(int argc, char **argv)
 	if (r < 0 || !strstr(buffer_cstring(&reply), "errno=0"))
 		return die("configuration", r, NULL);
 	tunnel_set_up(t, true);
+	r = tunnel_start(t);
+	if (r < 0)
+		return die("threads", r, NULL);
 	r = sandbox_apply(&profile, &err);
 	if (r < 0)
 		return die("sandbox", r, &err);

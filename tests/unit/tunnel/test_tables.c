@@ -305,10 +305,14 @@ static void test_index(void **state)
 	size_t count = 0;
 
 	(void)state;
-	assert_int_equal(index_init(&t, &source), 0);
+	assert_int_equal(index_init(&t), 0);
 	for (int i = 0; i < 40000; i++) {
 		if (count < 1500 && rnd() % 5 < 3) {
-			assert_int_equal(index_add(&t, &peers[count % 2], &live[count]), 0);
+			do {
+				live[count] = index_make(&source, 0, 1);
+			} while (index_find(&t, live[count]));
+			assert_int_equal(index_add(&t, live[count], &peers[count % 2], NULL), 0);
+			assert_int_equal(index_add(&t, live[count], &peers[0], NULL), -17);
 			assert_int_not_equal(live[count], 0);
 			count++;
 		} else if (count) {
