@@ -5,6 +5,7 @@
  * learns or uses up anything.
  */
 #include "control/api.h"
+#include "control/config.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -261,11 +262,9 @@ static int make_answer(struct api *a, int64_t now_s)
 	char *text = NULL;
 	json_t *stun = json_incref(state_stun(a->c->state));
 	json_t *payload = json_pack(
-		"{s:s,s:[s],s:o,s:{s:s,s:s,s:b},s:o,s:I,s:I}", "domain", config->domain, "spki",
-		a->spki, "enroll_key", key_text(a->enroll), "issuer", "issuer",
-		config->issuer[0] ? config->issuer : config->public_url, "client_id",
-		config->client_id, "embedded", config->issuer[0] == 0, "stun", stun, "time",
-		(json_int_t)now_s, "valid_until", (json_int_t)(now_s + SERVER_TTL_S));
+		"{s:s,s:[s],s:o,s:o,s:o,s:I,s:I}", "domain", config->domain, "spki", a->spki,
+		"enroll_key", key_text(a->enroll), "issuer", config_issuer_object(config), "stun",
+		stun, "time", (json_int_t)now_s, "valid_until", (json_int_t)(now_s + SERVER_TTL_S));
 	int r = payload ? signer_object(a->c->signer, "server", payload, &text) : -ENOMEM;
 
 	json_decref(payload);

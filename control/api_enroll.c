@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "control/api.h"
+#include "control/issuers.h"
 #include "control/state.h"
 #include "platform/encode.h"
 #include "platform/json.h"
@@ -185,7 +186,7 @@ static void admit_by_login(struct admission *a)
 		admission_free(a);
 		return;
 	}
-	if (oidc_verify(a->c->oidc, a->id_token, NULL, 0, login_verified, a) < 0) {
+	if (issuers_verify(a->c, ISSUERS_PERSON, a->id_token, login_verified, a) < 0) {
 		struct error err = {0};
 
 		error_set(&err, -EIO, "the provider of logins cannot be asked");

@@ -112,7 +112,7 @@ static int apply(const json_t *root, struct control_config *c, struct config_mor
 		"demo",		  "issuer",	"client_id",	"client_secret_file",
 		"issuer_ca_file", "user_claim", "groups_claim", "map_ttl_s",
 		"login_ttl_s",	  "prefix4",	"ssh_default",	"login_enrolls",
-		"log_level",	  "log_json",	NULL,
+		"issuers",	  "log_level",	"log_json",	NULL,
 	};
 	const struct text_key texts[] = {
 		{"state_dir", c->state_dir, sizeof(c->state_dir)},
@@ -138,6 +138,8 @@ static int apply(const json_t *root, struct control_config *c, struct config_mor
 		r = get_texts(root, texts, sizeof(texts) / sizeof(texts[0]), err);
 	if (r == 0)
 		r = get_bools(root, c, more, err);
+	if (r == 0)
+		r = config_issuers(root, c, err);
 	if (r == 0)
 		r = get_ttl(root, "map_ttl_s", &c->map_ttl_s, err);
 	if (r == 0)
@@ -241,19 +243,10 @@ int config_finish(struct control_config *c, struct config_more *more, struct err
 			err, -EINVAL,
 			"\"tls_cert\" and \"tls_key\" belong together: give both or neither");
 	c->tls_self_made = c->tls_cert[0] == 0;
-	if (c->issuer[0]) {
-		if (strncmp(c->issuer, "https://", 8) != 0)
-			return error_set(
-				err, -EINVAL,
-				"\"issuer\" is \"%s\": write the provider's https:// address "
-				"exactly as its discovery document does",
-				c->issuer);
-		if (!c->client_id[0])
-			return error_set(
-				err, -EINVAL,
-				"\"issuer\" needs a \"client_id\": register Warren with the "
-				"provider and write its client id");
-	} else {
+	r = config_issuers_finish(c, err);
+	if (r < 0)
+		return r;
+	if (!c->issuer[0]) {
 		snprintf(c->client_id, sizeof(c->client_id), "warren");
 		if (!more->login_enrolls_set)
 			c->login_enrolls = true; /* its users are this network's own */

@@ -24,6 +24,13 @@ int config_load(const char *file, bool missing_ok, struct control_config *config
 /* Fills what depends on the rest (public_url, client_id), and checks it. */
 int config_finish(struct control_config *config, struct config_more *more,
 		  struct error *err) WARREN_MUST_USE;
+/* config_issuers.c: reads "issuers", and puts the one of the single keys before them. */
+int config_issuers(const json_t *root, struct control_config *config,
+		   struct error *err) WARREN_MUST_USE;
+/* "issuer" of server object and map: where people log in, and what peers do with it. NULL without
+ * memory. */
+json_t *config_issuer_object(const struct control_config *config);
+int config_issuers_finish(struct control_config *config, struct error *err) WARREN_MUST_USE;
 /* Only "socket" of a file, for the command line; false: not there. */
 bool config_socket(const char *file, char *out, size_t cap);
 

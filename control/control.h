@@ -26,6 +26,21 @@ struct store;
 struct state;
 struct issuer;
 struct login_service;
+struct issuers;
+
+enum { CONTROL_MAX_ISSUERS = 16, CONTROL_MAX_AUDIENCES = 4, CONTROL_AUDIENCE_SIZE = 300 };
+
+/* One entry of "issuers"; issuers.h. */
+struct control_issuer {
+	char issuer[256], client_id[128], client_secret_file[256], ca_file[256];
+	char user_claim[64], groups_claim[64], resource[256];
+	/* people: what a bearer may be made for (none: the client id); workloads: for certificates */
+	char audiences[CONTROL_MAX_AUDIENCES][CONTROL_AUDIENCE_SIZE];
+	char enroll_audiences[CONTROL_MAX_AUDIENCES][CONTROL_AUDIENCE_SIZE];
+	size_t audience_count, enroll_audience_count;
+	bool workload, access_tokens;
+	int64_t skew_s, max_age_s; /* 0: the default, any */
+};
 
 struct control_config {
 	char state_dir[256];    /* /var/lib/warren-control */
@@ -39,6 +54,8 @@ struct control_config {
 	bool tls_self_made;
 	/* Foreign provider; issuer "" means the embedded one at public_url. */
 	char issuer[256], client_id[128], client_secret_file[256], issuer_ca_file[256];
+	struct control_issuer issuers[CONTROL_MAX_ISSUERS]; /* people's first */
+	size_t issuer_count;
 	char user_claim[64], groups_claim[64];
 	uint32_t map_ttl_s;     /* valid_until of maps: 86,400 */
 	uint32_t login_ttl_s;   /* how long a person counts as logged in on a peer: 86,400 */
@@ -58,6 +75,7 @@ struct control {
 	struct store *store;
 	struct state *state;
 	struct oidc *oidc;      /* the provider people log in at, embedded or not */
+	struct issuers *issuers; /* all whose tokens are taken */
 	struct issuer *issuer;  /* NULL with a foreign provider */
 	struct login_service *login;
 };

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/issuers.h"
 #include "control/login_internal.h"
 #include "platform/json.h"
 #include "platform/secret.h"
@@ -47,12 +48,6 @@ struct server_request *login_resume(struct server_request **slot)
 	if (r != NULL)
 		server_request_on_close(r, NULL, NULL);
 	return r;
-}
-
-void login_audiences(const struct control *c, const char *out[static 2])
-{
-	out[0] = c->config->client_id[0] != 0 ? c->config->client_id : "warren";
-	out[1] = NULL;
 }
 
 void login_refuse_token(struct server_request *r, enum jwt_fault fault, const struct error *err)
@@ -167,7 +162,7 @@ static void handle_login(void *ctx, struct server_request *r)
 	static const char *const keys[] = {"id_token", NULL};
 	struct login_service *l = ctx;
 	const struct state_peer *peer = api_authenticate(l->c, r);
-	const char *token, *audiences[2];
+	const char *token;
 	struct error err = {0};
 	json_t *body;
 
@@ -183,9 +178,8 @@ static void handle_login(void *ctx, struct server_request *r)
 	}
 	struct self_job *job = job_new(l, r, peer->id);
 	if (job != NULL) {
-		login_audiences(l->c, audiences);
 		login_hold(r, &job->r);
-		if (oidc_verify(l->c->oidc, token, audiences, 0, token_verified, job) != 0) {
+		if (issuers_verify(l->c, ISSUERS_PERSON, token, token_verified, job) != 0) {
 			login_resume(&job->r);
 			server_reply_error(r, 503, "unavailable",
 					   "the token cannot be checked now");

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/issuers.h"
 #include "control/login_internal.h"
 #include "platform/encode.h"
 #include "platform/json.h"
@@ -56,7 +57,8 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 			     "%s caller=%s target=%s request=%s", want->identity, want->caller->id,
 			     want->target, want->request_id) >= sizeof(cert->key_id))
 		return -EMSGSIZE;
-	/* A space ends the identity in the key id: one with a space would pass as somebody else's. */
+	/* A space ends the identity in the key id: one with a space would pass as somebody else's.
+	 */
 	if (!login_name_ok(want->login) || strchr(want->identity, ' '))
 		return -EINVAL;
 	snprintf(cert->principals[0], sizeof(cert->principals[0]), "%s", want->login);
@@ -249,7 +251,7 @@ static void handle_cert(void *ctx, struct server_request *r)
 	static const char *const keys[] = {"target", "login", "public_key", "id_token", NULL};
 	struct login_service *l = ctx;
 	const struct state_peer *caller = api_authenticate(l->c, r);
-	const char *token, *audiences[2];
+	const char *token;
 	struct error err = {0};
 	struct cert_job *job;
 	json_t *body;
@@ -275,9 +277,8 @@ static void handle_cert(void *ctx, struct server_request *r)
 		job_free(job);
 		goto out;
 	}
-	login_audiences(l->c, audiences);
 	login_hold(r, &job->r);
-	if (oidc_verify(l->c->oidc, token, audiences, 0, token_verified, job) != 0) {
+	if (issuers_verify(l->c, ISSUERS_PERSON, token, token_verified, job) != 0) {
 		r = login_resume(&job->r);
 		server_reply_error(r, 503, "unavailable", "the token cannot be checked now");
 		job_free(job);

@@ -30,8 +30,6 @@ void login_unref(struct login_service *l);
 void login_hold(struct server_request *r, struct server_request **slot);
 struct server_request *login_resume(struct server_request **slot);
 
-/* Accepted audiences of a person's token, NULL-terminated, into out[2]. */
-void login_audiences(const struct control *c, const char *out[static 2]);
 /* 401 login_required with the fault's name, or 503 when the provider's keys cannot be had. */
 void login_refuse_token(struct server_request *r, enum jwt_fault fault, const struct error *err);
 /* Reads a JSON body with these keys only; NULL: 400 has been answered. The caller decrefs. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "control/api.h"
+#include "control/issuers.h"
 #include "control/server_impl.h"
 #include "control/signer.h"
 #include "control/state.h"
@@ -42,7 +43,7 @@ struct serve {
 	uv_timer_t watch;
 	struct api *api;
 	struct stun *stun;
-	char spki[64], pin[80], client_secret[512];
+	char spki[64], pin[80];
 	bool signals, failed;
 };
 
@@ -101,28 +102,6 @@ static int make_certificate(struct serve *s, struct error *err)
 	if (r == 0)
 		snprintf(s->pin, sizeof(s->pin), "sha256//%s", s->spki);
 	return r;
-}
-
-static int read_client_secret(struct serve *s, struct error *err)
-{
-	struct buffer text;
-	int r;
-
-	if (!s->config.client_secret_file[0])
-		return 0;
-	buffer_init(&text, sizeof(s->client_secret) - 1);
-	r = file_read(s->config.client_secret_file, &text);
-	if (r == 0) {
-		while (text.len && strchr("\r\n ", text.data[text.len - 1]))
-			text.len--;
-		memcpy(s->client_secret, text.data, text.len);
-		s->client_secret[text.len] = 0;
-	}
-	buffer_done(&text);
-	if (r < 0)
-		return error_set(err, r, "%s cannot be read: %s", s->config.client_secret_file,
-				 strerror(-r));
-	return 0;
 }
 
 static int open_listeners(struct serve *s, struct error *err)
@@ -196,23 +175,11 @@ static int become_account(struct serve *s, struct error *err)
 
 static int make_oidc(struct serve *s, struct error *err)
 {
-	const struct control_config *config = &s->config;
-	struct oidc_config oidc = {
-		.issuer = config->issuer[0] ? config->issuer : config->public_url,
-		.client_id = config->client_id,
-		.client_secret = s->client_secret[0] ? s->client_secret : NULL,
-		.user_claim = config->user_claim,
-		.groups_claim = config->groups_claim,
-	};
 	int r = http_new(&s->loop, "warren-control/" WARREN_VERSION, &s->c.http);
 
 	if (r < 0)
 		return error_set(err, r, "the HTTP client cannot be made: %s", strerror(-r));
-	if (!config->issuer[0])
-		oidc.trust.pinned_spki = s->pin; /* ourselves */
-	else if (config->issuer_ca_file[0])
-		oidc.trust.ca_file = config->issuer_ca_file;
-	return oidc_new(s->c.http, s->c.clock, s->c.random, &oidc, &s->c.oidc, err);
+	return issuers_start(s->c.issuers, s->pin, err);
 }
 
 static int make_parts(struct serve *s, struct error *err)
@@ -317,7 +284,7 @@ static void finish(struct serve *s)
 		store_close(c->store);
 	login_service_free(c->login);
 	issuer_free(c->issuer);
-	oidc_free(c->oidc);
+	issuers_stop(c->issuers);
 	run_out(s);
 	if (c->http)
 		http_free(c->http);
@@ -332,8 +299,8 @@ static void finish(struct serve *s)
 	store_free(c->store);
 	server_free(c->server);
 	signer_free(c->signer);
+	issuers_free(c->issuers);
 	(void)uv_loop_close(&s->loop);
-	secret_wipe(s->client_secret, sizeof(s->client_secret));
 }
 
 static int start(struct serve *s, struct error *err)
@@ -345,7 +312,7 @@ static int start(struct serve *s, struct error *err)
 	if (r == 0)
 		r = make_certificate(s, err);
 	if (r == 0)
-		r = read_client_secret(s, err);
+		r = issuers_new(&s->c, &s->c.issuers, err);
 	if (r == 0)
 		r = open_listeners(s, err);
 	if (r == 0)

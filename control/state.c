@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/config.h"
 #include "control/signer.h"
 #include "platform/json.h"
 #include "platform/log.h"
@@ -543,7 +544,6 @@ int state_new(struct control *c, struct state **ret_state, struct error *err)
 	struct state *s = calloc(1, sizeof(*s));
 	struct store_load load = {.now_s = clock_realtime_s(c->clock)};
 	const struct control_config *config = c->config;
-	const char *issuer = config->issuer[0] ? config->issuer : config->public_url;
 	int r;
 
 	if (!s)
@@ -570,8 +570,7 @@ int state_new(struct control *c, struct state **ret_state, struct error *err)
 		r = take_policy(s, err);
 	if (r == 0) {
 		s->stun = stun_component(config);
-		s->issuer = json_pack("{s:s,s:s,s:b}", "issuer", issuer, "client_id",
-				      config->client_id, "embedded", config->issuer[0] == 0);
+		s->issuer = config_issuer_object(config);
 		r = s->stun && s->issuer ? state_make_world(s) : -ENOMEM;
 		if (r == 0)
 			r = signer_init(c->signer, s->network.id,

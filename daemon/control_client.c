@@ -184,6 +184,21 @@ static int read_pins(const json_t *payload, struct control_server *s)
 	return w.failed ? -EMSGSIZE : 0;
 }
 
+/* What an older server leaves out has its default. */
+static int read_issuer(const json_t *issuer, struct control_server *s, struct error *err)
+{
+	int r = json_get_string(issuer, "user_claim", s->user_claim, sizeof(s->user_claim), err);
+
+	if (r == 0 || r == -ENOENT)
+		r = json_get_string(issuer, "access_audience", s->access_audience,
+				    sizeof(s->access_audience), err);
+	if (r == 0 || r == -ENOENT)
+		r = json_get_string(issuer, "resource", s->resource, sizeof(s->resource), err);
+	if (r == 0 || r == -ENOENT)
+		r = json_get_int(issuer, "max_age", 0, INT32_MAX, &s->login_max_age_s, err);
+	return r == -ENOENT ? 0 : r;
+}
+
 static int read_server(const json_t *payload, struct control_server *s, struct error *err)
 {
 	json_t *issuer, *stun, *item;
@@ -198,7 +213,7 @@ static int read_server(const json_t *payload, struct control_server *s, struct e
 	    json_get_string(issuer, "issuer", s->issuer, sizeof(s->issuer), err) < 0 ||
 	    json_get_string(issuer, "client_id", s->client_id, sizeof(s->client_id), err) < 0 ||
 	    json_get_bool(issuer, "embedded", &s->embedded, err) < 0 ||
-	    json_get_array(payload, "stun", 64, &stun, err) < 0)
+	    read_issuer(issuer, s, err) < 0 || json_get_array(payload, "stun", 64, &stun, err) < 0)
 		return -EBADMSG;
 	if (encode_base64url_exact(s->enroll_key, sizeof(s->enroll_key), enroll) < 0 ||
 	    read_pins(payload, s) < 0)

@@ -30,6 +30,10 @@ struct control_server {
 	char pins[1024]; /* for http_trust.pinned_spki */
 	char issuer[256], client_id[128];
 	bool embedded;
+	char user_claim[64];
+	/* Logins show an access token made for this audience; "": an id token. */
+	char access_audience[300], resource[256];
+	int64_t login_max_age_s;
 	size_t stun_count;
 	char stun[CONTROL_MAX_STUN][128];
 	int64_t valid_until_s;

@@ -105,7 +105,16 @@ static void pending_fail(struct pending *p, int exit_code, const char *message)
 static int use_provider(struct main_core *m, const struct control_server *server, struct error *err)
 {
 	struct login_service *s = m->login;
-	struct oidc_config config = {.issuer = server->issuer, .client_id = server->client_id};
+	const char *const audiences[] = {server->access_audience, NULL};
+	struct oidc_config config = {
+		.issuer = server->issuer,
+		.client_id = server->client_id,
+		.user_claim = server->user_claim[0] ? server->user_claim : NULL,
+		.access_tokens = server->access_audience[0] != '\0',
+		.audiences = server->access_audience[0] ? audiences : NULL,
+		.resource = server->resource[0] ? server->resource : NULL,
+		.max_age_s = server->login_max_age_s,
+	};
 
 	if (s->oidc != NULL && strcmp(s->issuer, server->issuer) == 0 &&
 	    strcmp(s->client_id, server->client_id) == 0)
@@ -154,7 +163,7 @@ static void succeed(struct pending *p)
 {
 	struct login_result result = {.exit_code = WARREN_EXIT_OK,
 				      .message = "",
-				      .token = p->tokens.id_token,
+				      .token = p->tokens.bearer,
 				      .identity = p->tokens.identity.user,
 				      .expires_s = p->tokens.expires_s};
 	struct main_core *m = p->m;
@@ -163,7 +172,7 @@ static void succeed(struct pending *p)
 	if (!p->enrols && ttl_s > 0) {
 		token_cache_set_ttl(m->login->cache, (uint32_t)ttl_s);
 		if (token_cache_put(m->login->cache, p->uid, p->tokens.identity.user,
-				    p->tokens.id_token, p->tokens.identity.issued_s,
+				    p->tokens.bearer, p->tokens.identity.issued_s,
 				    p->tokens.expires_s) < 0)
 			log_warn("a login could not be kept", "uid=%u", p->uid);
 	}
@@ -185,7 +194,7 @@ static void on_told_control(void *ctx, const struct control_reply *reply)
 
 static void tell_control(struct pending *p)
 {
-	json_t *body = json_pack("{s:s}", "id_token", p->tokens.id_token);
+	json_t *body = json_pack("{s:s}", "id_token", p->tokens.bearer);
 	int r = body == NULL ? -ENOMEM
 			     : control_client_call(p->m->control, "POST", "/v1/self/login", NULL,
 						   body, 0, on_told_control, p, &p->call);

@@ -49,6 +49,9 @@ struct jwt_expect {
 	const char *groups_claim;     /* NULL: "groups"; absent claim is no groups */
 	const char *nonce;	      /* NULL: not checked */
 	int64_t now_s, skew_s, max_age_s; /* max_age_s 0: not checked */
+	/* "azp" may be this too (NULL: only an audience). any_party: whatever it is, or missing. */
+	const char *party;
+	bool any_party;
 	bool require_email_verified; /* refuse email_verified: false always; true: must be present
 				      */
 };
@@ -77,5 +80,7 @@ int jwt_make(const json_t *claims, const char *type, const char *kid,
 	     int (*sign)(void *ctx, const void *data, size_t len, uint8_t ret_sig[64]), void *ctx,
 	     char **ret_token) WARREN_MUST_USE;
 const char *jwt_fault_name(enum jwt_fault fault);
+/* text with everything but printable ASCII as '?', cut to fit; for sentences. Returns out. */
+const char *jwt_printable(const char *text, char *out, size_t cap);
 
 #endif

@@ -125,13 +125,15 @@ static enum jwt_fault check_party(const json_t *claims, const struct jwt_expect 
 {
 	char azp[256], shown[SHOWN];
 
+	if (x->any_party)
+		return JWT_OK;
 	if (!json_object_get(claims, "azp"))
 		return several ? claim_fault(err, "azp",
 					     "is missing although there are several audiences")
 			       : JWT_OK;
 	if (json_get_string(claims, "azp", azp, sizeof(azp), NULL) < 0)
 		return claim_fault(err, "azp", "is not a short string");
-	if (in_list(azp, x->audiences))
+	if (in_list(azp, x->audiences) || (x->party && strcmp(azp, x->party) == 0))
 		return JWT_OK;
 	error_set(err, -EACCES, "the token was issued to another client, \"%s\"",
 		  jwt_printable(azp, shown, sizeof(shown)));
@@ -213,7 +215,7 @@ static bool plain_text(const char *text)
 /* The policy's group members use these prefixes; nobody may be called so. */
 static bool reserved_name(const char *user)
 {
-	static const char *const prefixes[] = {"group:", "setup-key:", "peer:", NULL};
+	static const char *const prefixes[] = {"group:", "setup-key:", "peer:", "workload:", NULL};
 
 	for (const char *const *p = prefixes; *p; p++)
 		if (strncmp(user, *p, strlen(*p)) == 0)

@@ -10,7 +10,5 @@
 /* Takes over claims (into ret_identity->claims) when the result is JWT_OK, and only then. */
 enum jwt_fault jwt_claims_check(json_t *claims, const struct jwt_expect *expect,
 				struct jwt_identity *ret_identity, struct error *err);
-/* text with everything but printable ASCII as '?', cut to fit; for sentences. Returns out. */
-const char *jwt_printable(const char *text, char *out, size_t cap);
 
 #endif

@@ -82,6 +82,7 @@ static void free_config(struct oidc *o)
 	free(o->user_claim);
 	free(o->groups_claim);
 	free(o->discovery_url);
+	free(o->resource);
 	free(o->ca_file);
 	free(o->pinned_spki);
 	free_list(o->audiences);
@@ -99,6 +100,7 @@ static int copy_config(struct oidc *o, const struct oidc_config *c)
 				&o->scope);
 	rc = rc < 0 ? rc : copy_text(c->user_claim, &o->user_claim);
 	rc = rc < 0 ? rc : copy_text(c->groups_claim, &o->groups_claim);
+	rc = rc < 0 ? rc : copy_text(c->resource, &o->resource);
 	rc = rc < 0 ? rc : copy_text(c->trust.ca_file, &o->ca_file);
 	rc = rc < 0 ? rc : copy_text(c->trust.pinned_spki, &o->pinned_spki);
 	if (rc == 0 && c->audiences)
@@ -126,7 +128,10 @@ static int copy_config(struct oidc *o, const struct oidc_config *c)
 		.pinned_spki = o->pinned_spki,
 	};
 	o->skew_s = c->skew_s > 0 ? c->skew_s : SKEW_S;
+	o->max_age_s = c->max_age_s;
 	o->require_email_verified = c->require_email_verified;
+	o->access_tokens = c->access_tokens;
+	o->workload = c->workload;
 	return rc;
 }
 
@@ -140,6 +145,10 @@ int oidc_new(struct http *http, const struct clock *clock, const struct random_s
 
 	if (!config->issuer || !config->issuer[0] || !config->client_id || !config->client_id[0])
 		return error_set(err, -EINVAL, "an issuer and a client id must be configured");
+	if (config->access_tokens && (!config->audiences || !config->audiences[0]))
+		return error_set(err, -EINVAL,
+				 "access tokens need an audience: write what the provider puts "
+				 "into \"aud\"");
 	if (config->trust.insecure_once)
 		return error_set(err, -EINVAL, "a provider's TLS must be checked");
 	o = calloc(1, sizeof(*o));
@@ -422,6 +431,14 @@ static void end_verification(struct oidc_verification *v, enum jwt_fault fault,
 
 static void on_verification_keys(void *ctx, const struct error *err);
 
+/* What providers write into "typ" of access tokens: RFC 9068, Entra's, nothing. */
+static const char *const *types_of(const struct oidc *o)
+{
+	static const char *const access[] = {"at+jwt", "JWT", "", NULL};
+
+	return o->access_tokens ? access : NULL;
+}
+
 static void verify_now(struct oidc_verification *v)
 {
 	struct oidc *o = v->oidc;
@@ -434,8 +451,13 @@ static void verify_now(struct oidc_verification *v)
 		.nonce = v->nonce,
 		.now_s = clock_realtime_s(o->clock),
 		.skew_s = o->skew_s,
-		.max_age_s = v->max_age_s,
+		.max_age_s = v->max_age_s   ? v->max_age_s
+			     : v->for_login ? 0
+					    : o->max_age_s,
 		.require_email_verified = o->require_email_verified,
+		.party = o->client_id,
+		/* RFC 9068 section 2.2 has no "azp"; providers that write it mean the client. */
+		.any_party = o->workload || (o->access_tokens && !v->for_login),
 	};
 	struct error err = {0};
 	enum jwt_fault fault;
@@ -443,8 +465,12 @@ static void verify_now(struct oidc_verification *v)
 	char **list = v->audiences ? v->audiences : v->for_login ? NULL : o->audiences;
 
 	expect.audiences = list ? (const char *const *)list : client;
-	if (!v->for_login)
-		expect.types = (const char *const *)o->token_types;
+	if (!v->for_login) {
+		expect.types = o->token_types ? (const char *const *)o->token_types : types_of(o);
+	} else if (o->access_tokens) {
+		expect.user_claim = "sub"; /* the access token says who it is */
+		expect.groups_claim = "";
+	}
 	o->keys_used_ns = now;
 	fault = jwt_verify(v->token, v->token_len, o->jwks, &expect, &identity, &err);
 	if (fault == JWT_UNKNOWN_KEY && !v->refetched &&

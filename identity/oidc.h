@@ -27,6 +27,12 @@ struct oidc_config {
 	const char *discovery_url;	/* NULL: issuer + /.well-known/openid-configuration */
 	const char *const *token_types; /* "typ" values that oidc_verify takes; NULL: as jwt.h */
 	bool require_email_verified;
+	/* The bearer is the access token (RFC 9068), not the id token: it says who it is, and
+	 * audiences must be given. Logins then end with both, of the same subject. */
+	bool access_tokens;
+	bool workload;	      /* of machines: no "azp", no e-mail address, no logins */
+	const char *resource; /* RFC 8707: asked for in logins; NULL: none */
+	int64_t max_age_s;    /* how old a login may be; 0: any */
 };
 
 struct oidc;
@@ -40,8 +46,9 @@ void oidc_free(struct oidc *o);
 struct oidc_tokens {
 	char *id_token, *access_token,
 		*refresh_token;	      /* secret_alloc memory; refresh may be NULL */
-	int64_t expires_s;	      /* of the id token */
-	struct jwt_identity identity; /* verified from the id token */
+	const char *bearer;	      /* of id_token and access_token the one to be shown */
+	int64_t expires_s;	      /* of the bearer */
+	struct jwt_identity identity; /* verified from the bearer */
 };
 void oidc_tokens_done(struct oidc_tokens *t); /* wipes */
 
@@ -81,7 +88,8 @@ int oidc_refresh(struct oidc *o, const char *refresh_token, const struct oidc_lo
 /* Verifies a token of this issuer on the cached JWKS (fetched if missing or stale; an unknown kid
  * refetches once, rate-limited). on_done exactly once, possibly before return; not at all when the
  * result is negative. Keys that can't be had are JWT_UNKNOWN_KEY with the network's error in err.
- * audiences NULL: those of the configuration. identity is the callback's to keep or done with. */
+ * audiences NULL: those of the configuration; max_age_s 0: the configuration's. identity is the
+ * callback's to keep or done with. */
 typedef void oidc_verify_cb(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
 			    const struct error *err);
 int oidc_verify(struct oidc *o, const char *token, const char *const *audiences, int64_t max_age_s,

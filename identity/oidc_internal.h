@@ -51,12 +51,12 @@ struct oidc {
 	const struct random_source *random;
 	/* copies of the configuration */
 	char *issuer, *client_id, *client_secret, *scope, *user_claim, *groups_claim,
-		*discovery_url;
+		*discovery_url, *resource;
 	char *ca_file, *pinned_spki;
 	char **audiences, **token_types;
 	struct http_trust trust;
-	int64_t skew_s;
-	bool require_email_verified;
+	int64_t skew_s, max_age_s;
+	bool require_email_verified, access_tokens, workload;
 
 	struct oidc_cache metadata_cache, keys_cache;
 	struct oidc_metadata metadata;
@@ -104,7 +104,7 @@ struct oidc_login {
 	struct oidc_tokens tokens;
 	struct oidc_device device;
 	struct oidc_pkce pkce;
-	bool ended;
+	bool ended, bearer_next; /* the id token holds, the access token is looked at */
 };
 
 /* oidc.c */

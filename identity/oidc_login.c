@@ -120,25 +120,72 @@ void oidc_login_after(struct oidc_login *l, uint64_t ms, uv_timer_cb fn)
 	(void)uv_timer_start(&l->timer, fn, ms, 0); /* fails only on a closing handle */
 }
 
-static void on_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
-			const struct error *err)
+/* Takes over *identity. */
+static void finish_login(struct oidc_login *l, struct jwt_identity *identity)
 {
-	struct oidc_login *l = ctx;
 	struct oidc_tokens tokens;
-	struct error why = {0};
 
-	if (fault != JWT_OK) {
-		error_set(&why, err ? err->code : -EACCES, "%s", error_text(err));
-		error_prefix(&why, "the provider's id token is refused");
-		oidc_login_fail(l, &why);
-		return;
-	}
 	end_login(l);
 	tokens = l->tokens;
 	l->tokens = (struct oidc_tokens){0};
 	tokens.identity = *identity;
 	tokens.expires_s = identity->expires_s;
+	tokens.bearer = l->oidc->access_tokens ? tokens.access_token : tokens.id_token;
 	l->ops.on_done(l->ops.ctx, &tokens, NULL);
+}
+
+static void on_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
+			const struct error *err);
+
+/* The id token holds. Where access tokens are shown, that one is looked at like those who will be
+ * shown it do. Takes over *identity. */
+static void verify_bearer(struct oidc_login *l, struct jwt_identity *identity)
+{
+	struct error err = {0};
+	int rc;
+
+	if (!l->oidc->access_tokens) {
+		finish_login(l, identity);
+		return;
+	}
+	l->tokens.identity = *identity;
+	l->bearer_next = true;
+	if (!l->tokens.access_token)
+		rc = error_set(&err, -EPROTO, "%s sent no access token", l->oidc->issuer);
+	else
+		rc = oidc_verify(l->oidc, l->tokens.access_token, NULL, 0, on_verified, l);
+	if (rc == -ENOMEM)
+		error_set(&err, rc, "out of memory");
+	if (rc < 0)
+		oidc_login_fail(l, &err);
+}
+
+static void on_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
+			const struct error *err)
+{
+	struct oidc_login *l = ctx;
+	struct error why = {0};
+
+	if (fault != JWT_OK) {
+		error_set(&why, err ? err->code : -EACCES, "%s", error_text(err));
+		error_prefix(&why, "the provider's %s token is refused",
+			     l->bearer_next ? "access" : "id");
+		oidc_login_fail(l, &why);
+		return;
+	}
+	if (!l->bearer_next) {
+		verify_bearer(l, identity);
+		return;
+	}
+	if (strcmp(identity->subject, l->tokens.identity.subject) != 0) {
+		jwt_identity_done(identity);
+		error_set(&why, -EACCES,
+			  "the provider's id token and access token are of two people");
+		oidc_login_fail(l, &why);
+		return;
+	}
+	jwt_identity_done(&l->tokens.identity);
+	finish_login(l, identity);
 }
 
 /* Moves a string out of the answer into secret memory; 0 with *ret NULL when it is not there. */
@@ -251,9 +298,10 @@ int oidc_login_form(struct oidc_login *l, const char *grant_type)
 	buffer_reset(&l->form);
 	rc = grant_type ? oidc_form_add(&l->form, "grant_type", grant_type) : 0;
 	/* With client_secret_basic the id is in the header. */
-	return rc == 0 && !l->oidc->client_secret
-		       ? oidc_form_add(&l->form, "client_id", l->oidc->client_id)
-		       : rc;
+	if (rc == 0 && !l->oidc->client_secret)
+		rc = oidc_form_add(&l->form, "client_id", l->oidc->client_id);
+	return rc == 0 && l->oidc->resource ? oidc_form_add(&l->form, "resource", l->oidc->resource)
+					    : rc;
 }
 
 /* RFC 6749 section 2.3.1: both halves are form-encoded before base64. */
@@ -484,6 +532,7 @@ char *oidc_login_url(struct oidc *o, const char *redirect_uri, const char *state
 		     const char *challenge, const char *prompt, struct error *err)
 {
 	const char *endpoint = o->metadata.authorization_endpoint;
+	char max_age[24];
 	const char *const pairs[][2] = {
 		{"response_type", "code"},
 		{"client_id", o->client_id},
@@ -494,6 +543,8 @@ char *oidc_login_url(struct oidc *o, const char *redirect_uri, const char *state
 		{"code_challenge", challenge},
 		{"code_challenge_method", challenge ? "S256" : NULL},
 		{"prompt", prompt},
+		{"max_age", o->max_age_s > 0 ? max_age : NULL},
+		{"resource", o->resource},
 	};
 	struct buffer query;
 	char *url = NULL;
@@ -505,6 +556,7 @@ char *oidc_login_url(struct oidc *o, const char *redirect_uri, const char *state
 			  o->issuer);
 		return NULL;
 	}
+	snprintf(max_age, sizeof(max_age), "%lld", (long long)o->max_age_s);
 	buffer_init(&query, FORM_BYTES);
 	for (size_t i = 0; rc == 0 && i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (pairs[i][1])
