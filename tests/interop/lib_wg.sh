@@ -50,6 +50,7 @@ make_hosts() {
 start() {
 	local host=$1 program=$2 name=$3 i
 	case $program in
+	warren-wg-lab) LOG_LEVEL=${LEVEL:-error} ip netns exec "$host" "$WARREN_BIN/../tests/warren-wg-lab" -f "$name" 2>"$WORK/$name.log" & ;;
 	warren-wg) LOG_LEVEL=${LEVEL:-info} ip netns exec "$host" "$WARREN_BIN/warren-wg" -f "$name" 2>"$WORK/$name.log" & ;;
 	*) LOG_LEVEL=verbose ip netns exec "$host" "$program" -f "$name" >"$WORK/$name.log" 2>&1 & ;;
 	esac

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What is missing is done without: a TUN without vnet header (inherited, with the UAPI socket, by
 # WG_TUN_FD and WG_UAPI_FD), a wire without checksum offload, segments larger than the path's MTU,
-# lost packets. Bulk in both directions each time, without a broken stream.
+# lost packets; kernels without TUN USO (6.1), TSO, checksums, without UDP GSO, GRO, and GSO that begins to
+# answer EIO in the middle of a stream. Bulk in both directions each time, without a broken stream.
 . "$(dirname "$0")/../interop/lib_wg.sh"
 need iperf3 jq python3
 
@@ -16,7 +17,7 @@ bulk() { # WHAT MINIMUM-MBIT
 		PIDS+=($!)
 		sleep 0.3
 		# shellcheck disable=SC2086
-		in_a iperf3 -c 10.9.0.2 -t 2 -J $direction >"$WORK/iperf.json" || fail "$1: $(jq -c .error "$WORK/iperf.json")"
+		in_a iperf3 -c 10.9.0.2 -t ${SECONDS_EACH:-2} -J $direction >"$WORK/iperf.json" || fail "$1: $(jq -c .error "$WORK/iperf.json")"
 		rate=$(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/iperf.json")
 		note "$1 $direction $rate Mbit/s"
 		[ "$rate" -ge "$2" ] || fail "$1 $direction is too slow"
@@ -82,6 +83,49 @@ fcntl.ioctl(s, 0x8946, struct.pack("16sP16x", sys.argv[1].encode(), value.buffer
 END
 if in_a python3 "$WORK/txcsum.py" wire && in_b python3 "$WORK/txcsum.py" wire; then
 	bulk "no checksum offload" 30
+fi
+
+stop_both() {
+	kill "${LAST_TWO[@]}"
+	wait "${LAST_TWO[@]}" 2>/dev/null || true
+	wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
+	wait_for 3 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
+}
+counter() { awk -v name="$1" '$1 == name { print $2 }' "$WORK/counters"; }
+
+if [ -x "$WARREN_BIN/../tests/warren-wg-lab" ]; then
+	kill "${PIDS[@]}" 2>/dev/null || true
+	wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
+	wait_for 3 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
+	export SECONDS_EACH=1
+	for missing in uso uso,tso uso,tso,csum gso gro gso,gro eio; do
+		export LAB_WITHOUT=$missing LAB_GSO_EIO=0
+		[ "$missing" != eio ] || export LAB_GSO_EIO=200
+		LAB_COUNTERS=$WORK/counters start a warren-wg-lab wa
+		LAST_TWO=("$LAST_PID")
+		start b warren-wg-lab wb
+		LAST_TWO+=("$LAST_PID")
+		configure
+		bulk "without $missing" 30
+		if [ "$missing" = uso ]; then # datagrams of one size, which USO would have carried
+			in_b iperf3 -s -1 >/dev/null &
+			sleep 0.3
+			in_a iperf3 -c 10.9.0.2 -u -l 1200 -b 40M -t 1 -J >"$WORK/iperf.json" || fail "UDP"
+			jq -e '.end.sum | .packets > 2000 and .lost_packets < .packets / 2' "$WORK/iperf.json" >/dev/null ||
+				fail "UDP: $(jq -c .end.sum "$WORK/iperf.json")"
+		fi
+		stop_both
+		case $missing in
+		eio) [ "$(counter gso_lost)" -ge 1 ] || fail "EIO was not met" ;;
+		gso*) [ "$(counter tx_messages)" -ge "$(counter tx_packets)" ] || fail "GSO was used" ;;
+		uso) [ "$(counter tx_messages)" -lt "$(counter tx_packets)" ] || fail "GSO was not used" ;;
+		esac
+		[ "$(counter drop_rx_bad_packet)" = 0 ] || fail "packets were damaged"
+	done
+	unset LAB_WITHOUT LAB_GSO_EIO SECONDS_EACH
+	start a warren-wg wa
+	start b warren-wg wb
+	configure
 fi
 
 if command -v nft >/dev/null; then
