@@ -29,6 +29,7 @@ static const struct command commands[] = {
 	{"ssh", cli_ssh, "[flags] [user@]host [command…]: OpenSSH through the mesh"},
 	{"ssh-cert", cli_ssh_cert, "[USER@]HOST: a certificate for scripts and other clients"},
 	{"ca", cli_ca, "show [PEER]: the key for a stock sshd's TrustedUserCAKeys"},
+	{"break-glass", cli_break_glass, "pin | unpin | revoke | show: CAs that need no control server"},
 	{"sessions", cli_sessions, "SSH sessions on this machine (end ID)"},
 	{"peers", cli_peers, "the machines that policy connects with this one"},
 	{"ping", cli_ping, "PEER: measure the path to a peer"},
@@ -43,7 +44,7 @@ static void print_help(FILE *out)
 {
 	fputs("usage: warren [--socket PATH] [--json] COMMAND [options]\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
 	fputs("\nExit codes: 0 done, 1 failed, 2 usage, 3 daemon not reachable, 4 login needed,\n"
 	      "5 denied by policy. `warren ssh` returns the command's, or 255. See warren(1).\n",
 	      out);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/break_glass.h"
 #include "daemon/broker_hostkey.h"
 #include "daemon/broker_loop.h"
 #include "daemon/options.h"
@@ -127,6 +128,7 @@ struct broker {
 	char root_socket[112];
 	struct switches_state state;
 	struct broker_hostkey hostkey;
+	struct break_glass break_glass;
 	struct broker_child engine, main;
 	uint32_t engine_request;
 	struct broker_net net;

@@ -84,6 +84,16 @@ static int warnings(const struct broker *b, struct buffer *out)
 	if (rc == 0 && b->state.pin.held && b->state.switches.allow_server_ssh)
 		rc = append_warning(out, "this machine was enrolled as another peer: SSH is not "
 					 "served until root says `warren up --allow-server-ssh`");
+	for (size_t i = 0; rc == 0 && i < b->break_glass.count; i++) {
+		char print[BREAK_GLASS_FINGERPRINT], text[160];
+
+		break_glass_fingerprint(b->break_glass.keys[i], print);
+		snprintf(text, sizeof(text),
+			 "a break-glass CA is pinned here: certificates of %s log in without the "
+			 "control server",
+			 print);
+		rc = append_warning(out, text);
+	}
 	if (rc == 0)
 		rc = append_warning(out, b->net.ssh_note);
 	return rc;

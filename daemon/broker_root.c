@@ -84,6 +84,30 @@ static int cmd_set(struct broker *b, const json_t *request, struct error *err)
 	return 0;
 }
 
+static int cmd_break_glass(struct broker *b, const json_t *request, struct error *err)
+{
+	struct break_glass new = b->break_glass;
+	bool narrowed = false;
+	int rc = break_glass_apply(&new, request, &narrowed, err);
+
+	if (rc < 0)
+		return rc;
+	if (memcmp(&new, &b->break_glass, sizeof(new)) == 0)
+		return 0;
+	rc = break_glass_save(b->root_dir, &new);
+	if (rc < 0)
+		return error_set(err, rc, "cannot save the break-glass CAs: %s; nothing was changed",
+				 strerror(-rc));
+	b->break_glass = new;
+	log_warn("root changed the break-glass CAs", "pinned=%zu revoked=%zu", new.count,
+		 new.revoked_count);
+	if (narrowed)
+		broker_ssh_end_all(b, "the administrator of this machine withdrew break-glass access");
+	broker_ssh_apply(b);
+	broker_main_tell_switches(b);
+	return 0;
+}
+
 static bool same_control(const struct switches_control *a, const struct switches_control *b)
 {
 	return strcmp(a->url, b->url) == 0 && a->has_fingerprint == b->has_fingerprint &&
@@ -167,13 +191,17 @@ static json_t *serve(struct broker *b, const json_t *request)
 			rc = cmd_set(b, request, &err);
 		else if (strcmp(cmd, "control") == 0)
 			rc = cmd_control(b, request, &err);
+		else if (strcmp(cmd, "break_glass") == 0)
+			rc = cmd_break_glass(b, request, &err);
 		else
 			rc = error_set(&err, -EINVAL, "there is no command \"%s\" here", cmd);
 	}
 	if (rc < 0)
 		return json_pack("{s:I, s:{s:s, s:i}}", "id", (json_int_t)id, "error", "message",
 				 error_text(&err), "exit", WARREN_EXIT_FAILED);
-	return json_pack("{s:I, s:o}", "id", (json_int_t)id, "result", state_json(b));
+	return json_pack("{s:I, s:o}", "id", (json_int_t)id, "result",
+			 strcmp(cmd, "break_glass") == 0 ? break_glass_json(&b->break_glass)
+							 : state_json(b));
 }
 
 /* Answers are small: what does not fit the socket at once is not read by anybody. */

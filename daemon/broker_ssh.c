@@ -269,10 +269,14 @@ static int config_memfd(const struct broker *b, const struct broker_session *s,
 		.max_auth_tries = MAX_AUTH_TRIES,
 		.max_sessions = MAX_CHANNELS,
 	};
-	uint8_t packet[1024];
+	uint8_t packet[8192];
 	struct writer w = writer_init(packet, sizeof(packet));
 	int rc;
 
+	c.break_glass_count = (uint32_t)b->break_glass.count;
+	memcpy(c.break_glass, b->break_glass.keys, sizeof(c.break_glass));
+	c.revoked_count = (uint32_t)b->break_glass.revoked_count;
+	memcpy(c.revoked, b->break_glass.revoked, sizeof(c.revoked));
 	memcpy(c.signing_key, b->state.pin.signing_key, sizeof(c.signing_key));
 	memcpy(c.network, b->state.pin.network, sizeof(c.network));
 	memcpy(c.peer_id, b->state.pin.peer_id, sizeof(c.peer_id));
@@ -306,8 +310,10 @@ static int start_monitor(struct broker *b, struct broker_session *s, int connect
 	int rc;
 
 	rc = config_memfd(b, s, client, server, &config);
+	/* Without an object only a break-glass certificate lets in. */
 	if (rc == 0)
-		rc = broker_reopen(b->ssh.object, &object);
+		rc = b->ssh.object >= 0 ? broker_reopen(b->ssh.object, &object)
+					: broker_memfd("warren-no-object", "", 0, &object);
 	if (rc == 0)
 		rc = unixsock_pair(with_broker);
 	if (rc == 0)
@@ -511,9 +517,10 @@ static void intercept(struct broker *b, bool on)
 void broker_ssh_apply(struct broker *b)
 {
 	const bool listen = b->privileged && b->net.up && b->state.switches.allow_server_ssh;
-	const bool serve = listen && b->state.pin.set && !b->state.pin.held &&
-			   b->ssh.object >= 0 && b->ssh.enabled && b->ssh.program[0] != '\0' &&
-			   !b->ssh.teardown;
+	/* No object, since the control server was not heard for too long: break-glass goes on. */
+	const bool permitted = b->ssh.object >= 0 ? b->ssh.enabled : b->break_glass.count > 0;
+	const bool serve = listen && b->state.pin.set && !b->state.pin.held && permitted &&
+			   b->ssh.program[0] != '\0' && !b->ssh.teardown;
 	bool linger;
 
 	if (serve)

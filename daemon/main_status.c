@@ -129,6 +129,24 @@ static void warn_lines(json_t *list, const char *text)
 	}
 }
 
+static void warn_break_glass(json_t *list, json_t *sessions)
+{
+	const char *key, *method, *who, *login, *from;
+	json_t *value;
+
+	json_object_foreach(sessions, key, value)
+	{
+		method = json_string_value(json_object_get(value, "method"));
+		who = json_string_value(json_object_get(value, "identity"));
+		login = json_string_value(json_object_get(value, "login"));
+		from = json_string_value(json_object_get(value, "from"));
+		if (method && who && login && from && strcmp(method, "break-glass") == 0)
+			(void)json_array_append_new(
+				list, json_sprintf("a break-glass session is open: %s as %s from %s",
+						   who, login, from));
+	}
+}
+
 static json_t *warnings(const struct main_core *m)
 {
 	json_t *list = json_array();
@@ -137,6 +155,7 @@ static json_t *warnings(const struct main_core *m)
 	warn(list, m->state_error.code != 0 ? m->state_error.text : "");
 	warn(list, m->removed);
 	warn_lines(list, m->broker_warnings);
+	warn_break_glass(list, m->sessions);
 	if (m->network.wanted_up) {
 		warn(list, main_apply_error(m));
 		if (m->map.map != NULL && m->removed[0] == '\0' &&

@@ -23,6 +23,7 @@
 #define MAX_GROUPS  256
 #define MAX_REVOKED 100000
 #define SKEW_S	    60
+#define BREAK_GLASS_MAX_S 86700 /* a day, and what ssh-keygen backdates */
 
 struct known_peer {
 	char id[32], name[64];
@@ -43,7 +44,7 @@ struct known {
 	struct policy_world *world;
 };
 
-enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE, PROOF_KEY };
+enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE, PROOF_KEY, PROOF_BREAK_GLASS };
 
 /* The login that was accepted, for judge_again. */
 struct accepted {
@@ -78,6 +79,13 @@ static void known_free(struct known *k)
 	free(k);
 }
 
+static int compare_serials(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
 int judge_new(const struct judge_trust *trust, struct judge **ret_judge)
 {
 	struct judge *j = calloc(1, sizeof(*j));
@@ -85,6 +93,13 @@ int judge_new(const struct judge_trust *trust, struct judge **ret_judge)
 	if (j == NULL)
 		return -ENOMEM;
 	j->trust = *trust;
+	if (trust->break_glass_count > SSH_WIRE_BREAK_GLASS_MAX ||
+	    trust->revoked_count > SSH_WIRE_REVOKED_MAX) {
+		free(j);
+		return -EINVAL;
+	}
+	qsort(j->trust.revoked, j->trust.revoked_count, sizeof(j->trust.revoked[0]),
+	      compare_serials);
 	*ret_judge = j;
 	return 0;
 }
@@ -114,13 +129,6 @@ static int load_cas(struct known *k, const json_t *object, struct error *err)
 		k->ca_count++;
 	}
 	return 0;
-}
-
-static int compare_serials(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
 }
 
 static int load_revoked(struct known *k, const json_t *object, struct error *err)
@@ -511,6 +519,75 @@ static int take_cert(struct judge *j, const struct sshcert *cert, struct accepte
 	return 0;
 }
 
+/* ------------------------------------------------------------------ break-glass */
+
+static bool of_break_glass(const struct judge *j, const struct sshcert *cert)
+{
+	for (size_t i = 0; i < j->trust.break_glass_count; i++)
+		if (memcmp(j->trust.break_glass[i], cert->ca, sizeof(cert->ca)) == 0)
+			return true;
+	return false;
+}
+
+/* "break-glass:KEY-ID", printable: people and logs read it. */
+static void break_glass_identity(const struct sshcert *cert, struct accepted *a)
+{
+	snprintf(a->identity, sizeof(a->identity), "break-glass:%.200s", cert->key_id);
+	for (char *c = a->identity; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~')
+			*c = '_';
+}
+
+/* What such a login may do is in the certificate, and no object of the control server is asked. */
+static void allow_break_glass(const struct judge *j, const struct accepted *a,
+			      struct verifier_decision *d)
+{
+	const struct known_peer *caller =
+		j->known != NULL ? peer_by_addr(j->known, &a->client) : NULL;
+
+	d->allowed = d->break_glass = true;
+	d->caps = a->cap_mask;
+	d->pty = a->pty;
+	snprintf(d->identity, sizeof(d->identity), "%s", a->identity);
+	snprintf(d->force_command, sizeof(d->force_command), "%s", a->force_command);
+	if (caller != NULL) {
+		snprintf(d->caller_peer, sizeof(d->caller_peer), "%s", caller->id);
+		snprintf(d->caller_name, sizeof(d->caller_name), "%s", caller->name);
+	}
+}
+
+static void judge_break_glass(struct judge *j, const struct sshcert *cert, struct accepted *a,
+			      const char *login, int64_t now_s, struct verifier_decision *d)
+{
+	const struct sshcert_expect expect = {
+		.cas = (const uint8_t(*)[32])j->trust.break_glass,
+		.ca_count = j->trust.break_glass_count,
+		.login = login,
+		.source = a->client,
+		.now_s = now_s,
+		.revoked = j->trust.revoked,
+		.revoked_count = j->trust.revoked_count,
+	};
+	struct error err = {0};
+
+	if (sshcert_check(cert, &expect, &err) < 0) {
+		refuse(d, error_text(&err));
+		return;
+	}
+	if (cert->valid_before_s - cert->valid_after_s > BREAK_GLASS_MAX_S) {
+		refuse(d, "break-glass certificates are taken for a day at most: sign one with "
+			  "-V +1h");
+		return;
+	}
+	a->proof = PROOF_BREAK_GLASS;
+	a->serial = cert->serial;
+	a->cap_mask = caps_of_cert(cert);
+	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
+	snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
+	break_glass_identity(cert, a);
+	allow_break_glass(j, a, d);
+}
+
 void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *login,
 		const struct ip_addr *client, int64_t now_s, bool remember,
 		struct verifier_decision *ret_decision)
@@ -529,7 +606,10 @@ void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *lo
 		refuse(d, error_text(&err));
 	} else {
 		take_subject_key(cert, d);
-		if (in_force(j, now_s, d) && check_cert(j, cert, login, client, now_s, d) == 0 &&
+		if (of_break_glass(j, cert)) {
+			judge_break_glass(j, cert, a, login, now_s, d);
+			accept_if(j, remember, d);
+		} else if (in_force(j, now_s, d) && check_cert(j, cert, login, client, now_s, d) == 0 &&
 		    take_cert(j, cert, a, d) == 0) {
 			judge_login(j, a, now_s, d);
 			accept_if(j, remember, d);
@@ -634,6 +714,8 @@ void judge_again(struct judge *j, int64_t now_s, struct verifier_decision *ret_d
 	memset(ret_decision, 0, sizeof(*ret_decision));
 	if (j->accepted.proof == PROOF_NONE)
 		refuse(ret_decision, "nobody is logged in");
+	else if (j->accepted.proof == PROOF_BREAK_GLASS)
+		allow_break_glass(j, &j->accepted, ret_decision);
 	else if (j->known != NULL && !still_good(j, &j->accepted))
 		refuse(ret_decision, "the certificate of this login was revoked");
 	else {

@@ -14,6 +14,10 @@ struct judge_trust {
 	uint8_t signing_key[32];
 	char network[32], peer_id[32];
 	uint64_t min_seq;
+	/* CAs that root pinned on this machine, and revoked serials of theirs */
+	size_t break_glass_count, revoked_count;
+	uint8_t break_glass[SSH_WIRE_BREAK_GLASS_MAX][32];
+	uint64_t revoked[SSH_WIRE_REVOKED_MAX];
 };
 
 int judge_new(const struct judge_trust *trust, struct judge **ret_judge) WARREN_MUST_USE;

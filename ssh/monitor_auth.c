@@ -213,6 +213,23 @@ static bool unproven(struct monitor *m, const char *reason)
 	return false;
 }
 
+/* Nobody but the offline CA vouches for this login: whoever reads the log is to see it, and so is
+ * who came in. */
+static bool tell_break_glass(const struct monitor *m, char message[static 256])
+{
+	struct monitor_who who = monitor_who(m);
+
+	log_warn("BREAK-GLASS login: a certificate of the offline CA let somebody in without the "
+		 "control server",
+		 "connection=%u client=%s identity=%s peer=%s login=%s", m->config.session_id,
+		 who.client, who.identity, who.peer, who.login);
+	snprintf(message, 256,
+		 "You came in by a break-glass certificate (%.100s). This is logged, and `warren "
+		 "status` on %.60s shows it.",
+		 m->decision.identity, m->config.host_name);
+	return true;
+}
+
 /* Not of the control server's making: authorized_keys may have a cert-authority for it. */
 static bool by_certificate(struct monitor *m, const struct proof *p, char message[static 256])
 {
@@ -223,7 +240,9 @@ static bool by_certificate(struct monitor *m, const struct proof *p, char messag
 		return unproven(m, "the signature does not prove the key");
 	if (!d.allowed && monitor_keys_allow(m, p->blob, p->blob_len, true, &by_key))
 		return admit(m, &by_key, "authorized_keys", message);
-	return admit(m, &d, "certificate", message);
+	if (!d.break_glass)
+		return admit(m, &d, "certificate", message);
+	return admit(m, &d, "break-glass", message) && tell_break_glass(m, message);
 }
 
 static bool by_key(struct monitor *m, const struct proof *p, char message[static 256])

@@ -22,7 +22,7 @@
 #include "platform/unixsock.h"
 #include "ssh/monitor.h"
 
-#define CONFIG_MAX 4096
+#define CONFIG_MAX 8192
 
 int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX])
 {

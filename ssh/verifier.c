@@ -57,6 +57,7 @@ static void put_decision(struct writer *w, const struct verifier_decision *d)
 	writer_cstring(w, d->message);
 	writer_u32(w, d->caps);
 	writer_u8(w, d->pty);
+	writer_u8(w, d->break_glass);
 	writer_cstring(w, d->force_command);
 	writer_string(w, d->subject, d->subject_len);
 	writer_u64(w, (uint64_t)d->again_at_s);
@@ -85,6 +86,12 @@ static int child_config(struct child *c, struct reader *r)
 	reader_cstring(r, trust.network, sizeof(trust.network));
 	reader_cstring(r, trust.peer_id, sizeof(trust.peer_id));
 	trust.min_seq = reader_u64(r);
+	trust.break_glass_count = reader_u32(r);
+	for (size_t i = 0; i < trust.break_glass_count && i < SSH_WIRE_BREAK_GLASS_MAX; i++)
+		reader_bytes(r, trust.break_glass[i], sizeof(trust.break_glass[i]));
+	trust.revoked_count = reader_u32(r);
+	for (size_t i = 0; i < trust.revoked_count && i < SSH_WIRE_REVOKED_MAX; i++)
+		trust.revoked[i] = reader_u64(r);
 	if (!reader_done(r) || c->judge != NULL)
 		return -EBADMSG;
 	return judge_new(&trust, &c->judge);
@@ -308,7 +315,7 @@ bool verifier_reaped(struct verifier *v, pid_t pid)
 
 int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
 {
-	uint8_t data[256];
+	uint8_t data[4096];
 	struct writer w = writer_init(data, sizeof(data));
 
 	writer_u8(&w, VERIFIER_CONFIG);
@@ -317,6 +324,12 @@ int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
 	writer_cstring(&w, config->network);
 	writer_cstring(&w, config->peer_id);
 	writer_u64(&w, config->min_seq);
+	writer_u32(&w, config->break_glass_count);
+	for (size_t i = 0; i < config->break_glass_count; i++)
+		writer_bytes(&w, config->break_glass[i], sizeof(config->break_glass[i]));
+	writer_u32(&w, config->revoked_count);
+	for (size_t i = 0; i < config->revoked_count; i++)
+		writer_u64(&w, config->revoked[i]);
 	return w.failed ? -EMSGSIZE : unixsock_send(v->fd, data, w.len, NULL, 0);
 }
 
@@ -401,6 +414,7 @@ static int get_decision(struct reader *r, struct verifier_decision *ret_decision
 	reader_cstring(r, d.message, sizeof(d.message));
 	d.caps = reader_u32(r);
 	d.pty = reader_u8(r) == 1;
+	d.break_glass = reader_u8(r) == 1;
 	reader_cstring(r, d.force_command, sizeof(d.force_command));
 	subject = reader_string(r, sizeof(d.subject), &d.subject_len);
 	if (subject == NULL)

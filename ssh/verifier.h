@@ -28,6 +28,7 @@ struct verifier_decision {
 	char caller_peer[32], caller_name[64];
 	uint32_t caps; /* POLICY_SSH_*, narrowed by the certificate's extensions */
 	bool pty;
+	bool break_glass; /* by a CA that root pinned here: identity is "break-glass:KEY-ID" */
 	char force_command[4096]; /* empty: none */
 	/* Plain public key blob (RFC 4253 section 6.6) of a user certificate that parses, also of
 	 * one that is refused: the key that must have signed. Length 0: none. */

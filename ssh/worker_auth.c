@@ -103,8 +103,10 @@ static int conclude(struct worker *w, uint8_t result, const char *methods, const
 {
 	int rc;
 
-	if (result == MONITOR_YES)
-		return accept_login(w);
+	if (result == MONITOR_YES) {
+		rc = show(w, message);
+		return rc < 0 ? rc : accept_login(w);
+	}
 	use_methods(w, methods);
 	if (result != MONITOR_PARTIAL)
 		return refuse(w, message, counts);

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-enum { CONFIG_VERSION = 1 };
+enum { CONFIG_VERSION = 2 };
 
 enum config_flag {
 	FLAG_ROOT = 1 << 0,
@@ -51,6 +51,30 @@ static void get_endpoint(struct reader *r, struct endpoint *ret_endpoint)
 		ret_endpoint->in6.sin6_scope_id = scope;
 }
 
+static void put_break_glass(struct writer *w, const struct ssh_wire_config *c)
+{
+	writer_u32(w, c->break_glass_count);
+	for (uint32_t i = 0; i < c->break_glass_count && i < SSH_WIRE_BREAK_GLASS_MAX; i++)
+		writer_bytes(w, c->break_glass[i], sizeof(c->break_glass[i]));
+	writer_u32(w, c->revoked_count);
+	for (uint32_t i = 0; i < c->revoked_count && i < SSH_WIRE_REVOKED_MAX; i++)
+		writer_u64(w, c->revoked[i]);
+}
+
+static void get_break_glass(struct reader *r, struct ssh_wire_config *c)
+{
+	c->break_glass_count = reader_u32(r);
+	if (c->break_glass_count > SSH_WIRE_BREAK_GLASS_MAX)
+		r->failed = true;
+	for (uint32_t i = 0; i < c->break_glass_count && !r->failed; i++)
+		reader_bytes(r, c->break_glass[i], sizeof(c->break_glass[i]));
+	c->revoked_count = reader_u32(r);
+	if (c->revoked_count > SSH_WIRE_REVOKED_MAX)
+		r->failed = true;
+	for (uint32_t i = 0; i < c->revoked_count && !r->failed; i++)
+		c->revoked[i] = reader_u64(r);
+}
+
 void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 {
 	unsigned flags = 0;
@@ -76,6 +100,7 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 	writer_u32(w, c->login_grace_s);
 	writer_u32(w, c->max_auth_tries);
 	writer_u32(w, c->max_sessions);
+	put_break_glass(w, c);
 }
 
 int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
@@ -98,6 +123,7 @@ int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 	c.login_grace_s = reader_u32(r);
 	c.max_auth_tries = reader_u32(r);
 	c.max_sessions = reader_u32(r);
+	get_break_glass(r, &c);
 	if (!reader_done(r) || (flags & ~FLAG_ALL) != 0)
 		return -EPROTO;
 	c.allow_root = flags & FLAG_ROOT;

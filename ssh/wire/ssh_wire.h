@@ -22,6 +22,9 @@ enum ssh_wire_fd {
 	SSH_WIRE_FD_MAIN = 7,
 };
 
+#define SSH_WIRE_BREAK_GLASS_MAX 4
+#define SSH_WIRE_REVOKED_MAX	 256
+
 /* Given by the broker; nothing in it comes from the network or from main. */
 struct ssh_wire_config {
 	uint32_t session_id;
@@ -36,6 +39,10 @@ struct ssh_wire_config {
 	bool allow_root, allow_sftp, allow_local_forward, allow_remote_forward, no_auth;
 	bool authorized_keys;      /* keys of ~/.ssh/authorized_keys, where policy agrees */
 	bool through_mesh;         /* accepted on the SSH TUN: client is an overlay address */
+	/* CAs that root pinned here (Ed25519), and revoked serials of theirs */
+	uint32_t break_glass_count, revoked_count;
+	uint8_t break_glass[SSH_WIRE_BREAK_GLASS_MAX][32];
+	uint64_t revoked[SSH_WIRE_REVOKED_MAX];
 	uint32_t login_grace_s;    /* 120 */
 	uint32_t max_auth_tries;   /* 6 */
 	uint32_t max_sessions;     /* channels; 100 */

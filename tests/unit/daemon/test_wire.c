@@ -114,9 +114,14 @@ static struct ssh_wire_config sample(void)
 		.login_grace_s = 120,
 		.max_auth_tries = 6,
 		.max_sessions = 100,
+		.authorized_keys = true,
+		.break_glass_count = 1,
+		.revoked_count = 2,
+		.revoked = {7, UINT64_MAX},
 	};
 
 	memset(c.signing_key, 0x11, sizeof(c.signing_key));
+	memset(c.break_glass[0], 0x33, sizeof(c.break_glass[0]));
 	memset(c.host_key_seed, 0x22, sizeof(c.host_key_seed));
 	assert_int_equal(endpoint_parse("100.64.0.1:40000", &c.client), 0);
 	assert_int_equal(endpoint_parse("[fd77::2]:22022", &c.server), 0);
@@ -153,6 +158,11 @@ static void config_returns(void **state)
 	assert_int_equal(back.login_grace_s, 120);
 	assert_int_equal(back.max_auth_tries, 6);
 	assert_int_equal(back.max_sessions, 100);
+	assert_true(back.authorized_keys);
+	assert_int_equal(back.break_glass_count, 1);
+	assert_memory_equal(back.break_glass, c.break_glass, sizeof(c.break_glass));
+	assert_int_equal(back.revoked_count, 2);
+	assert_true(back.revoked[0] == 7 && back.revoked[1] == UINT64_MAX);
 }
 
 static void config_is_strict(void **state)
@@ -164,16 +174,19 @@ static void config_is_strict(void **state)
 
 	(void)state;
 	ssh_wire_config_put(&w, &c);
+	/* behind the switches: three numbers, one CA and two serials with their counts */
+	const size_t flags = w.len - 13 - (4 + 32) - (4 + 16);
+
 	for (size_t cut = 0; cut < w.len; cut++) {
 		r = reader_init(out, cut);
 		assert_true(ssh_wire_config_get(&r, &back) < 0);
 	}
 	r = reader_init(out, w.len + 1); /* something behind it */
 	assert_true(ssh_wire_config_get(&r, &back) < 0);
-	out[w.len - 13] |= 0x80; /* a switch that this version does not know */
+	out[flags] |= 0x80; /* a switch that this version does not know */
 	r = reader_init(out, w.len);
 	assert_true(ssh_wire_config_get(&r, &back) < 0);
-	out[w.len - 13] &= 0x7f;
+	out[flags] &= 0x7f;
 	out[0]++; /* another version */
 	r = reader_init(out, w.len);
 	assert_true(ssh_wire_config_get(&r, &back) < 0);

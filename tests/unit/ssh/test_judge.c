@@ -445,6 +445,57 @@ static void machine_login(void **state)
 	judge_free(j);
 }
 
+/* By a CA that root pinned: with an object that ran out, and with none, and never by another. */
+static void break_glass(void **state)
+{
+	struct judge_trust trust = {.network = "n_one", .peer_id = SELF, .min_seq = 5,
+				    .break_glass_count = 1, .revoked_count = 2,
+				    .revoked = {77, 41}};
+	struct cert_case c = good_cert;
+	struct verifier_decision d;
+	struct ip_addr client;
+	struct judge *j;
+	struct buffer blob;
+
+	(void)state;
+	memcpy(trust.signing_key, keys.signing_public, 32);
+	memcpy(trust.break_glass[0], keys.other_public, 32);
+	c.key_id = "night shift";
+	c.ca = keys.other, c.ca_public = keys.other_public;
+	c.no_source = true;
+	assert_int_equal(ip_addr_parse(c.client, &client), 0);
+	for (int round = 0; round < 5; round++) {
+		assert_int_equal(judge_new(&trust, &j), 0);
+		buffer_init(&blob, 65536);
+		build(&c, &blob);
+		judge_cert(j, blob.data, blob.len, "deploy", &client, NOW, true, &d);
+		assert_int_equal(d.allowed, round == 0);
+		if (round == 0) {
+			assert_true(d.break_glass);
+			assert_string_equal(d.identity, "break-glass:night_shift");
+			judge_again(j, NOW + 7 * 86400, &d); /* nothing that control says ends it */
+			assert_true(d.allowed && d.break_glass);
+			trust.revoked[1] = 42;
+		} else if (round == 1) {
+			assert_non_null(strstr(d.message, "revoked"));
+			trust.revoked_count = 0;
+			c.valid_before = NOW + 2 * 86400;
+		} else if (round == 2) {
+			assert_non_null(strstr(d.message, "a day at most"));
+			c.valid_before = NOW + 300;
+			c.principal = "root";
+		} else if (round == 3) {
+			assert_non_null(strstr(d.message, "deploy"));
+			c.principal = "deploy";
+			trust.break_glass_count = 0;
+		} else {
+			assert_non_null(strstr(d.message, "no policy from its control server"));
+		}
+		buffer_done(&blob);
+		judge_free(j);
+	}
+}
+
 /* A rule for keys lets nothing else in without a person, and a rule for machines no key. */
 static void key_login(void **state)
 {
@@ -482,6 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects),	 cmocka_unit_test(certificates),
 		cmocka_unit_test(machine_states), cmocka_unit_test(tampered), cmocka_unit_test(key_login),
+		cmocka_unit_test(break_glass),
 		cmocka_unit_test(withdrawn),	 cmocka_unit_test(grants),
 		cmocka_unit_test(machine_login),
 	};
