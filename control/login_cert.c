@@ -77,6 +77,10 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 	if (cert->source_count == 0)
 		return -EINVAL; /* would be good from everywhere */
 	cert->extensions = extensions(decision->caps);
+	/* A stock sshd that trusts this CA knows nothing of policy. */
+	if ((decision->caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) == 0 &&
+	    (decision->caps & POLICY_SSH_SFTP) != 0)
+		snprintf(cert->force_command, sizeof(cert->force_command), "internal-sftp");
 	return 0;
 }
 

@@ -81,6 +81,23 @@ static int put_rules(const struct question *q, const struct world_peer *src,
 	return rc;
 }
 
+/* " NAME" for each line of logins; what is files only says so. */
+static int put_logins(const struct question *q, struct policy_ssh_query *query, char *logins)
+{
+	struct policy_ssh_decision decision;
+	char *rest = NULL;
+	int rc = 0;
+
+	for (char *login = strtok_r(logins, "\n", &rest); login && !rc;
+	     login = strtok_r(NULL, "\n", &rest)) {
+		query->login = login;
+		policy_ssh_check(q->policy, q->world, query, &decision);
+		rc = buffer_printf(q->out, " %s%s", login,
+				   decision.files_only ? " (files only)" : "");
+	}
+	return rc;
+}
+
 static int put_ssh(const struct question *q, const struct world_peer *src,
 		   const struct world_peer *dst, const char *identity,
 		   enum policy_ssh_proof proof)
@@ -99,21 +116,21 @@ static int put_ssh(const struct question *q, const struct world_peer *src,
 
 	buffer_init(&logins, POLICY_MAX_TEXT);
 	rc = policy_ssh_logins(q->policy, q->world, &query, &logins);
-	if (!rc && logins.len)
-		logins.len--; /* the last newline */
-	for (size_t i = 0; i < logins.len; i++)
-		if (logins.data[i] == '\n')
-			logins.data[i] = ' ';
-	const char *text = rc ? NULL : buffer_cstring(&logins);
-	if (text && *text && proof == POLICY_SSH_PROOF_KEY)
-		rc = buffer_printf(q->out, "    ssh logins by a key of authorized_keys: %s\n",
-				   text);
-	else if (text && proof != POLICY_SSH_PROOF_KEY)
-		rc = buffer_printf(q->out, "    ssh logins of %s: %s\n",
+	if (!rc)
+		rc = buffer_cstring(&logins) ? 0 : -ENOMEM;
+	if (!rc && proof == POLICY_SSH_PROOF_KEY && logins.len == 0)
+		goto out;
+	if (!rc && proof == POLICY_SSH_PROOF_KEY)
+		rc = buffer_printf(q->out, "    ssh logins by a key of authorized_keys:");
+	else if (!rc)
+		rc = buffer_printf(q->out, "    ssh logins of %s:%s",
 				   identity ? jsonc_show(identity, who) : "the machine itself",
-				   *text ? text : "none");
-	else if (!text && !rc)
-		rc = -ENOMEM;
+				   logins.len ? "" : " none");
+	if (!rc)
+		rc = put_logins(q, &query, (char *)logins.data);
+	if (!rc)
+		rc = buffer_append(q->out, "\n", 1);
+out:
 	buffer_done(&logins);
 	return rc;
 }

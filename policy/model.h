@@ -77,6 +77,7 @@ struct model_ssh_rule {
 	bool same_name; /* "=" */
 	uint32_t caps;
 	uint32_t auth; /* POLICY_SSH_AUTH_* */
+	bool files_only; /* caps is POLICY_SSH_SFTP then */
 	int64_t not_after_s;
 	uint32_t cert_ttl_s;	  /* 0: not given */
 	uint32_t max_login_age_s; /* 0: not given */

@@ -179,6 +179,27 @@ static int read_destinations(struct parse *ps, const struct jsonc_node *node, vo
 	return 0;
 }
 
+static int read_files_only(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	int rc = parse_expect(ps, node, JSONC_BOOL, "\"files_only\"");
+
+	if (!rc)
+		((struct model_ssh_rule *)out)->files_only = node->integer != 0;
+	return rc;
+}
+
+/* Without "allow": the usual; with "files_only" there is nothing to choose. */
+static int settle_caps(struct parse *ps, const struct jsonc_node *node, struct model_ssh_rule *rule)
+{
+	if (rule->files_only && (rule->caps & ~(uint32_t)POLICY_SSH_SFTP))
+		return parse_fail(ps, node->pos,
+				  "\"files_only\" allows sftp and scp and nothing else; leave "
+				  "\"allow\" out, or write another ssh rule");
+	if (!rule->caps)
+		rule->caps = rule->files_only ? (uint32_t)POLICY_SSH_SFTP : DEFAULT_CAPS;
+	return 0;
+}
+
 static int parse_ssh_rule(struct parse *ps, const struct jsonc_node *node,
 			  struct model_ssh_rule *rule)
 {
@@ -193,16 +214,17 @@ static int parse_ssh_rule(struct parse *ps, const struct jsonc_node *node,
 		{.name = "destinations", .read = read_destinations},
 		{.name = "max_login_age", .read = read_max_login_age},
 		{.name = "via", .unenforced = true},
-		{.name = "files_only", .unenforced = true},
+		{.name = "files_only", .read = read_files_only},
 		{.name = "record", .unenforced = true},
 		{.name = NULL},
 	};
 	int rc;
 
 	rule->pos = node->pos;
-	rule->caps = DEFAULT_CAPS;
 	rule->auth = POLICY_SSH_AUTH_IDENTITY;
 	rc = parse_object(ps, node, keys, "an ssh rule", rule);
+	if (!rc)
+		rc = settle_caps(ps, node, rule);
 	if (!rc)
 		rc = parse_missing(ps, node, "from", "ssh rule");
 	if (!rc)

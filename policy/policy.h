@@ -109,6 +109,9 @@ struct policy_ssh_query {
 struct policy_ssh_decision {
 	bool allowed;
 	uint32_t caps;        /* POLICY_SSH_*; union over the matching rules that allow */
+	/* POLICY_SSH_SFTP comes from rules with "files_only" alone: sftp and scp, confined to the
+	 * account's home folder. */
+	bool files_only;
 	bool machine_auth;    /* some matching rule has "auth": "machine" */
 	uint32_t cert_ttl_s;  /* 300 unless a rule says otherwise */
 	int64_t not_after_s;  /* earliest moment the answer may change; 0: none */

@@ -158,6 +158,8 @@ static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 				 rule->same_name ? "=" : NULL);
 	if (!rc)
 		rc = put_ssh_caps(out, rule->caps);
+	if (!rc && rule->files_only)
+		rc = buffer_printf(out, ",\"files_only\":true");
 	if (!rc && rule->auth != POLICY_SSH_AUTH_IDENTITY)
 		rc = put_ssh_auth(out, rule->auth);
 	if (!rc)

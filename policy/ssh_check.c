@@ -164,6 +164,11 @@ static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_que
 	uint32_t ttl = rule->cert_ttl_s ? rule->cert_ttl_s : MODEL_CERT_TTL_S;
 
 	decision->allowed = true;
+	/* Confined is what nobody allows without confinement. */
+	if (!(decision->caps & POLICY_SSH_SFTP))
+		decision->files_only = rule->files_only;
+	else if (rule->caps & POLICY_SSH_SFTP)
+		decision->files_only &= rule->files_only;
 	decision->caps |= rule->caps;
 	decision->machine_auth |= (rule->auth & POLICY_SSH_AUTH_MACHINE) != 0;
 	if (ttl > decision->cert_ttl_s)

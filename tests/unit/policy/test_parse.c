@@ -199,9 +199,12 @@ static const struct {
 	 "p:1:54: \"record\" is not enforced by this version yet; remove it"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"via\": [\"y\"]} ] }",
 	 "p:1:54: \"via\" is not enforced by this version yet; remove it"},
-	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"files_only\": true} "
-	 "] }",
-	 "p:1:54: \"files_only\" is not enforced by this version yet; remove it"},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"files_only\": 1} ] }",
+	 "p:1:68: \"files_only\" is true or false, not a number"},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"files_only\": true, "
+	 "\"allow\": [\"sftp\", \"exec\"]} ] }",
+	 "p:1:12: \"files_only\" allows sftp and scp and nothing else; leave \"allow\" out, or write "
+	 "another ssh rule"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"cert_ttl\": \"1w\"} "
 	 "] }",
 	 "p:1:66: \"cert_ttl\" is a time in seconds, or \"90s\", \"30m\", \"8h\", \"7d\""},

@@ -213,6 +213,8 @@ static void make_policy(struct text *t)
 		put_list(t, false, false);
 		put(t, ", \"logins\": [\"%s\"%s]", rnd(3) ? logins[rnd(4)] : "=",
 		    rnd(2) ? ", \"=\"" : "");
+		if (!forward && rnd(3) == 0)
+			put(t, ", \"files_only\": true");
 		if (forward)
 			put(t, ", \"allow\": [\"exec\", \"forward\"]");
 		if (forward && rnd(2))

@@ -222,6 +222,75 @@ static void test_union(void **state)
 	policy_world_free(w);
 }
 
+/* What several rules allow together: confined is what only confined rules allow. */
+static void test_files_only(void **state)
+{
+	enum {
+		ALL = POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP,
+		NONE = 0,
+	};
+	static const char confined[] = "\"files_only\": true", usual[] = "\"auth\": \"identity\"",
+			  shell[] = "\"allow\": [\"shell\"]", exec[] = "\"allow\": [\"exec\"]",
+			  sftp[] = "\"allow\": [\"sftp\"]", forward[] = "\"allow\": [\"forward\"]",
+			  open[] = "\"files_only\": false";
+	static const struct {
+		const char *rules[3];
+		uint32_t caps;
+		bool files_only;
+	} cases[] = {
+		{{confined}, POLICY_SSH_SFTP, true},
+		{{open}, ALL, false},
+		{{sftp}, POLICY_SSH_SFTP, false},
+		{{confined, confined}, POLICY_SSH_SFTP, true},
+		{{confined, usual}, ALL, false},
+		{{usual, confined}, ALL, false},
+		{{confined, sftp}, POLICY_SSH_SFTP, false},
+		{{sftp, confined}, POLICY_SSH_SFTP, false},
+		/* A shell is a shell; sftp stays what its own rule says. */
+		{{confined, shell}, POLICY_SSH_SFTP | POLICY_SSH_SHELL, true},
+		{{shell, confined}, POLICY_SSH_SFTP | POLICY_SSH_SHELL, true},
+		{{confined, exec}, POLICY_SSH_SFTP | POLICY_SSH_EXEC, true},
+		{{confined, forward}, POLICY_SSH_SFTP | POLICY_SSH_FORWARD, true},
+		{{forward, confined}, POLICY_SSH_SFTP | POLICY_SSH_FORWARD, true},
+		{{shell}, POLICY_SSH_SHELL, false},
+		{{confined, shell, sftp}, POLICY_SSH_SFTP | POLICY_SSH_SHELL, false},
+		{{sftp, shell, confined}, POLICY_SSH_SFTP | POLICY_SSH_SHELL, false},
+		{{shell, confined, forward},
+		 POLICY_SSH_SFTP | POLICY_SSH_SHELL | POLICY_SSH_FORWARD,
+		 true},
+	};
+	struct policy_world *w = make_world();
+	struct policy_ssh_query query = {.identity = "x@y.z",
+					       .caller_peer = "p_1",
+					       .target_peer = "p_2",
+					       .login = "deploy",
+					       .auth_time_s = NOW - 60,
+					       .now_s = NOW};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[1024] = "{\"ssh\": [";
+		struct policy_ssh_decision d;
+		struct policy *p;
+
+		for (size_t j = 0; j < 3 && cases[i].rules[j]; j++) {
+			size_t at = strlen(text);
+
+			snprintf(text + at, sizeof(text) - at,
+				 "{\"from\": \"*\", \"to\": \"*\", \"logins\": [\"deploy\"], %s},",
+				 cases[i].rules[j]);
+		}
+		strncat(text, "]}", sizeof(text) - strlen(text) - 1);
+		p = parse(text);
+		policy_ssh_check(p, w, &query, &d);
+		assert_true(d.allowed);
+		if (d.caps != cases[i].caps || d.files_only != cases[i].files_only)
+			fail_msg("row %zu: caps %x files_only %d", i, d.caps, d.files_only);
+		policy_free(p);
+	}
+	policy_world_free(w);
+}
+
 static void test_reasons(void **state)
 {
 	struct policy *p = parse(
@@ -598,7 +667,7 @@ int main(void)
 		cmocka_unit_test(test_logins),	       cmocka_unit_test(test_anyone),
 		cmocka_unit_test(test_n4_truth_table), cmocka_unit_test(test_destinations),
 		cmocka_unit_test(test_failing_tests),  cmocka_unit_test(test_tests_in_a_world),
-		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain),	       cmocka_unit_test(test_files_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
