@@ -150,7 +150,6 @@ static struct broker *new_broker(const struct daemon_options *options)
 	b->signals = b->lock = b->root_dir = b->main_dir = b->ipc = b->root_listener = -1;
 	b->engine = (struct broker_child){.role = "engine", .sock = -1};
 	b->main = (struct broker_child){.role = "main", .sock = -1};
-	b->steer4 = b->steer6 = b->steer_program = -1;
 	broker_net_init(&b->net);
 	broker_ssh_init(b);
 	return b;
@@ -163,9 +162,6 @@ static void free_broker(struct broker *b)
 	file_close(&b->root_dir);
 	file_close(&b->main_dir);
 	file_close(&b->ssh.object);
-	file_close(&b->steer4);
-	file_close(&b->steer6);
-	file_close(&b->steer_program);
 	broker_loop_free(b->loop);
 	secret_wipe(&b->hostkey, sizeof(b->hostkey));
 	free(b->cannot);
@@ -205,6 +201,8 @@ static int wait_ms(const struct broker *b, uint64_t now)
 	deadline = other < deadline ? other : deadline;
 	if (b->ssh.verification.pid > 0 && b->ssh.verification.deadline_ns < deadline)
 		deadline = b->ssh.verification.deadline_ns;
+	other = broker_audit_deadline(b);
+	deadline = other < deadline ? other : deadline;
 	if (deadline <= now)
 		return 0;
 	return (int)((deadline - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
@@ -217,6 +215,7 @@ static void tick(struct broker *b)
 	broker_children_tick(b, now);
 	broker_ssh_tick(b, now);
 	broker_object_tick(b, now);
+	broker_audit_tick(b, now);
 	if (now >= b->next_sweep_ns) {
 		broker_userdir_sweep_default(clock_realtime_s(&clock_system));
 		b->next_sweep_ns = now + SWEEP_S * NSEC_PER_SEC;
@@ -264,6 +263,7 @@ static void stop(struct broker *b)
 		broker_children_stop(b);
 		broker_root_stop(b);
 	}
+	broker_audit_close(b);
 	if (b->ipc >= 0)
 		unlink(b->options->socket);
 	file_close(&b->ipc);
@@ -289,6 +289,7 @@ int broker_run(const struct daemon_options *options)
 	if (rc < 0) {
 		log_error(error_text(&err), NULL);
 	} else {
+		broker_audit_open(b);
 		tick(b); /* engine and main */
 		log_info("warrend is ready", "version=%s socket=%s", WARREN_VERSION,
 			 options->socket);

@@ -22,6 +22,7 @@
 #include "daemon/wire.h"
 #include "platform/buffer.h"
 #include "platform/error.h"
+#include "platform/log.h"
 #include "platform/tun.h"
 
 #define BROKER_RUN_DIR	    "/run/warren"
@@ -50,15 +51,15 @@ struct broker_net {
 	bool up;
 	struct broker_config config;
 	char ifname[IFNAMSIZ];
-	int tuns[DAEMON_MAX_SHARDS]; /* queues of the one interface; [shards] are open, or none */
+	int tun;
 	struct tun_caps caps;
-	int udp4[DAEMON_MAX_SHARDS], udp6[DAEMON_MAX_SHARDS];
+	int udp4, udp6;
 	uint16_t port; /* that was free */
 	int monitor;   /* netlink events */
 	bool link_up;  /* as last told to main */
 	/* SSH (design section 8) */
 	uint8_t ssh_mode; /* enum wire_ssh_mode */
-	int ssh_ns, ssh_tuns[DAEMON_MAX_SHARDS];
+	int ssh_ns, ssh_tun;
 	struct tun_caps ssh_caps;
 	int listen4, listen6;
 	bool intercepting;
@@ -74,6 +75,8 @@ struct broker_session {
 	int sock;
 	enum broker_session_state state;
 	struct ip_addr source;
+	struct endpoint client;
+	bool audited_end; /* the monitor's last event came */
 	bool told;	  /* main knows of it */
 	bool unsent;	  /* main had no room for the last state */
 	bool gone;	  /* its end came as JSON */
@@ -110,6 +113,8 @@ struct broker_ssh {
 };
 
 struct broker_root_client;
+struct audit_log;
+struct journal;
 
 struct broker {
 	const struct daemon_options *options;
@@ -129,10 +134,14 @@ struct broker {
 	struct switches_state state;
 	struct broker_hostkey hostkey;
 	struct break_glass break_glass;
+	struct audit_log *audit; /* NULL: cannot be written */
+	uint64_t audit_lost; /* while it could not be opened */
+	uint64_t audit_retry_ns; /* not opened again before then */
+	uint64_t audit_sync_ns; /* 0: all is synced */
+	struct log_limit audit_limit;
+	struct journal *journal;
 	struct broker_child engine, main;
 	uint32_t engine_request;
-	unsigned shards;		   /* threads of the engine */
-	int steer4, steer6, steer_program; /* platform/bpf.h, for this engine; -1: one shard */
 	struct broker_net net;
 	struct broker_ssh ssh;
 	uint64_t next_sweep_ns;
@@ -175,18 +184,6 @@ void broker_main_reply(struct broker *b, uint32_t request, int rc, const char *s
 
 /* broker_net.c: interface, addresses, sockets. */
 void broker_net_init(struct broker_net *n);
-/* Which shard gets which packet: made anew for each engine. Decides at the first call whether there
- * can be more than one. */
-int broker_steer_new(struct broker *b) WARREN_MUST_USE;
-/* Gives the program to a TUN with a queue per shard (nothing with one shard). */
-int broker_steer_attach(struct broker *b, int tun) WARREN_MUST_USE;
-/* Tells the engine. */
-int broker_steer_tell(struct broker *b) WARREN_MUST_USE;
-int broker_tun_open(struct broker *b, const char *name, char ret_name[static IFNAMSIZ], int *fds,
-		    struct tun_caps *ret_caps, struct error *err) WARREN_MUST_USE;
-int broker_tun_attach(struct broker *b, uint8_t which, const int *fds,
-		      const struct tun_caps *caps) WARREN_MUST_USE;
-void broker_close_all(int fds[static DAEMON_MAX_SHARDS]);
 int broker_net_configure(struct broker *b, const struct broker_config *config,
 			 struct error *err) WARREN_MUST_USE;
 void broker_net_teardown(struct broker *b);
@@ -228,11 +225,23 @@ int broker_state_pin(struct broker *b, const struct switches_pin *pin,
 		     struct error *err) WARREN_MUST_USE;
 /* Root's choice: the next pin is the first one. */
 int broker_state_forget(struct broker *b, struct error *err) WARREN_MUST_USE;
-/* Main's: the next pin must have the same key, and another peer's holds SSH back until root agrees.
- */
+/* Main's: the next pin must have the same key, and another peer's holds SSH back until root agrees. */
 int broker_state_leave(struct broker *b, struct error *err) WARREN_MUST_USE;
 /* Root agrees: SSH is served for the peer that is pinned, or that will be next. */
 int broker_state_release(struct broker *b, struct error *err) WARREN_MUST_USE;
+
+/* broker_audit.c: the audit log. */
+void broker_audit_open(struct broker *b);
+void broker_audit_close(struct broker *b);
+void broker_audit_tick(struct broker *b, uint64_t now_ns);
+uint64_t broker_audit_deadline(const struct broker *b);
+/* members: `"event":"…",…` of one record; NULL: there was no memory for it. Lost events are counted. */
+void broker_audit_append(struct broker *b, const char *members);
+void broker_audit_turned_away(struct broker *b, const struct endpoint *client, const char *line);
+/* A monitor ended without its last event. */
+void broker_audit_died(struct broker *b, const struct broker_session *s, int status);
+/* Root changed a switch. */
+void broker_audit_switches(struct broker *b);
 
 /* broker_root.c: root's socket. */
 int broker_root_listen(struct broker *b, struct error *err) WARREN_MUST_USE;

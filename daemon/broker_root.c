@@ -77,6 +77,7 @@ static int cmd_set(struct broker *b, const json_t *request, struct error *err)
 		 "allow_server_ssh=%d enable_ssh_root=%d "
 		 "disable_ssh_auth=%d",
 		 new.allow_server_ssh, new.enable_ssh_root, new.disable_ssh_auth);
+	broker_audit_switches(b);
 	if (narrowed(&old, &new))
 		broker_ssh_end_all(b, "the administrator of this machine narrowed what SSH may do");
 	broker_ssh_apply(b);

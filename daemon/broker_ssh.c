@@ -23,6 +23,7 @@
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "ssh/wire/ssh_wire.h"
+#include "ssh/wire/ssh_wire_audit.h"
 
 enum {
 	STARTUPS_BEGIN = 100, /* callers are peers that policy let in: a burst of logins is work */
@@ -35,6 +36,7 @@ enum {
 	MESSAGES_PER_TURN = 16,
 	LINGER_MS = 300, /* for the last packets of an ended session */
 	END_MS = 3000,	 /* for a monitor to end its session in good order */
+	AUDIT_MAX = 64 * 1024, /* one event as JSON */
 	LOGIN_GRACE_S = 120,
 	MAX_AUTH_TRIES = 6,
 	MAX_CHANNELS = 100,
@@ -194,6 +196,23 @@ static void on_waiting(struct broker *b, struct broker_session *s)
 			       "too many logins are waiting on this machine: try again later");
 }
 
+/* One event of a session for the audit log. */
+static void on_audit(struct broker *b, struct broker_session *s, struct reader *r)
+{
+	struct buffer members;
+	bool ended = false;
+	int rc;
+
+	buffer_init(&members, AUDIT_MAX);
+	rc = ssh_wire_audit_json(r, s->id, &s->client, &members, &ended);
+	if (rc == -EBADMSG)
+		r->failed = true;
+	else if (rc == 0)
+		broker_audit_append(b, buffer_cstring(&members));
+	s->audited_end |= rc == 0 && ended;
+	buffer_done(&members);
+}
+
 static bool on_message(struct broker *b, struct broker_session *s, struct reader *r)
 {
 	uint8_t type = reader_u8(r);
@@ -202,6 +221,9 @@ static bool on_message(struct broker *b, struct broker_session *s, struct reader
 	switch (type) {
 	case SSH_WIRE_STATE:
 		on_state(b, s, r);
+		break;
+	case SSH_WIRE_AUDIT:
+		on_audit(b, s, r);
 		break;
 	case SSH_WIRE_AUTHENTICATED:
 		if (reader_done(r))
@@ -362,6 +384,7 @@ static int start_session(struct broker *b, int connection, const struct endpoint
 	endpoint_from_sockaddr((struct sockaddr *)&name, len, &server);
 	s->sock = -1;
 	s->source = *source;
+	s->client = *client;
 	s->id = ++b->ssh.next_id;
 	s->next = b->ssh.sessions;
 	b->ssh.sessions = s;
@@ -413,6 +436,7 @@ void broker_ssh_accept(struct broker *b, int fd, void *ctx)
 		if (no) {
 			log_info("turned an SSH connection away", "from=%s reason=%.*s",
 				 endpoint_format(&client, text), (int)strcspn(no, "\r"), no);
+			broker_audit_turned_away(b, &client, no);
 			turn_away(connection, no);
 			continue;
 		}
@@ -440,6 +464,8 @@ bool broker_ssh_reaped(struct broker *b, pid_t pid, int status)
 	while (s->sock >= 0 && receive(b, s)) /* its last words */
 		;
 	log_info("an SSH connection ended", "session=%u status=%d", s->id, status);
+	if (!s->audited_end)
+		broker_audit_died(b, s, status);
 	if (!s->gone && (s->json || s->told)) {
 		int len = snprintf(
 			text, sizeof(text),

@@ -17,14 +17,13 @@
 #include "platform/user.h"
 
 /* Main keeps files and network of the host, and nothing that root has. */
-static int run_main(const struct daemon_options *o)
+static int run_main(void)
 {
 	bool found;
 	uid_t uid;
 	gid_t gid;
 	int rc;
 
-	(void)o;
 	if (geteuid() == 0) {
 		user_service_account("warren", &uid, &gid, &found);
 		rc = user_drop_privileges(uid, gid);
@@ -36,24 +35,13 @@ static int run_main(const struct daemon_options *o)
 	return daemon_main_run();
 }
 
-static int run_engine(const struct daemon_options *o)
-{
-	return engine_run(o->shards);
-}
-
-static int run_verifier(const struct daemon_options *o)
-{
-	(void)o;
-	return verifier_run();
-}
-
 static const struct {
 	const char *role, *program;
-	int (*run)(const struct daemon_options *o);
+	int (*run)(void);
 } roles[] = {
-	{"engine", "warrend-engine", run_engine},
+	{"engine", "warrend-engine", engine_run},
 	{"main", "warrend-main", run_main},
-	{"verifier", "warrend-verifier", run_verifier},
+	{"verifier", "warrend-verifier", verifier_run},
 };
 
 static int run(const struct daemon_options *o)
@@ -66,7 +54,7 @@ static int run(const struct daemon_options *o)
 		if (strcmp(roles[i].role, o->role) != 0)
 			continue;
 		log_init(roles[i].program, STDERR_FILENO, o->log_level, o->log_json);
-		return roles[i].run(o);
+		return roles[i].run();
 	}
 	fprintf(stderr, "warrend: --role is for warrend itself\n");
 	return WARREN_EXIT_USAGE;

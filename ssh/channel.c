@@ -319,6 +319,7 @@ static int run_out(struct channel *c, struct channel_out *o, bool ready, bool co
 		if (n < 0)
 			return (int)n;
 		buffer_consume(&o->carry, (size_t)n);
+		c->given += (uint64_t)n;
 	}
 	/* After the exit a terminal is read until it is empty, whoever else still has it open. */
 	if ((ready || (c->pty && c->exited)) && may_read(c, o, congested)) {
@@ -328,6 +329,7 @@ static int run_out(struct channel *c, struct channel_out *o, bool ready, bool co
 		n = len > 0 ? libssh_channel_write(c->ssh, c->scratch, len, is_stderr) : 0;
 		if (n < 0)
 			return (int)n;
+		c->given += (uint64_t)n;
 		if ((size_t)n < len &&
 		    buffer_append(&o->carry, c->scratch + n, len - (size_t)n) < 0)
 			return -ENOMEM;

@@ -141,13 +141,13 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
 	if (why != NULL) { /* at once, so that the client's open fails: -W must not end in 0 */
-		monitor_audit(m, "ssh forward refused", "to", what);
+		monitor_audit_forward(m, what, why);
 		return simple_reply(m, MONITOR_CONNECT, id, MONITOR_NO);
 	}
 	ret = simple_reply(m, MONITOR_CONNECT, id, MONITOR_PENDING);
 	if (ret < 0)
 		return ret;
-	monitor_audit(m, "ssh forward", "to", what);
+	monitor_audit_forward(m, what, NULL);
 	t.port = (uint16_t)port;
 	ret = forward_helper_start(m, &t, &p->fd, &p->pid);
 	if (ret < 0) {
@@ -156,6 +156,8 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 	}
 	remember_destination(m, t.host, t.port);
 	p->channel = channel;
+	p->port = t.port;
+	memcpy(p->host, t.host, sizeof(p->host));
 	p->deadline_ns = monitor_now_ns() + FORWARD_CONNECT_LIMIT_S * NSEC_PER_SEC;
 	return 0;
 }
@@ -169,8 +171,18 @@ int forward_pending_ready(struct monitor *m, struct pending_connect *p, bool tim
 	if (timed_out && fd < 0 && p->pid > 0)
 		kill(p->pid, SIGKILL);
 	file_close(&p->fd);
-	if (fd >= 0 && m->direct_count < MONITOR_MAX_DIRECT) {
-		m->direct[m->direct_count++] = p->channel;
+	if (fd < 0) {
+		char to[300];
+
+		snprintf(to, sizeof(to), "%s:%u", p->host, p->port);
+		monitor_audit_forward(m, to, message);
+	} else if (m->direct_count < MONITOR_MAX_DIRECT) {
+		struct direct_forward *d = &m->direct[m->direct_count++];
+
+		d->channel = p->channel;
+		d->port = p->port;
+		d->began_ns = monitor_now_ns();
+		memcpy(d->host, p->host, sizeof(d->host));
 		monitor_state_changed(m);
 	}
 	r = connected(m, p->channel, fd, fd >= 0 ? "" : message);
@@ -178,10 +190,26 @@ int forward_pending_ready(struct monitor *m, struct pending_connect *p, bool tim
 	return r;
 }
 
-void forward_closed(struct monitor *m, uint32_t channel)
+static void audit_forward_end(struct monitor *m, const struct direct_forward *d, uint64_t received,
+			      uint64_t sent)
+{
+	char to[300];
+	const struct ssh_audit_field fields[] = {
+		{SSH_AUDIT_TO, to, 0},
+		{SSH_AUDIT_RECEIVED, NULL, received},
+		{SSH_AUDIT_SENT, NULL, sent},
+		{SSH_AUDIT_DURATION_MS, NULL, (monitor_now_ns() - d->began_ns) / NSEC_PER_MSEC},
+	};
+
+	snprintf(to, sizeof(to), "%s:%u", d->host, d->port);
+	monitor_event(m, SSH_AUDIT_FORWARD_END, fields, 4);
+}
+
+void forward_closed(struct monitor *m, uint32_t channel, uint64_t received, uint64_t sent)
 {
 	for (size_t i = 0; i < m->direct_count; i++)
-		if (m->direct[i] == channel) {
+		if (m->direct[i].channel == channel) {
+			audit_forward_end(m, &m->direct[i], received, sent);
 			m->direct[i] = m->direct[--m->direct_count];
 			monitor_state_changed(m);
 			break;
@@ -277,10 +305,10 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
 	if (why != NULL) {
-		monitor_audit(m, "ssh remote forward refused", "on", what);
+		monitor_audit_listen(m, what, why);
 		return reply_listen(m, id, MONITOR_NO, 0, why);
 	}
-	monitor_audit(m, "ssh remote forward", "on", what);
+	monitor_audit_listen(m, what, NULL);
 	t.port = (uint16_t)port;
 	fd = forward_helper_run(m, &t, message);
 	if (fd < 0)

@@ -412,6 +412,7 @@ static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s
 	}
 	d->allowed = true;
 	d->caps = pd.caps & a->cap_mask;
+	d->files_only = pd.files_only;
 	d->pty = a->pty;
 	snprintf(d->force_command, sizeof(d->force_command), "%s", a->force_command);
 	d->again_at_s = pd.not_after_s;
@@ -514,7 +515,11 @@ static int take_cert(struct judge *j, const struct sshcert *cert, struct accepte
 	a->auth_time_s = cert->valid_after_s;
 	a->cap_mask = caps_of_cert(cert);
 	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
-	snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
+	/* What control writes into certificates of who gets no shell, for a stock sshd. */
+	if (strcmp(cert->force_command, "internal-sftp") == 0)
+		a->cap_mask &= ~(uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC);
+	else
+		snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
 	add_known_groups(j->known, a);
 	return 0;
 }

@@ -383,6 +383,9 @@ static size_t collect(struct monitor *m, struct pollfd *p, size_t *listener_at, 
 	*pending_at = n;
 	for (size_t i = 0; i < MONITOR_MAX_PENDING; i++)
 		p[n++] = (struct pollfd){.fd = m->pending[i].fd, .events = POLLIN};
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
+		if (m->sessions[i].used && m->sessions[i].log_fd >= 0)
+			p[n++] = (struct pollfd){.fd = m->sessions[i].log_fd, .events = POLLIN};
 	return n;
 }
 
@@ -418,7 +421,7 @@ static int timers(struct monitor *m, int *ret_timeout_ms)
 		return 0;
 	}
 	if (m->state != MONITOR_OPEN && now >= m->grace_deadline_ns) {
-		monitor_audit(m, "ssh login refused", "reason", "it took too long");
+		monitor_audit_refused(m, "timeout", m->method, "it took too long");
 		return -ETIMEDOUT;
 	}
 	again_in_time(m, now);
@@ -428,9 +431,19 @@ static int timers(struct monitor *m, int *ret_timeout_ms)
 	return pending_in_time(m, now);
 }
 
+/* Entries from..to of p are the logs of file transfers. */
+static void read_logs(struct monitor *m, const struct pollfd *p, size_t from, size_t to)
+{
+	for (size_t at = from; at < to; at++)
+		for (size_t i = 0; p[at].revents != 0 && i < MONITOR_WIRE_SESSIONS; i++)
+			if (m->sessions[i].used && m->sessions[i].log_fd == p[at].fd)
+				session_log_ready(m, &m->sessions[i]);
+}
+
 static int turn(struct monitor *m)
 {
-	struct pollfd p[FIXED_FDS + MONITOR_MAX_LISTENERS + MONITOR_MAX_PENDING];
+	struct pollfd p[FIXED_FDS + MONITOR_MAX_LISTENERS + MONITOR_MAX_PENDING +
+			MONITOR_WIRE_SESSIONS];
 	size_t listener_at, pending_at, n;
 	int timeout_ms, r;
 
@@ -440,6 +453,7 @@ static int turn(struct monitor *m)
 	n = collect(m, p, &listener_at, &pending_at, &timeout_ms);
 	if (poll(p, n, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
+	read_logs(m, p, pending_at + MONITOR_MAX_PENDING, n);
 	if (p[3].revents != 0)
 		reap(m);
 	if (p[0].revents != 0 && m->worker_fd >= 0)
@@ -474,6 +488,15 @@ static void finish_sessions(struct monitor *m)
 static void audit_end(struct monitor *m)
 {
 	struct monitor_who who = monitor_who(m);
+	const struct ssh_audit_field fields[] = {
+		{SSH_AUDIT_REASON, m->ending_reason, 0},
+		{SSH_AUDIT_DURATION_MS, NULL,
+		 m->since_ns != 0 ? (monitor_now_ns() - m->since_ns) / NSEC_PER_MSEC : 0},
+		{SSH_AUDIT_RECEIVED, NULL, m->received},
+		{SSH_AUDIT_SENT, NULL, m->sent},
+	};
+
+	monitor_event(m, SSH_AUDIT_END, fields, 4);
 
 	log_info("ssh connection over",
 		 "connection=%u client=%s identity=%s peer=%s login=%s reason=%s duration_s=%llu "

@@ -22,6 +22,7 @@
 #include "ssh/monitor_wire.h"
 #include "ssh/verifier.h"
 #include "ssh/wire/ssh_wire.h"
+#include "ssh/wire/ssh_wire_audit.h"
 
 #define MONITOR_MAX_LISTENERS 32
 #define MONITOR_MAX_PENDING   64   /* connects under way */
@@ -41,7 +42,12 @@ struct session {
 	pid_t pid; /* also its session and process group */
 	bool pty;
 	uint32_t cap; /* POLICY_SSH_* that it needs */
+	bool confined; /* files only */
 	char tty[64];
+	int log_fd; /* of a file transfer; -1: none */
+	int pass_fd; /* where what is no log goes on to; -1: nowhere */
+	struct buffer log_line;
+	uint64_t began_ns;
 };
 
 struct listener {
@@ -59,12 +65,22 @@ struct pending_connect {
 	pid_t pid; /* -1: reaped */
 	uint32_t channel;
 	uint64_t deadline_ns;
+	char host[256];
+	uint16_t port;
 };
 
 /* A destination that was connected to: judged again when policy changes. */
 struct used_destination {
 	char host[256];
 	uint16_t port;
+};
+
+/* An open forward, for status and the audit log. */
+struct direct_forward {
+	uint32_t channel;
+	uint16_t port;
+	uint64_t began_ns;
+	char host[256];
 };
 
 struct monitor {
@@ -109,7 +125,7 @@ struct monitor {
 	struct pending_connect pending[MONITOR_MAX_PENDING];
 	uint64_t received, sent, state_sent_ns;
 	bool state_dirty;
-	uint32_t direct[MONITOR_MAX_DIRECT];
+	struct direct_forward direct[MONITOR_MAX_DIRECT];
 	size_t direct_count, listener_count;
 	struct used_destination used[MONITOR_MAX_USED];
 	size_t used_count;
@@ -149,18 +165,26 @@ struct monitor_who {
 	const char *identity, *peer, *login;
 };
 struct monitor_who monitor_who(const struct monitor *m);
-/* An audit event: one log line with one pair of its own. key is a string literal. */
-#define monitor_audit(m, event, key, value)                                                        \
-	do {                                                                                       \
-		struct monitor_who who_ = monitor_who(m);                                          \
-                                                                                                   \
-		log_info(event, "connection=%u client=%s identity=%s peer=%s login=%s " key "=%s", \
-			 (m)->config.session_id, who_.client, who_.identity, who_.peer,            \
-			 who_.login, value);                                                       \
-	} while (0)
 void monitor_state_changed(struct monitor *m);
 void monitor_state_send(struct monitor *m, bool ended);
 uint32_t monitor_forwards(const struct monitor *m);
+
+/* ---- monitor_audit.c */
+/* An audit event: a typed message to the broker. Borrows. */
+void monitor_event(struct monitor *m, enum ssh_audit_event event,
+		   const struct ssh_audit_field *fields, size_t count);
+/* The log line alone. */
+void monitor_audit_log(const struct monitor *m, const char *sentence, const char *key,
+		       const char *value);
+/* Both, for an event with one pair of its own; sentences that monitor_audit.c doesn't know are notes. */
+void monitor_audit(struct monitor *m, const char *sentence, const char *key, const char *value);
+/* code: a stable word for scripts: "policy", "certificate", "key", "account", "attempts", "timeout",
+ * "login". */
+void monitor_audit_refused(struct monitor *m, const char *code, const char *method,
+			   const char *reason);
+/* why NULL: allowed. */
+void monitor_audit_forward(struct monitor *m, const char *to, const char *why);
+void monitor_audit_listen(struct monitor *m, const char *on, const char *why);
 
 /* ---- monitor_auth.c: requests of section 4 before a login, and what main answers. 0, or -errno:
  * the connection ends. */
@@ -187,6 +211,9 @@ void monitor_keys_restrict(const struct monitor *m, struct verifier_decision *d)
 /* ---- monitor_start.c, the worker's program */
 #define MONITOR_WORKER_PROGRAM "warren-ssh-worker"
 #define MONITOR_PATH_MAX       256
+#define MONITOR_SFTP_PROGRAM   "warren-sftp-server"
+/* A program beside this one, or -errno. */
+int monitor_program_path(const char *name, char ret_path[static MONITOR_PATH_MAX]) WARREN_MUST_USE;
 /* The worker's program, beside this one. */
 int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX]) WARREN_MUST_USE;
 
@@ -246,6 +273,7 @@ struct session_wish {
 	uint8_t kind;
 	char *command;
 	bool pty, agent;
+	bool confined; /* served by warren-sftp-server in the home folder */
 	char term[64];
 	struct winsize size;
 	size_t env_count;
@@ -254,11 +282,25 @@ struct session_wish {
 	} env[MONITOR_WIRE_ENV_MAX];
 };
 #define SESSION_SFTP_SERVER "/usr/lib/openssh/sftp-server"
-/* fds[3]: PTY slave three times, or pipe ends. tty, agent: empty without. greeting: shown on a
- * terminal. */
+#define SESSION_LOG_FD	    3 /* of a confined transfer, for its log */
+#define SESSION_LOG_FD_TEXT "3"
+/* fds[3]: PTY slave three times, or pipe ends. log: -1, or what becomes SESSION_LOG_FD. tty, agent:
+ * empty without. greeting: shown on a terminal. */
 _Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,
-				 const int fds[3], const char *tty, const char *agent,
+				 const int fds[3], int log, const char *tty, const char *agent,
 				 const char *greeting);
+
+/* ---- session_log.c: what a file transfer did, read from its log. */
+/* For sftp and confined commands: *ret_child_log is the child's end (of SESSION_LOG_FD, or when the log
+ * is what it writes to stderr, of that). -1: there is no log. */
+int session_log_open(struct session *s, const struct session_wish *wish,
+		     int *ret_child_log) WARREN_MUST_USE;
+/* The log is the child's stderr; passed is where what is no log goes on to (taken over). */
+void session_log_pass(struct session *s, int passed);
+/* Something to read, or the end. */
+void session_log_ready(struct monitor *m, struct session *s);
+/* Reads what is left and closes. */
+void session_log_close(struct monitor *m, struct session *s);
 
 /* ---- session_record.c: utmp, wtmp and lastlog of terminals, where the files exist. */
 void session_record(const struct monitor *m, const char *tty, pid_t pid, bool begin);
@@ -274,8 +316,8 @@ int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r) WARREN_MU
 int forward_pending_ready(struct monitor *m, struct pending_connect *p,
 			  bool timed_out) WARREN_MUST_USE;
 int forward_accept(struct monitor *m, struct listener *l) WARREN_MUST_USE;
-/* The worker closed a channel that may have been a forward. */
-void forward_closed(struct monitor *m, uint32_t channel);
+/* The worker closed a channel that may have been a forward; bytes are its word. */
+void forward_closed(struct monitor *m, uint32_t channel, uint64_t received, uint64_t sent);
 void forward_reaped(struct monitor *m, pid_t pid);
 /* POLICY_SSH_* that forwards in use need, and whether d still allows their destinations. */
 uint32_t forward_caps_used(const struct monitor *m);

@@ -70,7 +70,7 @@ static int count_request(struct monitor *m)
 {
 	if (++m->auth_requests <= MAX_REQUESTS && m->auth_failures <= m->config.max_auth_tries)
 		return 0;
-	monitor_audit(m, "ssh login refused", "reason", "too many attempts");
+	monitor_audit_refused(m, "attempts", "", "too many attempts");
 	return -EPERM;
 }
 
@@ -84,12 +84,15 @@ static bool admit(struct monitor *m, const struct verifier_decision *d, const ch
 		  char message[static 256])
 {
 	struct error err = {0};
+	const char *code = d->identity[0] != '\0' || d->caller_peer[0] != '\0' ? "policy"
+									       : "certificate";
 
 	m->decision = *d;
 	snprintf(m->method, sizeof(m->method), "%s", method);
 	if (!d->allowed) {
 		snprintf(message, 256, "%s", d->message);
 	} else if (account_check(m, m->login, &err) < 0) {
+		code = "account";
 		snprintf(message, 256, "%.255s", error_text(&err));
 	} else {
 		m->state = MONITOR_OPEN;
@@ -98,7 +101,7 @@ static bool admit(struct monitor *m, const struct verifier_decision *d, const ch
 		monitor_audit(m, "ssh login", "method", m->method);
 		return true;
 	}
-	monitor_audit(m, "ssh login refused", "reason", message);
+	monitor_audit_refused(m, code, m->method, message);
 	m->no_interactive = m->no_interactive || d->identity[0] != '\0';
 	memset(&m->decision, 0, sizeof(m->decision));
 	m->auth_failures++;
@@ -176,8 +179,16 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 		good = good && ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0;
 	else
 		good = good && monitor_keys_allow(m, blob, len, false, &d);
-	if (!good)
+	if (!good) {
+		const struct ssh_audit_field fields[] = {
+			{SSH_AUDIT_CODE, "key", 0},
+			{SSH_AUDIT_METHOD, "publickey", 0},
+			{SSH_AUDIT_REASON, "the key is not let in", 0},
+		};
+
 		m->auth_failures++;
+		monitor_event(m, SSH_AUDIT_LOGIN_REFUSED, fields, 3);
+	}
 	return answer(m, MONITOR_AUTH_QUERY, id, good ? MONITOR_YES : MONITOR_NO, "");
 }
 
@@ -209,7 +220,7 @@ static bool proven(const struct monitor *m, const struct proof *p, const uint8_t
 static bool unproven(struct monitor *m, const char *reason)
 {
 	m->auth_failures++;
-	monitor_audit(m, "ssh login refused", "reason", reason);
+	monitor_audit_refused(m, "key", "publickey", reason);
 	return false;
 }
 
@@ -435,7 +446,7 @@ int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id, struct reade
 	}
 	plain_text(message);
 	m->auth_failures++;
-	monitor_audit(m, "ssh login refused", "reason", message);
+	monitor_audit_refused(m, "login", "keyboard-interactive", message);
 	return interactive_done(m, false, message);
 }
 
@@ -444,9 +455,14 @@ static bool narrowed(const struct monitor *m, const struct verifier_decision *d)
 {
 	uint32_t used = forward_caps_used(m);
 
-	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
-		if (m->sessions[i].used)
-			used |= m->sessions[i].cap;
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++) {
+		if (!m->sessions[i].used)
+			continue;
+		used |= m->sessions[i].cap;
+		if (d->files_only && m->sessions[i].cap == POLICY_SSH_SFTP &&
+		    !m->sessions[i].confined)
+			return true;
+	}
 	return (used & m->decision.caps & ~d->caps) != 0 || !forward_destinations_allowed(m, d);
 }
 

@@ -24,11 +24,26 @@
 
 #define CONFIG_MAX 8192
 
+int monitor_program_path(const char *name, char ret_path[static MONITOR_PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", ret_path, MONITOR_PATH_MAX);
+	size_t len = strlen(name);
+	char *slash;
+
+	if (n <= 0 || n >= MONITOR_PATH_MAX)
+		return -ENAMETOOLONG;
+	ret_path[n] = '\0';
+	slash = strrchr(ret_path, '/');
+	if (slash == NULL || (size_t)(slash - ret_path) + 1 + len + 1 > MONITOR_PATH_MAX)
+		return -ENAMETOOLONG;
+	memcpy(slash + 1, name, len + 1);
+	return access(ret_path, X_OK) == 0 ? 0 : -errno;
+}
+
 int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX])
 {
-	static const char name[] = "/" MONITOR_WORKER_PROGRAM;
 	ssize_t n = readlink("/proc/self/exe", ret_path, MONITOR_PATH_MAX);
-	char *slash;
+	const char *slash;
 
 	if (n <= 0 || n >= MONITOR_PATH_MAX)
 		return -ENAMETOOLONG;
@@ -36,10 +51,7 @@ int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX])
 	slash = strrchr(ret_path, '/');
 	if (slash != NULL && strcmp(slash, "/warren-ssh-session") != 0)
 		return 0; /* a test, which plays the worker itself */
-	if (slash == NULL || (size_t)(slash - ret_path) + sizeof(name) > MONITOR_PATH_MAX)
-		return -ENAMETOOLONG;
-	memcpy(slash, name, sizeof(name));
-	return access(ret_path, X_OK) == 0 ? 0 : -errno;
+	return monitor_program_path(MONITOR_WORKER_PROGRAM, ret_path);
 }
 
 static int start_worker(struct monitor *m)

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/log.h"
 #include "ssh/monitor.h"
@@ -99,11 +100,19 @@ static int refuse(struct monitor *m, uint32_t id, const char *message)
 	return monitor_reply(m, &w, NULL, 0);
 }
 
-static uint32_t cap_of(uint8_t kind)
+/* Served by warren-sftp-server, confined. A command is one then only when no rule allows commands. */
+static bool confined(const struct monitor *m, const struct session_wish *wish)
 {
-	return kind == MONITOR_SHELL  ? POLICY_SSH_SHELL
-	       : kind == MONITOR_EXEC ? POLICY_SSH_EXEC
-				      : POLICY_SSH_SFTP;
+	return m->decision.files_only && (m->decision.caps & POLICY_SSH_SFTP) != 0 &&
+	       (wish->kind == MONITOR_SUBSYSTEM ||
+		(wish->kind == MONITOR_EXEC && (m->decision.caps & POLICY_SSH_EXEC) == 0));
+}
+
+static uint32_t cap_of(const struct session_wish *wish)
+{
+	return wish->kind == MONITOR_SHELL			       ? POLICY_SSH_SHELL
+	       : wish->kind == MONITOR_EXEC && !wish->confined ? POLICY_SSH_EXEC
+							       : POLICY_SSH_SFTP;
 }
 
 /* What policy and machine say to this kind of session; NULL: allowed. */
@@ -114,19 +123,21 @@ static const char *forbidden(const struct monitor *m, const struct session_wish 
 	if (wish->kind == MONITOR_SUBSYSTEM && strcmp(wish->command, "sftp") != 0)
 		return "there is no such subsystem";
 	if (wish->kind == MONITOR_SHELL && (caps & POLICY_SSH_SHELL) == 0)
-		return "policy does not allow a shell for this login";
-	if (wish->kind == MONITOR_EXEC && (caps & POLICY_SSH_EXEC) == 0)
+		return m->decision.files_only
+			       ? "this login may only transfer files (sftp, scp)"
+			       : "policy does not allow a shell for this login";
+	if (wish->confined && (wish->pty || m->decision.force_command[0] != '\0'))
+		return "this login may only transfer files (sftp, scp)";
+	if (wish->kind == MONITOR_EXEC && !wish->confined && (caps & POLICY_SSH_EXEC) == 0)
 		return "policy does not allow commands for this login";
 	if (wish->kind == MONITOR_SUBSYSTEM && (caps & POLICY_SSH_SFTP) == 0)
 		return "policy does not allow sftp for this login";
 	if (wish->pty && !m->decision.pty)
 		return "a terminal is not allowed for this login";
-	if (wish->kind != MONITOR_SUBSYSTEM || m->decision.force_command[0] != '\0')
+	if (cap_of(wish) != POLICY_SSH_SFTP || m->decision.force_command[0] != '\0')
 		return NULL;
 	if (!m->config.allow_sftp)
 		return "sftp is off on this machine (`warren up --enable-ssh-sftp` turns it on)";
-	if (access(SESSION_SFTP_SERVER, X_OK) != 0)
-		return "sftp needs " SESSION_SFTP_SERVER ": install openssh-sftp-server";
 	return NULL;
 }
 
@@ -193,6 +204,7 @@ static struct session *free_slot(struct monitor *m, uint32_t channel)
 /* What the child needs until exec. */
 struct start {
 	int theirs[3]; /* to close */
+	int log;       /* the child's end of a transfer's log */
 	char tty[64], agent[104], greeting[256];
 };
 
@@ -206,9 +218,11 @@ static int open_descriptors(struct monitor *m, const struct session_wish *wish, 
 
 static int spawn(struct monitor *m, const struct session_wish *wish, struct session *s, int mine[3])
 {
-	struct start st = {.theirs = {-1, -1, -1}};
+	struct start st = {.theirs = {-1, -1, -1}, .log = -1};
 	int r = open_descriptors(m, wish, &st, mine);
 
+	if (r == 0)
+		r = session_log_open(s, wish, &st.log);
 	if (r == 0 && wish->agent && (m->decision.caps & POLICY_SSH_AGENT) != 0 &&
 	    forward_agent_open(m, wish->channel, st.agent, sizeof(st.agent)) < 0)
 		log_warn("an agent socket cannot be made", "login=%s", m->login);
@@ -217,15 +231,23 @@ static int spawn(struct monitor *m, const struct session_wish *wish, struct sess
 	if (r == 0) {
 		s->pid = fork();
 		if (s->pid == 0) {
+			const bool apart = st.log >= 0 && wish->confined;
 			const int fds[3] = {st.theirs[0], st.theirs[wish->pty ? 0 : 1],
-					    st.theirs[wish->pty ? 0 : 2]};
+					    st.log >= 0 && !apart ? st.log
+								  : st.theirs[wish->pty ? 0 : 2]};
 
-			session_child_run(m, wish, fds, st.tty, st.agent, st.greeting);
+			session_child_run(m, wish, fds, apart ? st.log : -1, st.tty, st.agent,
+					  st.greeting);
 		}
 		if (s->pid < 0)
 			r = -errno;
 	}
 	snprintf(s->tty, sizeof(s->tty), "%s", st.tty);
+	if (r == 0 && st.log >= 0 && !wish->confined) {
+		session_log_pass(s, st.theirs[2]);
+		st.theirs[2] = -1;
+	}
+	file_close(&st.log);
 	close_three(st.theirs);
 	return r;
 }
@@ -245,15 +267,44 @@ static int reply_started(struct monitor *m, uint32_t id, const struct session_wi
 	return r;
 }
 
-static int start_wish(struct monitor *m, uint32_t id, const struct session_wish *wish)
+static void audit_started(struct monitor *m, const struct session *s,
+			  const struct session_wish *wish, const char *kind)
+{
+	const struct ssh_audit_field fields[] = {
+		{SSH_AUDIT_CHANNEL, NULL, s->channel},
+		{SSH_AUDIT_KIND, wish->confined ? "files" : kind, 0},
+		{SSH_AUDIT_COMMAND, wish->command, 0},
+		{SSH_AUDIT_DETAIL, m->decision.force_command, 0},
+		{SSH_AUDIT_TTY, s->tty, 0},
+		{SSH_AUDIT_PID, NULL, (uint64_t)s->pid},
+	};
+
+	monitor_event(m, SSH_AUDIT_SESSION, fields, 6);
+}
+
+static void audit_ended(struct monitor *m, const struct session *s, int status, const char *signal)
+{
+	const struct ssh_audit_field fields[] = {
+		{SSH_AUDIT_CHANNEL, NULL, s->channel},
+		{SSH_AUDIT_DURATION_MS, NULL, (monitor_now_ns() - s->began_ns) / NSEC_PER_MSEC},
+		{SSH_AUDIT_SIGNAL, signal, 0},
+		{SSH_AUDIT_STATUS, NULL, WIFEXITED(status) ? (uint64_t)WEXITSTATUS(status) : 0},
+	};
+
+	monitor_event(m, SSH_AUDIT_SESSION_END, fields, WIFEXITED(status) ? 4 : 3);
+}
+
+static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 {
 	static const char *const kinds[] = {"shell", "exec", "subsystem"};
 	struct session *s = free_slot(m, wish->channel);
-	const char *why = forbidden(m, wish);
+	const char *why;
 	int mine[3] = {-1, -1, -1};
 	char what[400];
 	int r;
 
+	wish->confined = confined(m, wish);
+	why = forbidden(m, wish);
 	if (s == NULL || m->session_count >= m->config.max_sessions)
 		return refuse(m, id, "too many sessions on this connection");
 	if (why != NULL)
@@ -262,20 +313,24 @@ static int start_wish(struct monitor *m, uint32_t id, const struct session_wish 
 		return refuse(m, id, "PAM refuses a session on this machine");
 	r = spawn(m, wish, s, mine);
 	if (r < 0) {
+		session_log_close(m, s);
 		close_three(mine);
 		return refuse(m, id, strerror(-r));
 	}
 	s->used = true;
 	s->channel = wish->channel;
 	s->pty = wish->pty;
-	s->cap = cap_of(wish->kind);
+	s->cap = cap_of(wish);
+	s->confined = wish->confined;
 	m->session_count++;
 	monitor_state_changed(m);
 	if (s->pty)
 		session_record(m, s->tty, s->pid, true);
+	s->began_ns = monitor_now_ns();
 	snprintf(what, sizeof(what), "%s%s%.300s", kinds[wish->kind],
 		 wish->command[0] != '\0' ? " " : "", wish->command);
-	monitor_audit(m, "ssh session", "what", what);
+	monitor_audit_log(m, "ssh session", "what", what);
+	audit_started(m, s, wish, kinds[wish->kind]);
 	r = reply_started(m, id, wish, mine);
 	malloc_trim(0); /* after PAM; a session may be idle for days from here */
 	return r;
@@ -334,6 +389,7 @@ int session_signal(struct monitor *m, uint32_t id, struct reader *r)
 int session_close(struct monitor *m, uint32_t id, struct reader *r)
 {
 	uint32_t channel = reader_u32(r);
+	uint64_t received = reader_u64(r), sent = reader_u64(r);
 	struct session *s;
 
 	if (!reader_done(r))
@@ -341,7 +397,7 @@ int session_close(struct monitor *m, uint32_t id, struct reader *r)
 	s = by_channel(m, channel);
 	if (s != NULL)
 		kill(-s->pid, SIGHUP);
-	forward_closed(m, channel);
+	forward_closed(m, channel, received, sent);
 	return reply_result(m, MONITOR_CLOSE, id, true);
 }
 
@@ -367,6 +423,9 @@ void session_reaped(struct monitor *m, pid_t pid, int status)
 		log_debug("the worker is gone already", NULL);
 	if (s->pty)
 		session_record(m, s->tty, pid, false);
+	session_log_close(m, s);
+	audit_ended(m, s, status,
+		    WIFSIGNALED(status) ? signal_name(WTERMSIG(status), name) : "");
 	s->used = false;
 	m->session_count--;
 	monitor_state_changed(m);
@@ -424,6 +483,8 @@ void session_forget_all(struct monitor *m)
 
 		if (s->used && s->pty)
 			session_record(m, s->tty, s->pid, false);
+		if (s->used)
+			session_log_close(m, s);
 		s->used = false;
 	}
 	m->session_count = 0;

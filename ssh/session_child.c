@@ -169,11 +169,28 @@ static void greet(const struct monitor *m, const char *greeting)
 		_exit(CANNOT);
 }
 
-static _Noreturn void execute(const struct monitor *m, const struct session_wish *wish, char **env)
+/* Our own program and no shell: nobody's startup files, nobody's PATH. */
+static _Noreturn void execute_confined(const struct monitor *m, const struct session_wish *wish,
+				       const char *program, char **env)
+{
+	const char *argv[] = {MONITOR_SFTP_PROGRAM, "--root", m->account.home, "--hide-dots",
+			      "--log", SESSION_LOG_FD_TEXT, NULL, NULL, NULL};
+
+	if (wish->kind == MONITOR_EXEC) {
+		argv[6] = "--command";
+		argv[7] = wish->command;
+	}
+	execve(program, (char *const *)(uintptr_t)argv, env);
+	dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+	_exit(CANNOT);
+}
+
+static _Noreturn void execute(const struct monitor *m, const struct session_wish *wish,
+			      const char *sftp, char **env)
 {
 	const char *shell = shell_of(m), *slash = strrchr(shell, '/');
 	const char *base = slash != NULL ? slash + 1 : shell;
-	const char *command = wish->kind == MONITOR_SUBSYSTEM ? SESSION_SFTP_SERVER : wish->command;
+	const char *command = wish->kind == MONITOR_SUBSYSTEM ? sftp : wish->command;
 	bool forced = m->decision.force_command[0] != '\0';
 	char name[sizeof(m->account.shell) + 2];
 
@@ -194,11 +211,19 @@ static _Noreturn void execute(const struct monitor *m, const struct session_wish
 }
 
 _Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,
-				 const int fds[3], const char *tty, const char *agent,
+				 const int fds[3], int log, const char *tty, const char *agent,
 				 const char *greeting)
 {
 	static struct environment env;
+	char program[MONITOR_PATH_MAX] = "", sftp[MONITOR_PATH_MAX + 16];
 
+	if (monitor_program_path(MONITOR_SFTP_PROGRAM, program) < 0 && wish->confined)
+		_exit(CANNOT);
+	/* OpenSSH's where it is installed, else our own, which says the same on its log. */
+	if (access(SESSION_SFTP_SERVER, X_OK) == 0)
+		snprintf(sftp, sizeof(sftp), SESSION_SFTP_SERVER " -e -l INFO");
+	else
+		snprintf(sftp, sizeof(sftp), "%s --log 2", program);
 	if (m->host_secret != NULL)
 		secret_wipe(m->host_secret, crypto_sign_SECRETKEYBYTES); /* this process's copy */
 	if (setsid() < 0 || (wish->pty && ioctl(fds[0], TIOCSCTTY, 0) < 0))
@@ -207,11 +232,15 @@ _Noreturn void session_child_run(struct monitor *m, const struct session_wish *w
 		_exit(CANNOT);
 	make_env(&env, m, wish, tty, agent);
 	write_loginuid(m->account.uid);
-	close_range(3, ~0U, 0);
+	if (log >= 0 && dup2(log, SESSION_LOG_FD) < 0)
+		_exit(CANNOT);
+	close_range(log >= 0 ? SESSION_LOG_FD + 1 : 3, ~0U, 0);
 	account_become(m);
 	go_home(m);
 	if (wish->kind == MONITOR_SHELL) /* without a terminal too, as sshd */
 		greet(m, greeting);
 	reset_signals();
-	execute(m, wish, env.lines);
+	if (wish->confined)
+		execute_confined(m, wish, program, env.lines);
+	execute(m, wish, sftp, env.lines);
 }

@@ -56,6 +56,7 @@ static void put_decision(struct writer *w, const struct verifier_decision *d)
 	writer_cstring(w, d->caller_name);
 	writer_cstring(w, d->message);
 	writer_u32(w, d->caps);
+	writer_u8(w, d->files_only);
 	writer_u8(w, d->pty);
 	writer_u8(w, d->break_glass);
 	writer_cstring(w, d->force_command);
@@ -413,6 +414,7 @@ static int get_decision(struct reader *r, struct verifier_decision *ret_decision
 	reader_cstring(r, d.caller_name, sizeof(d.caller_name));
 	reader_cstring(r, d.message, sizeof(d.message));
 	d.caps = reader_u32(r);
+	d.files_only = reader_u8(r) != 0; /* anything but no is yes */
 	d.pty = reader_u8(r) == 1;
 	d.break_glass = reader_u8(r) == 1;
 	reader_cstring(r, d.force_command, sizeof(d.force_command));

@@ -27,6 +27,7 @@ struct verifier_decision {
 	char identity[256]; /* empty: machine login */
 	char caller_peer[32], caller_name[64];
 	uint32_t caps; /* POLICY_SSH_*, narrowed by the certificate's extensions */
+	bool files_only; /* what POLICY_SSH_SFTP allows is confined to the home folder */
 	bool pty;
 	bool break_glass; /* by a CA that root pinned here: identity is "break-glass:KEY-ID" */
 	char force_command[4096]; /* empty: none */

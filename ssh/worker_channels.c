@@ -412,12 +412,16 @@ int worker_channels_event(struct worker *w, struct worker_packet *p)
 static int tell_close(struct worker *w, struct channel *c)
 {
 	struct worker_packet *answer;
+	struct writer *request;
 	int rc;
 
 	if (c->told_close || (c->kind != CHANNEL_DIRECT && (!c->pty || c->exited)))
 		return 0;
 	c->told_close = true;
-	writer_u32(worker_monitor_begin(&w->monitor, MONITOR_CLOSE), c->id);
+	request = worker_monitor_begin(&w->monitor, MONITOR_CLOSE);
+	writer_u32(request, c->id);
+	writer_u64(request, c->taken);
+	writer_u64(request, c->given);
 	rc = worker_monitor_call(&w->monitor, &answer);
 	if (rc == 0)
 		worker_packet_free(answer);

@@ -596,6 +596,8 @@ static void on_packet(struct reader *r)
 		break;
 	case MONITOR_CLOSE:
 		channel = reader_u32(r);
+		reader_u64(r);
+		reader_u64(r);
 		fprintf(stderr, "close %u\n", channel);
 		signal_channel(channel, SIGHUP);
 		result(type, id, MONITOR_YES);

@@ -4,7 +4,7 @@
  * clients and no mesh: session_launcher DIR PORT LOGIN [no-auth] [deny] [listen=IPv4]
  * [client=IPv4]. DIR/id.pub is the client's key; written are DIR/id-cert.pub (an hour, source:
  * client, else 127.0.0.1) and DIR/known_hosts. A keyboard-interactive login is granted after two
- * seconds. brief: the rule ends four seconds after the start. A line "withdraw" on standard input
+ * seconds. files-only: the rule says so. Audit events are printed as "audit {…}". brief: the rule ends four seconds after the start. A line "withdraw" on standard input
  * sends an object without the rule, "narrow" one that allows exec only, "end" ends all.
  */
 #include <arpa/inet.h>
@@ -28,20 +28,22 @@
 #include "platform/file.h"
 #include "platform/unixsock.h"
 #include "ssh/wire/ssh_wire.h"
+#include "ssh/wire/ssh_wire_audit.h"
 
 #define MAX_CONNECTIONS 256
 #define SELF		"p_second"
 
 struct connection {
 	int broker, main;
-	uint32_t request;
+	uint32_t request, id;
+	struct endpoint client;
 	time_t grant_at;
 	char login[64], session[80], caller[64];
 };
 
 static struct launcher {
 	const char *dir, *login, *listen, *client; /* addresses: 127.0.0.1 unless said otherwise */
-	bool no_auth;
+	bool no_auth, files_only;
 	uint8_t signing_public[32], signing[64], ca_public[32], ca[64], host_seed[32],
 		host_public[32];
 	int64_t seq;
@@ -195,7 +197,7 @@ static void start_session(int fd, const char *program)
 					 .login_grace_s = 30,
 					 .max_auth_tries = 6,
 					 .max_sessions = 100};
-	struct connection *c = free_connection();
+	struct connection *c = free_connection(); /* zeroed */
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	uint8_t data[4096];
@@ -225,6 +227,8 @@ static void start_session(int fd, const char *program)
 	}
 	close(broker[1]);
 	close(main_pair[1]);
+	c->id = config.session_id;
+	c->client = config.client;
 	c->broker = broker[0];
 	c->main = main_pair[0];
 }
@@ -273,6 +277,17 @@ static void login_done(struct connection *c)
 	json_decref(payload);
 }
 
+static void print_audit(const struct connection *c, struct reader *r)
+{
+	struct buffer text;
+
+	buffer_init(&text, 65536);
+	if (ssh_wire_audit_json(r, c->id, &c->client, &text, NULL) < 0)
+		die("audit event");
+	printf("audit {%s}\n", buffer_cstring(&text));
+	buffer_done(&text);
+}
+
 static void drain(struct connection *c, int *fd, bool is_main)
 {
 	static uint8_t data[65536];
@@ -291,6 +306,8 @@ static void drain(struct connection *c, int *fd, bool is_main)
 	id = reader_u32(&r);
 	if (is_main && type == SSH_WIRE_LOGIN_START)
 		login_start(c, &r, id);
+	else if (!is_main && type == SSH_WIRE_AUDIT)
+		print_audit(c, &r);
 	else if (!is_main && type == SSH_WIRE_STATE)
 		printf("state %.*s\n", (int)(n - 9), data + 9);
 	else
@@ -325,10 +342,11 @@ static void write_policy(const char *login, const char *allow, time_t not_after)
 	snprintf(
 		g.policy, sizeof(g.policy),
 		"{ \"groups\": {\"ops\": [\"alice@example.com\"]}, \"ssh\": [ {\"from\": [\"%s\"], "
-		"\"to\": [\"peer:second\"], \"logins\": [\"%s\"], \"auth\": \"%s\", \"allow\": "
-		"[%s]%s} ] }",
-		g.no_auth ? "peer:first" : "ops", login, g.no_auth ? "machine" : "identity", allow,
-		when);
+		"\"to\": [\"peer:second\"], \"logins\": [\"%s\"], \"auth\": \"%s\", "
+		"\"allow\": [%s]%s%s} ] }",
+		g.no_auth ? "peer:first" : "ops", login, g.no_auth ? "machine" : "identity",
+		g.files_only ? "\"sftp\"" : allow, when,
+		g.files_only ? ", \"files_only\": true" : "");
 }
 
 static bool command(void)
@@ -417,6 +435,7 @@ int main(int argc, char **argv)
 	g.login = argv[3];
 	g.listen = g.client = "127.0.0.1";
 	for (int i = 4; i < argc; i++) {
+		g.files_only = g.files_only || strcmp(argv[i], "files-only") == 0;
 		g.no_auth = g.no_auth || strcmp(argv[i], "no-auth") == 0;
 		deny = deny || strcmp(argv[i], "deny") == 0;
 		brief = brief || strcmp(argv[i], "brief") == 0;
