@@ -59,4 +59,7 @@ int cli_openssh(const struct cli *c, int argc, char **argv);
 int cli_sshd(const struct cli *c, int argc, char **argv);
 int cli_debug(const struct cli *c, int argc, char **argv);
 
+/* The token in a file, without white space behind it, into secret memory; else the exit code. */
+int cli_read_token(const struct cli *c, const char *path, char **ret_token);
+
 #endif

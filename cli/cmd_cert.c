@@ -19,10 +19,10 @@
 #define CERT_USAGE                                                                                 \
 	"ssh-cert --out FILE [USER@]HOST          new key in FILE, certificate in FILE-cert.pub\n" \
 	"       warren ssh-cert --key FILE.pub [--out CERTIFICATE] [USER@]HOST\n"                  \
-	"       both: [--no-browser] [--qr] [--batch]"
+	"       both: [--token-file FILE | --no-browser] [--qr] [--batch]"
 
 struct wanted {
-	const char *key, *out;
+	const char *key, *out, *token_file;
 	char host[256], user[128];
 	bool batch;
 	struct prompt prompt;
@@ -40,6 +40,8 @@ static int parse(int argc, char **argv, struct wanted *w)
 			w->key = value;
 		else if (cli_option(argv, &i, "--out", &value))
 			w->out = value;
+		else if (cli_option(argv, &i, "--token-file", &value))
+			w->token_file = value;
 		else if (!cli_switch(argv[i], "--batch", &w->batch) &&
 			 !cli_switch(argv[i], "--no-browser", &w->prompt.no_browser) &&
 			 !cli_switch(argv[i], "--qr", &w->prompt.qr)) {
@@ -135,7 +137,8 @@ int cli_ssh_cert(const struct cli *c, int argc, char **argv)
 	struct wanted w = {0};
 	struct keyfile key = {0};
 	char public_key[8192];
-	json_t *answer = NULL;
+	json_t *request = NULL, *answer = NULL;
+	char *token = NULL;
 	int code = 0;
 
 	if (parse(argc, argv, &w) < 0)
@@ -146,13 +149,17 @@ int cli_ssh_cert(const struct cli *c, int argc, char **argv)
 		keyfile_generate(&key);
 		snprintf(public_key, sizeof(public_key), "%s", key.public_text);
 	}
-	if (code == 0)
-		code = cli_request(c,
-				   json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare",
-					     "host", w.host, "user", w.user, "public_key",
-					     public_key, "interactive", (int)!w.batch, "no_browser",
-					     (int)w.prompt.no_browser),
-				   prompt_event, &w.prompt, &answer);
+	if (code == 0 && w.token_file != NULL)
+		code = cli_read_token(c, w.token_file, &token);
+	if (code == 0) {
+		request = json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host",
+				    w.host, "user", w.user, "public_key", public_key, "interactive",
+				    (int)!w.batch, "no_browser", (int)w.prompt.no_browser);
+		if (token != NULL && request != NULL)
+			json_object_set_new(request, "workload_token", json_string(token));
+		code = cli_request(c, request, prompt_event, &w.prompt, &answer);
+	}
+	secret_free(token);
 	if (code == 0)
 		code = deliver(c, &w, &key, answer);
 	json_decref(answer);

@@ -30,16 +30,16 @@ static const struct {
 };
 
 #define UP_USAGE                                                                                   \
-	"up [--control URL] [--setup-key KEY | --setup-key-file FILE] [--hostname NAME] [--mtu "   \
-	"N]\n"                                                                                     \
+	"up [--control URL] [--setup-key KEY | --setup-key-file FILE | --token-file FILE]\n"       \
+	"          [--hostname NAME] [--mtu N]\n"                                                  \
 	"          [--allow-server-ssh] [--enable-ssh-root] [--enable-ssh-sftp]\n"                 \
 	"          [--enable-ssh-local-port-forwarding] [--enable-ssh-remote-port-forwarding]\n"   \
-	"          [--disable-ssh-auth] [--enable-ssh-authorized-keys]\n"                           \
+	"          [--disable-ssh-auth] [--enable-ssh-authorized-keys]\n"                          \
 	"          [--ssh-jwt-cache-ttl SECONDS] [--no-browser] [--qr]"
 
 struct up {
 	const char *control, *hostname;
-	char *setup_key; /* secret_alloc */
+	char *setup_key, *token; /* secret_alloc */
 	json_t *switches, *request;
 	struct prompt prompt;
 };
@@ -138,6 +138,8 @@ static int parse_up(const struct cli *c, int argc, char **argv, struct up *up)
 			up->control = value;
 		} else if (cli_option(argv, &i, "--setup-key-file", &value)) {
 			r = value != NULL ? read_key_file(c, value, &up->setup_key) : 0;
+		} else if (cli_option(argv, &i, "--token-file", &value)) {
+			r = value != NULL ? cli_read_token(c, value, &up->token) : 0;
 		} else if (cli_option(argv, &i, "--setup-key", &value)) {
 			if (value != NULL)
 				take_setup_key(up, argv, i, value);
@@ -225,6 +227,8 @@ static int run_up(const struct cli *c, struct up *up)
 	json_object_set_new(up->request, "no_browser", json_boolean(up->prompt.no_browser));
 	if (up->setup_key != NULL)
 		json_object_set_new(up->request, "setup_key", json_string(up->setup_key));
+	if (up->token != NULL)
+		json_object_set_new(up->request, "workload_token", json_string(up->token));
 	if (up->hostname != NULL)
 		json_object_set_new(up->request, "hostname", json_string(up->hostname));
 	code = cli_request(c, json_incref(up->request), prompt_event, &up->prompt, &result);
@@ -247,6 +251,7 @@ int cli_up(const struct cli *c, int argc, char **argv)
 			code = run_up(c, &up);
 	}
 	secret_free(up.setup_key);
+	secret_free(up.token);
 	json_decref(up.switches);
 	json_decref(up.request);
 	return code;

@@ -12,6 +12,7 @@
 #include "control/api.h"
 #include "control/issuers.h"
 #include "control/state.h"
+#include "control/workload.h"
 #include "platform/encode.h"
 #include "platform/json.h"
 #include "platform/secret.h"
@@ -21,6 +22,7 @@ struct admission {
 	struct control *c;
 	struct store_enroll wished;
 	char *id_token; /* secret memory; NULL with a setup key */
+	bool workload;	/* it is a workload's */
 };
 
 static void admission_free(struct admission *a)
@@ -156,9 +158,11 @@ static void login_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 		    strcmp(claimed, nonce) == 0) {
 			snprintf(a->wished.peer.enrolled_by, sizeof(a->wished.peer.enrolled_by),
 				 "%s", identity->user);
+			jwt_identity_done(identity);
 			admit(a);
 			return;
 		}
+		jwt_identity_done(identity);
 	}
 	struct server_request *r = api_wait_end(a->wait);
 	if (r && fault == JWT_OK)
@@ -170,6 +174,38 @@ static void login_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 		server_reply_error(r, 401, "login_required", "the login is not accepted: %s",
 				   error_text(err));
 	admission_free(a);
+}
+
+/* The machine of a workload, for as long as it is there. */
+static void workload_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *identity,
+			      const struct error *err)
+{
+	struct admission *a = ctx;
+
+	if (fault == JWT_OK) {
+		snprintf(a->wished.peer.enrolled_by, sizeof(a->wished.peer.enrolled_by), "%s",
+			 identity->user);
+		a->wished.peer.ephemeral = true;
+		jwt_identity_done(identity);
+		admit(a);
+		return;
+	}
+	struct server_request *r = api_wait_end(a->wait);
+	if (r)
+		server_reply_error(r, 401, "login_required", "the token is not accepted: %s",
+				   error_text(err));
+	admission_free(a);
+}
+
+static void admit_by_workload(struct admission *a)
+{
+	if (workload_verify(a->c, ISSUERS_WORKLOAD_ENROLL, a->id_token, a->wished.peer.identity_key,
+			    workload_verified, a) < 0) {
+		struct error err = {0};
+
+		error_set(&err, -EIO, "its issuer cannot be asked");
+		workload_verified(a, JWT_UNKNOWN_KEY, NULL, &err);
+	}
 }
 
 static void admit_by_login(struct admission *a)
@@ -343,7 +379,8 @@ static struct admission *read_request(struct control *c, struct server_request *
 {
 	static const char *const keys[] = {"hostname",	 "node_key",   "path_key", "identity_key",
 					   "host_keys",	 "os",	       "version",  "ssh",
-					   "proof_node", "proof_path", "id_token", NULL};
+					   "proof_node", "proof_path", "id_token", "workload_token",
+					   NULL};
 	json_t *body = api_body(r, keys);
 	struct admission *a = body ? calloc(1, sizeof(*a)) : NULL;
 	const char *token = NULL;
@@ -364,7 +401,13 @@ static struct admission *read_request(struct control *c, struct server_request *
 	else
 		e = check_request(c, r, body, &a->wished, &login);
 	if (e == 0 && login) {
-		e = json_get_text(body, "id_token", JWT_MAX_BYTES, &token, &err);
+		a->workload = json_object_get(body, "workload_token") != NULL;
+		if (a->workload && json_object_get(body, "id_token"))
+			e = error_set(&err, -EINVAL,
+				      "\"id_token\" and \"workload_token\" are two ways");
+		else
+			e = json_get_text(body, a->workload ? "workload_token" : "id_token",
+					  JWT_MAX_BYTES, &token, &err);
 		if (e == 0 && !(a->id_token = secret_strdup(token)))
 			e = error_set(&err, -ENOMEM, "out of memory");
 		if (e < 0)
@@ -387,6 +430,8 @@ static void post_enroll(void *ctx, struct server_request *r)
 	a->wait = api_wait_new(ctx, r);
 	if (!a->wait)
 		admission_free(a);
+	else if (a->workload)
+		admit_by_workload(a);
 	else if (a->id_token)
 		admit_by_login(a);
 	else

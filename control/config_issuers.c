@@ -11,7 +11,8 @@
 #include "control/config.h"
 #include "platform/json.h"
 
-#define WORKLOAD_MAX_AGE_S 3600
+#define WORKLOAD_MAX_AGE_S   3600
+#define WORKLOAD_AGE_LIMIT_S 86400
 /* Tokens that people type as a password at a target; control never takes them (PROTOCOL.md). */
 #define PASSWORD_AUDIENCE "warren-ssh"
 
@@ -207,6 +208,11 @@ static int check_workload(const struct control_config *c, struct control_issuer 
 					"in \"enroll_audiences\": one token would do for "
 					"both",
 					i->issuer, i->audiences[a]);
+	if (i->max_age_s > WORKLOAD_AGE_LIMIT_S)
+		return error_set(err, -EINVAL,
+				 "\"max_age_s\" of the issuer \"%s\" is more than a day: tokens of "
+				 "workloads are short-lived",
+				 i->issuer);
 	if (!i->max_age_s)
 		i->max_age_s = WORKLOAD_MAX_AGE_S;
 	return 0;

@@ -11,6 +11,7 @@
 
 #include "control/issuers.h"
 #include "control/login_internal.h"
+#include "control/workload.h"
 #include "platform/encode.h"
 #include "platform/json.h"
 #include "platform/secret.h"
@@ -91,6 +92,7 @@ struct cert_job {
 	struct login_service *l;
 	char caller[24], target[24];
 	char login[LOGIN_NAME_SIZE];
+	bool workload;
 	struct sshcert cert;
 };
 
@@ -245,14 +247,19 @@ static int read_request(const json_t *body, struct cert_job *job, const char **r
 		r = error_set(err, -EINVAL, "\"public_key\" is not an OpenSSH public key");
 	if (r == 0 && strstr(job->cert.key_type, "-cert-v0") != NULL)
 		r = error_set(err, -EINVAL, "\"public_key\" is a certificate, not a key");
+	job->workload = json_object_get(body, "workload_token") != NULL;
+	if (r == 0 && job->workload && json_object_get(body, "id_token") != NULL)
+		r = error_set(err, -EINVAL, "\"id_token\" and \"workload_token\" are two ways");
 	if (r == 0)
-		r = json_get_text(body, "id_token", JWT_MAX_BYTES, ret_token, err);
+		r = json_get_text(body, job->workload ? "workload_token" : "id_token",
+				  JWT_MAX_BYTES, ret_token, err);
 	return r;
 }
 
 static void handle_cert(void *ctx, struct server_request *r)
 {
-	static const char *const keys[] = {"target", "login", "public_key", "id_token", NULL};
+	static const char *const keys[] = {"target",   "login",		 "public_key",
+					   "id_token", "workload_token", NULL};
 	struct login_service *l = ctx;
 	const struct state_peer *caller = api_authenticate(l->c, r);
 	const char *token;
@@ -282,7 +289,10 @@ static void handle_cert(void *ctx, struct server_request *r)
 		goto out;
 	}
 	login_hold(r, &job->r);
-	if (issuers_verify(l->c, ISSUERS_PERSON, token, token_verified, job) != 0) {
+	if ((job->workload
+		     ? workload_verify(l->c, ISSUERS_WORKLOAD_CERT, token, caller->identity_key,
+				       token_verified, job)
+		     : issuers_verify(l->c, ISSUERS_PERSON, token, token_verified, job)) != 0) {
 		r = login_resume(&job->r);
 		server_reply_error(r, 503, "unavailable", "the token cannot be checked now");
 		job_free(job);

@@ -47,6 +47,9 @@ const struct store_setup_key *state_key_at(const struct state *s, size_t index);
 /* False when it was there already or when too many are remembered; otherwise it is remembered, also
  * in the store when durable. */
 bool state_nonce(struct state *s, const char *nonce, bool durable);
+/* The same until a time of the caller's choice; and: is it remembered? */
+bool state_nonce_until(struct state *s, const char *nonce, bool durable, int64_t expires_s);
+bool state_nonce_known(struct state *s, const char *nonce);
 /* Token bucket per peer for what it asks of others. */
 bool state_may_signal(struct state *s, const char *peer);
 

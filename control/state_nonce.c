@@ -57,6 +57,17 @@ static void nonce_stored(void *a, int result)
 
 bool state_nonce(struct state *s, const char *nonce, bool durable)
 {
+	return state_nonce_until(s, nonce, durable, state_now(s) + NONCE_LIFE_S);
+}
+
+bool state_nonce_known(struct state *s, const char *nonce)
+{
+	return s->nonce_cap && strlen(nonce) < sizeof(s->nonces->text) &&
+	       s->nonces[nonce_slot(s->nonces, s->nonce_cap, nonce)].text[0];
+}
+
+bool state_nonce_until(struct state *s, const char *nonce, bool durable, int64_t expires_s)
+{
 	int64_t now_s = state_now(s);
 
 	if (strlen(nonce) >= sizeof(s->nonces->text) || !nonce[0])
@@ -70,7 +81,7 @@ bool state_nonce(struct state *s, const char *nonce, bool durable)
 	if (s->nonces[at].text[0] || s->nonce_count >= NONCE_MAX)
 		return false;
 	snprintf(s->nonces[at].text, sizeof(s->nonces[at].text), "%s", nonce);
-	s->nonces[at].expires_s = now_s + NONCE_LIFE_S;
+	s->nonces[at].expires_s = expires_s;
 	s->nonce_count++;
 	if (durable) {
 		/* In the store's queue before the change that the request asks for. */

@@ -91,8 +91,8 @@ int control_client_call(struct control_client *c, const char *method, const char
 void control_call_cancel(struct control_call *call); /* NULL is fine; done is not called */
 
 struct control_enroll {
-	const char *setup_key; /* NULL: id_token */
-	const char *id_token;
+	const char *setup_key; /* NULL: one of the two tokens */
+	const char *id_token, *workload_token;
 	const char *hostname;
 	const char *host_key; /* "ssh-ed25519 AAAA…" or "" */
 	bool ssh_advertised;

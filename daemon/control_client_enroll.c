@@ -68,6 +68,11 @@ static json_t *make_body(const struct control_client *c, const struct control_en
 		json_decref(body);
 		return NULL;
 	}
+	if (body != NULL && e->workload_token != NULL &&
+	    json_object_set_new(body, "workload_token", json_string(e->workload_token)) < 0) {
+		json_decref(body);
+		return NULL;
+	}
 	return body;
 }
 

@@ -22,6 +22,8 @@
 #define OFFLINE_MS 3000 /* then a saved map will do */
 #define LIMIT_MS   20000
 
+#define MAX_TOKEN 65536
+
 struct main_up {
 	struct main_up *next, **link;
 	struct main_core *m;
@@ -31,7 +33,7 @@ struct main_up {
 	bool offline;		     /* OFFLINE_MS are over */
 	bool busy;		     /* an answer is on its way that will come back to us */
 	struct login_wait *wait;
-	char *setup_key; /* secret_strdup or NULL */
+	char *setup_key, *workload_token; /* secret_strdup or NULL */
 	char hostname[64];
 	uint16_t mtu; /* 0: not given */
 	uv_timer_t timer;
@@ -48,7 +50,8 @@ static void up_end(struct main_up *up)
 	if (up->next != NULL)
 		up->next->link = up->link;
 	secret_free(up->setup_key);
-	up->setup_key = NULL;
+	secret_free(up->workload_token);
+	up->setup_key = up->workload_token = NULL;
 	uv_close((uv_handle_t *)&up->timer, on_closed);
 }
 
@@ -286,6 +289,7 @@ static void enrol(struct main_up *up, const char *id_token)
 	char name[65] = "peer";
 	struct control_enroll e = {.setup_key = up->setup_key,
 				   .id_token = id_token,
+				   .workload_token = up->workload_token,
 				   .hostname = up->hostname,
 				   .host_key = m->host_key,
 				   .ssh_advertised = main_switch(m, "allow_server_ssh")};
@@ -339,7 +343,7 @@ static void begin_enrolment(struct main_up *up)
 		up_fail(up, WARREN_EXIT_FAILED,
 			"this machine is not enrolled and knows no control server: give --control "
 			"URL and "
-			"--setup-key KEY");
+			"--setup-key KEY or --token-file FILE");
 		return;
 	}
 	if (m->enrolling) {
@@ -355,7 +359,7 @@ static void begin_enrolment(struct main_up *up)
 	}
 	m->enrolling = true;
 	memset(&m->pin, 0, sizeof(m->pin));
-	if (up->setup_key != NULL)
+	if (up->setup_key != NULL || up->workload_token != NULL)
 		enrol(up, NULL);
 	else
 		login_enrol(m, up->request->cred.uid, &ops, &up->wait);
@@ -388,6 +392,16 @@ static int read_args(struct main_up *up, const json_t *args, struct error *err)
 		up->setup_key = secret_strdup(text);
 		if (up->setup_key == NULL)
 			return error_set(err, -ENOMEM, "no memory");
+	}
+	if (json_object_get(args, "workload_token") != NULL) {
+		if (json_get_text(args, "workload_token", MAX_TOKEN, &text, err) < 0)
+			return -EINVAL;
+		up->workload_token = secret_strdup(text);
+		if (up->workload_token == NULL)
+			return error_set(err, -ENOMEM, "no memory");
+		if (up->setup_key != NULL)
+			return error_set(err, -EINVAL,
+					 "a setup key and a token are two ways to join: give one");
 	}
 	if (json_object_get(args, "hostname") != NULL &&
 	    json_get_string(args, "hostname", up->hostname, sizeof(up->hostname), err) < 0)
@@ -461,7 +475,8 @@ void main_up(struct main_core *m, struct ipc_request *r)
 	r->on_gone = on_gone;
 	if (read_args(up, r->args, &err) < 0)
 		up_fail(up, WARREN_EXIT_USAGE, error_text(&err));
-	else if (!m->network.enrolled || (m->removed[0] != '\0' && up->setup_key != NULL))
+	else if (!m->network.enrolled ||
+		 (m->removed[0] != '\0' && (up->setup_key != NULL || up->workload_token != NULL)))
 		begin_enrolment(up);
 	else if (m->removed[0] != '\0')
 		(void)up_look(up);

@@ -15,8 +15,10 @@
 #include "daemon/login.h"
 #include "platform/json.h"
 #include "platform/log.h"
+#include "platform/secret.h"
 
 #define MAX_REMEMBERED 256
+#define MAX_TOKEN      65536
 #define SSH_PORT       22
 #define SSH_MESH_PORT  22022
 
@@ -200,6 +202,7 @@ struct prepare {
 	struct ipc_request *request;
 	struct target_args args;
 	char public_key[1024];
+	char *workload_token; /* secret_strdup or NULL: no person is asked */
 	char peer[32];
 	bool interactive, again;
 	struct login_wait *wait;
@@ -211,6 +214,7 @@ struct prepare {
 
 static void prepare_free(struct prepare *p)
 {
+	secret_free(p->workload_token);
 	json_decref(p->result);
 	free(p);
 }
@@ -306,7 +310,7 @@ static void on_certificate(void *ctx, const struct control_reply *reply)
 		return;
 	}
 	if (strcmp(reply->code, "login_required") == 0) {
-		if (!p->again && p->interactive) {
+		if (!p->again && p->interactive && p->workload_token == NULL) {
 			p->again = true;
 			begin_login(p, LOGIN_FORCE);
 		} else {
@@ -318,25 +322,30 @@ static void on_certificate(void *ctx, const struct control_reply *reply)
 	finish(p, NULL, 0, reply->message[0] != '\0' ? reply->message : "there is no certificate");
 }
 
-static void on_login(void *ctx, const struct login_result *result)
+/* kind: "id_token" or "workload_token". */
+static void ask_for_certificate(struct prepare *p, const char *kind, const char *token)
 {
-	struct prepare *p = ctx;
-	json_t *body;
+	json_t *body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user,
+				 "public_key", p->public_key, kind, token);
 	int r;
 
-	p->wait = NULL;
-	if (result->exit_code != WARREN_EXIT_OK) {
-		fail(p, result->exit_code, result->message);
-		return;
-	}
-	body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user,
-			 "public_key", p->public_key, "id_token", result->token);
 	r = body == NULL ? -ENOMEM
 			 : control_client_call(p->m->control, "POST", "/v1/ssh/cert", NULL, body, 0,
 					       on_certificate, p, &p->call);
 	json_decref(body);
 	if (r < 0)
 		fail(p, WARREN_EXIT_FAILED, "the control server cannot be asked for a certificate");
+}
+
+static void on_login(void *ctx, const struct login_result *result)
+{
+	struct prepare *p = ctx;
+
+	p->wait = NULL;
+	if (result->exit_code != WARREN_EXIT_OK)
+		fail(p, result->exit_code, result->message);
+	else
+		ask_for_certificate(p, "id_token", result->token);
 }
 
 static void on_prompt(void *ctx, const struct login_prompt *prompt)
@@ -359,7 +368,7 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 {
 	struct prepare *p = calloc(1, sizeof(*p));
 	const struct peer *peer;
-	const char *why = "";
+	const char *why = "", *token = NULL;
 	struct error reason = {0};
 
 	if (p == NULL || read_args(r->args, &p->args) < 0 || p->args.user[0] == '\0' ||
@@ -372,6 +381,12 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 	}
 	p->m = m;
 	p->request = r;
+	if (json_object_get(r->args, "workload_token") != NULL &&
+	    (json_get_text(r->args, "workload_token", MAX_TOKEN, &token, NULL) < 0 ||
+	     (p->workload_token = secret_strdup(token)) == NULL)) {
+		fail(p, WARREN_EXIT_USAGE, "the token is too long or no text");
+		return;
+	}
 	p->interactive = !json_is_false(json_object_get(r->args, "interactive"));
 	r->data = p;
 	r->on_gone = on_gone;
@@ -393,5 +408,8 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 		fail(p, WARREN_EXIT_DENIED, text);
 		return;
 	}
-	begin_login(p, p->interactive ? 0 : LOGIN_CACHED_ONLY);
+	if (p->workload_token != NULL)
+		ask_for_certificate(p, "workload_token", p->workload_token);
+	else
+		begin_login(p, p->interactive ? 0 : LOGIN_CACHED_ONLY);
 }

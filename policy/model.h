@@ -103,6 +103,20 @@ struct model_test {
 	size_t expect_count;
 };
 
+struct model_claim {
+	const char *name;
+	const char **patterns; /* any of */
+	size_t pattern_count;
+};
+
+/* An identity's text is POLICY_WORKLOAD_PREFIX and the name. */
+struct model_workload {
+	const char *name, *issuer; /* issuer NULL: no token is it */
+	struct model_claim *claims;
+	size_t claim_count;
+	bool enroll;
+};
+
 struct policy {
 	struct policy_arena arena;
 	const char *file;
@@ -114,6 +128,8 @@ struct policy {
 	size_t ssh_count;
 	struct model_test *tests, *ssh_tests;
 	size_t test_count, ssh_test_count;
+	struct model_workload *workloads;
+	size_t workload_count;
 };
 
 struct world_name {
@@ -151,7 +167,9 @@ struct policy_world {
 
 /* FNV-1a; only to skip comparisons, never as an answer. */
 uint64_t model_hash(const char *text);
+const struct model_workload *model_find_workload(const struct policy *p, const char *name);
 const struct model_set *model_find_set(const struct policy *p, const char *name);
+bool model_is_workload(const char *identity);
 /* Writes the selector as the file would: "peer:NAME". */
 void model_atom_text(const struct model_atom *atom, char *out, size_t cap);
 int model_list_text(const struct model_list *list, struct buffer *out) WARREN_MUST_USE;

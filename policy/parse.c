@@ -187,7 +187,7 @@ static int parse_rules(struct parse *ps, const struct jsonc_node *array)
 /* ---- top level ---- */
 
 struct sections {
-	const struct jsonc_node *groups, *hosts, *rules, *ssh, *tests, *ssh_tests;
+	const struct jsonc_node *groups, *hosts, *workloads, *rules, *ssh, *tests, *ssh_tests;
 };
 
 #define SECTION(field)                                                                             \
@@ -200,6 +200,7 @@ struct sections {
 
 SECTION(groups)
 SECTION(hosts)
+SECTION(workloads)
 SECTION(rules)
 SECTION(ssh)
 SECTION(tests)
@@ -210,6 +211,7 @@ static int parse_top(struct parse *ps, const struct jsonc_node *root)
 	static const struct parse_key keys[] = {
 		{.name = "groups", .read = section_groups},
 		{.name = "hosts", .read = section_hosts},
+		{.name = "workloads", .read = section_workloads},
 		{.name = "rules", .read = section_rules},
 		{.name = "ssh", .read = section_ssh},
 		{.name = "tests", .read = section_tests},
@@ -219,6 +221,8 @@ static int parse_top(struct parse *ps, const struct jsonc_node *root)
 	struct sections s = {0};
 	int rc = parse_object(ps, root, keys, "the policy", &s);
 
+	if (!rc && s.workloads)
+		rc = parse_workloads(ps, s.workloads);
 	if (!rc)
 		rc = parse_sets(ps, s.groups, s.hosts);
 	if (!rc && s.rules)

@@ -48,6 +48,7 @@ int parse_when(struct parse *ps, const struct jsonc_node *node,
 	       int64_t *ret_not_after_s) WARREN_MUST_USE;
 
 /* The arrays of the top level, each in its file. */
+int parse_workloads(struct parse *ps, const struct jsonc_node *object) WARREN_MUST_USE;
 int parse_ssh_rules(struct parse *ps, const struct jsonc_node *array) WARREN_MUST_USE;
 int parse_tests(struct parse *ps, const struct jsonc_node *array) WARREN_MUST_USE;
 int parse_ssh_tests(struct parse *ps, const struct jsonc_node *array) WARREN_MUST_USE;

@@ -74,6 +74,21 @@ int policy_explain(const struct policy *p, const struct policy_world *w, const c
 		   const char *to, uint8_t proto, uint16_t port, int64_t now_s, struct buffer *out,
 		   struct error *err) WARREN_MUST_USE;
 
+/* ---- workloads: tokens of machines without people */
+struct policy_claims {
+	void *ctx;
+	/* The index-th value of a claim as text; NULL: no more. Valid until the next call. */
+	const char *(*value)(void *ctx, const char *claim, size_t index);
+};
+/* Whom the policy's "workloads" see in a verified token: their identity is "workload:NAME". -ENOENT:
+ * nobody; -ENOTUNIQ: several, so nobody. ret_enroll: may it bring its machine into the network?
+ * *ret_name is the policy's. */
+int policy_workload(const struct policy *p, const char *issuer, const struct policy_claims *claims,
+		    const char **ret_name, bool *ret_enroll, struct error *err) WARREN_MUST_USE;
+/* "*" is any run without a slash, "**" any run; all else is itself. */
+bool policy_workload_glob(const char *pattern, const char *text);
+#define POLICY_WORKLOAD_PREFIX "workload:"
+
 /* What an SSH login may do. */
 enum policy_ssh_cap {
 	POLICY_SSH_SHELL = 1 << 0,

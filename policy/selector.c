@@ -122,10 +122,11 @@ static int unknown_name(const struct policy *p, const char *text, struct model_p
 
 	jsonc_show(text, shown);
 	if (strchr(text, ':'))
-		return error_set(err, -EINVAL,
-				 "\"%s\" is not a selector; write peer:NAME, setup-key:NAME, "
-				 "group:NAME, user:NAME, an address or an e-mail address",
-				 shown);
+		return error_set(
+			err, -EINVAL,
+			"\"%s\" is not a selector; write peer:NAME, setup-key:NAME, "
+			"group:NAME, user:NAME, workload:NAME, an address or an e-mail address",
+			shown);
 	if (place.member && model_find_set(p, text))
 		return error_set(
 			err, -EINVAL,
@@ -187,6 +188,18 @@ int model_parse_atom(struct policy *p, const char *text, struct model_place plac
 		rc = keep(p, text, true, &atom);
 		goto done;
 	}
+	if (strncmp(text, POLICY_WORKLOAD_PREFIX, strlen(POLICY_WORKLOAD_PREFIX)) == 0) {
+		const char *name = text + strlen(POLICY_WORKLOAD_PREFIX);
+
+		if (!model_find_workload(p, name))
+			return error_set(err, -EINVAL,
+					 "\"%s\" is no workload of this policy; define it in "
+					 "\"workloads\"",
+					 jsonc_show(name, shown));
+		atom.kind = MODEL_IDENTITY;
+		rc = keep(p, text, false, &atom);
+		goto done;
+	}
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		size_t len = strlen(kinds[i].prefix);
 
@@ -196,6 +209,12 @@ int model_parse_atom(struct policy *p, const char *text, struct model_place plac
 			return error_set(err, -EINVAL, "a name is missing after \"%s\"",
 					 kinds[i].prefix);
 		atom.kind = kinds[i].kind;
+		if (atom.kind == MODEL_IDENTITY && strncasecmp(text + len, POLICY_WORKLOAD_PREFIX,
+							       strlen(POLICY_WORKLOAD_PREFIX)) == 0)
+			return error_set(
+				err, -EINVAL,
+				"\"%s\" is no person; write workload:NAME without \"user:\"",
+				jsonc_show(text, shown));
 		rc = keep(p, text + len, kinds[i].lower, &atom);
 		goto done;
 	}
@@ -219,12 +238,17 @@ done:
 	return 0;
 }
 
+bool model_is_workload(const char *identity)
+{
+	return strncmp(identity, POLICY_WORKLOAD_PREFIX, strlen(POLICY_WORKLOAD_PREFIX)) == 0;
+}
+
 void model_atom_text(const struct model_atom *atom, char *out, size_t cap)
 {
 	const char *prefix = "";
 
 	if (atom->kind == MODEL_IDENTITY) {
-		prefix = is_email(atom->text) ? "" : "user:";
+		prefix = is_email(atom->text) || model_is_workload(atom->text) ? "" : "user:";
 	} else {
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 			if (atom->kind == kinds[i].kind)

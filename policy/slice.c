@@ -13,8 +13,10 @@
 #include "policy/model.h"
 
 struct slice {
+	const struct policy *policy;
 	struct buffer *out;
-	bool *used;	   /* per set */
+	bool *used; /* per set */
+	bool *used_workload;
 	signed char *memo; /* per set: is the peer in it? -1: not asked yet */
 };
 
@@ -35,6 +37,16 @@ static int put_string(struct buffer *out, const char *text)
 	return rc ? rc : buffer_append(out, "\"", 1);
 }
 
+static void use_workload(struct slice *slice, const struct model_atom *atom)
+{
+	const struct model_workload *w = NULL;
+
+	if (atom->kind == MODEL_IDENTITY && model_is_workload(atom->text))
+		w = model_find_workload(slice->policy, atom->text + strlen(POLICY_WORKLOAD_PREFIX));
+	if (w)
+		slice->used_workload[w - slice->policy->workloads] = true;
+}
+
 static int put_list(struct slice *slice, const char *key, const struct model_list *list)
 {
 	char text[300];
@@ -45,6 +57,7 @@ static int put_list(struct slice *slice, const char *key, const struct model_lis
 	for (size_t i = 0; i < list->count && !rc; i++) {
 		if (list->atoms[i].kind == MODEL_SET)
 			slice->used[list->atoms[i].set->index] = true;
+		use_workload(slice, &list->atoms[i]);
 		model_atom_text(&list->atoms[i], text, sizeof(text));
 		if (i)
 			rc = buffer_append(slice->out, ",", 1);
@@ -244,19 +257,40 @@ static int put_sets(struct slice *slice, const struct policy *p, bool hosts)
 	return rc ? rc : buffer_append(slice->out, "}", 1);
 }
 
+/* Their names only: which token is whom is the control server's business. */
+static int put_workloads(struct slice *slice, const struct policy *p)
+{
+	bool first = true;
+	int rc = 0;
+
+	for (size_t i = 0; i < p->workload_count && !rc; i++) {
+		if (!slice->used_workload[i])
+			continue;
+		rc = buffer_printf(slice->out, "%s", first ? ",\n\"workloads\":{" : ",");
+		if (!rc)
+			rc = put_string(slice->out, p->workloads[i].name);
+		if (!rc)
+			rc = buffer_printf(slice->out, ":{}");
+		first = false;
+	}
+	return rc || first ? rc : buffer_append(slice->out, "}", 1);
+}
+
 int policy_slice(const struct policy *p, const struct policy_world *w, const char *peer_id,
 		 struct buffer *out)
 {
 	const struct world_peer *self = world_find_peer(w, peer_id);
-	struct slice slice = {.out = out};
+	struct slice slice = {.out = out, .policy = p};
 	int rc;
 
 	if (!self)
 		return -ENOENT;
 	slice.used = calloc(p->set_count + 1, sizeof(*slice.used));
+	slice.used_workload = calloc(p->workload_count + 1, sizeof(*slice.used_workload));
 	slice.memo = malloc(p->set_count + 1);
-	if (!slice.used || !slice.memo) {
+	if (!slice.used || !slice.memo || !slice.used_workload) {
 		free(slice.used);
+		free(slice.used_workload);
 		free(slice.memo);
 		return -ENOMEM;
 	}
@@ -267,8 +301,11 @@ int policy_slice(const struct policy *p, const struct policy_world *w, const cha
 	if (!rc)
 		rc = put_sets(&slice, p, true);
 	if (!rc)
+		rc = put_workloads(&slice, p);
+	if (!rc)
 		rc = buffer_append(out, "}\n", 2);
 	free(slice.used);
+	free(slice.used_workload);
 	free(slice.memo);
 	return rc;
 }

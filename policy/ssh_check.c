@@ -39,7 +39,8 @@ static bool atom_caller(const struct model_atom *atom, const struct policy_world
 {
 	switch (atom->kind) {
 	case MODEL_ANY:
-		return query->identity || caller;
+		/* Workloads are nobody until a rule names them. */
+		return query->identity ? !model_is_workload(query->identity) : caller != NULL;
 	case MODEL_IDENTITY:
 	case MODEL_PROVIDER_GROUP:
 		return person_is(atom, w, query);
@@ -283,7 +284,8 @@ static bool somebody(const struct model_atom *atom, const struct model_ssh_rule 
 	switch (atom->kind) {
 	case MODEL_IDENTITY:
 		as.identity = atom->text;
-		return has_login(rule, &as);
+		/* No workload sits in front of a browser. */
+		return !model_is_workload(atom->text) && has_login(rule, &as);
 	case MODEL_ANY:
 	case MODEL_PROVIDER_GROUP:
 		break;

@@ -6,7 +6,7 @@
  *
  *   peer_request sign STATE-DIR HOST:PORT METHOD PATH PEER-ID FILE           signs the body in FILE
  *   peer_request enroll STATE-DIR HOST:PORT ENROLL-KEY HOSTNAME TOKEN FILE   a login enrols these
- * keys
+ * keys; workload:TOKEN is a workload's
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,13 +60,16 @@ static int write_enrolment(const struct state_keys *k, char **argv)
 
 	if (r < 0)
 		return r;
+	const bool workload = strncmp(argv[2], "workload:", 9) == 0;
+
 	body = json_pack("{s:s, s:o, s:o, s:o, s:[], s:s, s:s, s:{s:b, s:i, s:[]}, s:o, s:o, s:s}",
 			 "hostname", argv[1], "node_key", encoded(k->node_public), "path_key",
 			 encoded(k->path_public), "identity_key", encoded(k->identity_public),
 			 "host_keys", "os", "Linux", "version", "test", "ssh", "advertised", 0,
 			 "port", 22, "features", "proof_node",
 			 proof(k, k->node_secret, k->node_public, server), "proof_path",
-			 proof(k, k->path_secret, k->path_public, server), "id_token", argv[2]);
+			 proof(k, k->path_secret, k->path_public, server), workload ? "workload_token" : "id_token",
+			 workload ? argv[2] + 9 : argv[2]);
 	r = body == NULL ? -EINVAL : json_dump_file(body, argv[3], JSON_COMPACT);
 	json_decref(body);
 	return r;

@@ -7,7 +7,8 @@
 //                             {"issuer":"slash"}, {"device":{…}} (that answer to the request
 //                             for a code), {"cache":"max-age=100"} (of the key set);
 //                             {} behaves again
-//   POST /test/mint {"kind"}  a token that is good or wrong in one way
+//   POST /test/mint {"kind", "claims", "header"}  a token that is good or wrong in one way; claims and
+//                             header are put over it, null removes one
 // Arguments: PORT, or 0 for one of the kernel's choice; the issuer is printed as the first line. On
 // loopback and without TLS, unless the environment says more: PROVIDER_HOST (an address),
 // PROVIDER_TLS (a folder with key.pem and cert.pem), PROVIDER_CALLBACK (another redirect URI of
@@ -84,7 +85,13 @@ function start() {
     scopes: ['openid', 'offline_access', 'email', 'profile', 'groups'],
     conformIdTokenClaims: false,
     enabledJWA: { idTokenSigningAlgValues: algs },
-    features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true } },
+    features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true },
+      // JWT access tokens for whoever asks for a resource (RFC 8707, 9068).
+      resourceIndicators: { enabled: true, useGrantedResource: () => true,
+        getResourceServerInfo: (ctx, resource) => ({ scope: 'openid email groups profile offline_access',
+          audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: 600 }) } },
+    extraTokenClaims: (ctx, token) => ({ email: `${token.accountId}@Example.com`, groups: ['ops', 'dev'],
+      auth_time: Math.floor(Date.now() / 1000) }),
     ttl: { AccessToken: 600, IdToken: 600, DeviceCode: 300, RefreshToken: 3600, Grant: 3600,
       Interaction: 600, Session: 3600 },
     findAccount: async (ctx, id) => ({
@@ -99,7 +106,7 @@ function start() {
 const hits = {};
 let mode = {};
 
-async function mint(kind) {
+async function mint(kind, over = {}, overHeader = {}) {
   const now = Math.floor(Date.now() / 1000);
   const claims = { iss: issuer, aud: 'warren-cli', sub: 'alice', email: 'alice@example.com',
     email_verified: true, iat: now, exp: now + 300, groups: ['ops'] };
@@ -120,6 +127,9 @@ async function mint(kind) {
   if (kind === 'wrong-key') sign = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
   if (kind === 'unverified') claims.email_verified = false;
   if (kind === 'old-key') key = oldKeys[0];
+  Object.assign(claims, over);
+  for (const [name, value] of Object.entries(claims)) if (value === null) delete claims[name];
+  header = { ...header, ...overHeader };
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const protectedHeader = { alg, kid: key.kid, typ: 'JWT', ...header };
   if (kind === 'none') return `${encode({ ...protectedHeader, alg: 'none' })}.${encode(claims)}.`;
@@ -147,7 +157,7 @@ async function hook(req, path) {
   const value = body ? JSON.parse(body) : {};
   if (path === '/test/state') return hits;
   if (path === '/test/mode') { mode = value; return mode; }
-  if (path === '/test/mint') return { token: await mint(value.kind) };
+  if (path === '/test/mint') return { token: await mint(value.kind, value.claims, value.header) };
   if (path === '/test/rotate') { oldKeys = keys; start(); return { generation }; }
   return { error: 'no such hook' };
 }

@@ -141,7 +141,7 @@ static const struct {
 	 "peer:servers for one machine"},
 	{"{ \"rules\": [ {\"from\": [\"grp:x\"], \"to\": [\"*\"]} ] }",
 	 "p:1:24: \"grp:x\" is not a selector; write peer:NAME, setup-key:NAME, group:NAME, "
-	 "user:NAME, an address or an e-mail address"},
+	 "user:NAME, workload:NAME, an address or an e-mail address"},
 	{"{ \"rules\": [ {\"from\": [\"a@b@c\"], \"to\": [\"*\"]} ] }",
 	 "p:1:24: \"a@b@c\" is not an e-mail address"},
 	{"{ \"rules\": [ {\"action\": \"allow\", \"from\": \"*\", \"to\": \"*\"} ] }",
