@@ -14,6 +14,7 @@
 
 #include "daemon/engine_internal.h"
 #include "platform/file.h"
+#include "platform/netlink.h"
 #include "platform/sandbox.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
@@ -266,6 +267,22 @@ static void on_broker(void *ctx, int fd)
 	}
 }
 
+/* Asked of the kernel on a descriptor from before the sandbox. */
+static bool on_source(void *ctx, const struct endpoint *to, const struct ip_addr *source,
+		      unsigned ifindex)
+{
+	const struct engine *e = ctx;
+	struct ip_addr dst;
+	unsigned leaves = 0;
+	int rc;
+
+	endpoint_ip(to, &dst);
+	rc = netlink_route_get(e->routes, &dst, source, 0, &leaves);
+	if (rc == 0)
+		return leaves == ifindex;
+	return rc != -EINVAL && rc != -ENETUNREACH && rc != -EHOSTUNREACH;
+}
+
 /* Everything that needs a name or a library's own files comes before the sandbox. */
 static int make(struct engine *e, struct error *err)
 {
@@ -274,7 +291,8 @@ static int make(struct engine *e, struct error *err)
 		.hooks = {.ctx = e,
 			  .filter = on_packets,
 			  .foreign = engine_main_foreign,
-			  .event = on_event},
+			  .event = on_event,
+			  .source = on_source},
 		.roaming = false, /* the path machine owns endpoints */
 		.shards = e->shard_count,
 		.filter_ctx = filter_ctx,
@@ -290,6 +308,8 @@ static int make(struct engine *e, struct error *err)
 		filter_ctx[i] = s;
 		rc = filter_new(MAX_FLOWS / e->shard_count, seed, &s->filter);
 	}
+	if (rc == 0)
+		rc = netlink_route_open(&e->routes);
 	if (rc == 0)
 		rc = tunnel_new(&config, &e->tunnel);
 	if (rc == 0)

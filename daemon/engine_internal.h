@@ -40,6 +40,7 @@ struct engine {
 	bool stop;
 	int exit_status;
 	int main_fd; /* -1: main is away */
+	int routes;  /* netlink_route_get */
 	struct engine_pending *pending, **pending_tail;
 	size_t pending_bytes;
 	struct log_limit foreign_limit; /* datagrams that are not WireGuard */

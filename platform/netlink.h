@@ -45,4 +45,11 @@ int netlink_monitor_open(int *ret_fd) WARREN_MUST_USE;
 /* Drains the descriptor without blocking; *ret_changed: anything but noise was read. */
 int netlink_monitor_drain(int fd, bool *ret_changed) WARREN_MUST_USE;
 
+/* A descriptor to ask netlink_route_get on; needs no right. */
+int netlink_route_open(int *ret_fd) WARREN_MUST_USE;
+/* The interface by which packets from src (of another family or 0: any) to dst leave under mark.
+ * Never blocks. -ENETUNREACH and others when there is no such route; -EINVAL: src is not ours. */
+int netlink_route_get(int fd, const struct ip_addr *dst, const struct ip_addr *src, uint32_t mark,
+		      unsigned *ret_ifindex) WARREN_MUST_USE;
+
 #endif

@@ -154,6 +154,15 @@ static void on_event(struct tunnel *t, const struct note *note)
 	t->hooks.event(t->hooks.ctx, &event);
 }
 
+static void on_source(struct tunnel *t, struct note *note)
+{
+	if (t->hooks.source(t->hooks.ctx, &note->endpoint, &note->source.addr,
+			    note->source.ifindex))
+		return;
+	note->type = NOTE_REFUSE_SOURCE;
+	(void)shards_tell(note->peer->device, note, NULL, 0);
+}
+
 void control_closed(struct tunnel *t)
 {
 	const struct note note = {.event = TUNNEL_EVENT_CLOSED};
@@ -191,12 +200,16 @@ void control_note(struct tunnel *shard, const struct note *from_shard, const uin
 	case NOTE_EVENT:
 		on_event(t, &note);
 		break;
+	case NOTE_SOURCE:
+		on_source(t, &note);
+		break;
 	case NOTE_FOREIGN:
 		t->hooks.foreign(t->hooks.ctx, &note.endpoint, data, len);
 		break;
 	case NOTE_SEND_INITIATION:
 	case NOTE_SEND_RESPONSE:
 	case NOTE_SESSION:
+	case NOTE_REFUSE_SOURCE:
 		break;
 	}
 }

@@ -245,6 +245,12 @@ void rx_train(struct tunnel *t, uint8_t *data, size_t len, size_t seg_size,
 void rx_flush(struct tunnel *t, uint64_t now_ns);
 /* What the main TUN takes as super-packets. */
 void rx_set_offloads(struct tunnel *t, bool tso, bool uso);
+/* The route from this address of ours leads elsewhere: the kernel chooses the source. */
+void rx_refuse_source(struct peer *p, const struct udp_source *source);
+/* Addresses or routes changed: it is asked again, or forgotten where nobody can be asked. */
+void rx_recheck_source(struct peer *p, uint64_t now_ns);
+/* Nothing is known about sources any more. */
+void rx_forget_source(struct peer *p);
 /* An authenticated packet of p came from here. */
 void rx_endpoint(struct peer *p, const struct endpoint *from, const struct udp_source *source,
 		 uint64_t now_ns);

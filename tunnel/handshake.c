@@ -101,7 +101,9 @@ void handshake_note(struct tunnel *t, const struct note *note, const uint8_t *da
 		peer_free_keypair(note->keypair);
 		return;
 	}
-	if (note->type == NOTE_SEND_INITIATION)
+	if (note->type == NOTE_REFUSE_SOURCE)
+		rx_refuse_source(p, &note->source);
+	else if (note->type == NOTE_SEND_INITIATION)
 		send_initiation(p, note->index, data, len);
 	else if (note->type == NOTE_SEND_RESPONSE)
 		send_response(p, note, data, len);

@@ -22,6 +22,7 @@
 /* Our side of a path: the address packets of the peer came to (sticky source). family 0: none. */
 struct udp_source {
 	struct ip_addr addr;
+	unsigned ifindex; /* where they came in; sending leaves that to the route */
 	uint8_t ecn; /* of the datagrams that just came; says nothing about sending */
 };
 
@@ -91,6 +92,8 @@ struct peer {
 	uint32_t pending_index; /* of the initiation that is under way; 0: none */
 	struct endpoint endpoint;
 	struct udp_source source;
+	struct udp_source refused; /* its route leads elsewhere: not to be learned */
+	uint64_t source_asked_ns;
 	struct staging_queue staged;
 
 	struct heap_node timer_node;

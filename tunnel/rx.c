@@ -14,17 +14,85 @@
 #include "tunnel/shards.h"
 #include "tunnel/timers.h"
 
+#define SOURCE_ASK_NS (100 * NSEC_PER_MSEC) /* at most so often, for one peer */
+
+static bool same_source(const struct udp_source *a, const struct udp_source *b)
+{
+	return a->ifindex == b->ifindex && ip_addr_equal(&a->addr, &b->addr);
+}
+
+void rx_forget_source(struct peer *p)
+{
+	p->source = p->refused = (struct udp_source){0};
+	p->source_asked_ns = 0;
+}
+
+void rx_refuse_source(struct peer *p, const struct udp_source *source)
+{
+	p->refused = *source;
+	if (same_source(&p->source, source))
+		p->source = (struct udp_source){0};
+}
+
+/* As in the kernel's WireGuard a source is kept while its route leads out where its packets come
+ * in. Control finds that out; meanwhile it is believed. */
+static bool ask_source(struct peer *p, uint64_t now_ns)
+{
+	struct note note = {.type = NOTE_SOURCE,
+			    .peer = p,
+			    .endpoint = p->endpoint,
+			    .source = p->source,
+			    .now_ns = now_ns};
+
+	p->source_asked_ns = now_ns;
+	return shards_tell_control(p->device, &note, NULL, 0);
+}
+
+static bool source_matters(const struct peer *p, const struct udp_source *source)
+{
+	return p->device->hooks.source && source->addr.family && source->ifindex;
+}
+
+void rx_recheck_source(struct peer *p, uint64_t now_ns)
+{
+	struct udp_source source = p->source;
+
+	rx_forget_source(p);
+	if (!source_matters(p, &source) || !p->current)
+		return;
+	p->source = source;
+	if (!ask_source(p, now_ns))
+		p->source = (struct udp_source){0};
+}
+
+/* A peer that changes its mind with each packet does not ask more often. */
+static void learn_source(struct peer *p, const struct udp_source *source, uint64_t now_ns)
+{
+	if (same_source(&p->source, source))
+		return;
+	if (!source_matters(p, source)) {
+		p->source = *source;
+		return;
+	}
+	if (same_source(&p->refused, source) ||
+	    (p->source_asked_ns && now_ns - p->source_asked_ns < SOURCE_ASK_NS))
+		return;
+	p->source = *source;
+	(void)ask_source(p, now_ns);
+}
+
 void rx_endpoint(struct peer *p, const struct endpoint *from, const struct udp_source *source,
 		 uint64_t now_ns)
 {
 	if (endpoint_equal(&p->endpoint, from)) {
-		p->source = *source;
+		learn_source(p, source, now_ns);
 		return;
 	}
 	/* Without roaming the caller owns endpoints, but no endpoint at all helps nobody. */
 	if (p->device->roaming || !endpoint_is_set(&p->endpoint)) {
 		peer_set_endpoint(p, from);
-		p->source = *source;
+		rx_forget_source(p);
+		learn_source(p, source, now_ns);
 	}
 	peer_event(p, TUNNEL_EVENT_ROAMED, from, now_ns);
 }

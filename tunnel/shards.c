@@ -188,7 +188,7 @@ static void adopt_changes(struct tunnel *t, const struct snapshot *s)
 			continue;
 		if (c->endpoint_set) {
 			peer_set_endpoint(p, &c->endpoint);
-			p->source = (struct udp_source){0};
+			rx_forget_source(p);
 		}
 		if (c->keepalive_set)
 			p->persistent_keepalive_s = c->keepalive_s;
@@ -246,7 +246,7 @@ static void adopt(struct tunnel *t, const struct snapshot *s)
 		adopt_identity(t, s);
 	if (s->forget_sources)
 		for (struct peer *p = t->own; p; p = p->own_next)
-			p->source = (struct udp_source){0};
+			rx_recheck_source(p, device_now(t));
 	if (s->call)
 		s->call(s->call_ctx, t);
 	if (s->up != t->up)

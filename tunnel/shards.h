@@ -21,11 +21,13 @@ enum note_type {
 	NOTE_RESPONSE,	 /* data: to the initiation of peer */
 	NOTE_COOKIE,	 /* data: to a message to peer */
 	NOTE_EVENT,
+	NOTE_SOURCE,  /* peer at endpoint is answered from source: is that its route? */
 	NOTE_FOREIGN, /* data: not WireGuard */
 	/* From control to the shard of peer. */
 	NOTE_SEND_INITIATION, /* data, whose sender is index */
 	NOTE_SEND_RESPONSE,   /* data, to endpoint, under the session keypair */
 	NOTE_SESSION,	      /* keypair: the initiation was answered from endpoint */
+	NOTE_REFUSE_SOURCE,   /* it is not */
 };
 
 struct note {

@@ -87,6 +87,11 @@ struct tunnel_hooks {
 	void (*foreign)(void *ctx, const struct endpoint *from, const uint8_t *data, size_t len);
 	/* Rate-limited per peer to one of each type a second. */
 	void (*event)(void *ctx, const struct tunnel_event *event);
+	/* Packets for our address `source` came in at interface ifindex: do those from there to
+	 * `to` leave by it? Asked when a peer's source changes and after tunnel_forget_sources;
+	 * false: the kernel chooses the source (NULL: always true). */
+	bool (*source)(void *ctx, const struct endpoint *to, const struct ip_addr *source,
+		       unsigned ifindex);
 };
 
 struct tunnel_config {
@@ -155,8 +160,8 @@ int tunnel_send_foreign(struct tunnel *t, const struct endpoint *to, const void 
 /* Inner MTU of a TUN, so that padding never makes datagrams larger than the path allows (0: 1420).
  */
 void tunnel_set_mtu(struct tunnel *t, enum tunnel_port port, uint16_t mtu);
-/* Addresses or routes of this machine changed: local addresses learned from packets are forgotten.
- */
+/* Addresses or routes of this machine changed: local addresses learned from packets are asked about
+ * again (hook source), or forgotten. */
 void tunnel_forget_sources(struct tunnel *t);
 /* The device up (handshakes, keepalives, traffic) or down. */
 void tunnel_set_up(struct tunnel *t, bool up);

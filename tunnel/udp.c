@@ -146,12 +146,14 @@ static void read_pktinfo(struct msghdr *msg, struct udp_source *ret_source, size
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			ret_source->addr.family = 4;
 			memcpy(ret_source->addr.bytes, &info.ipi_spec_dst, 4);
+			ret_source->ifindex = (unsigned)info.ipi_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			ret_source->addr.family = 6;
 			memcpy(ret_source->addr.bytes, &info.ipi6_addr, 16);
+			ret_source->ifindex = info.ipi6_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
 			ret_source->ecn = *CMSG_DATA(c) & 3;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {

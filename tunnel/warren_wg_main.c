@@ -40,7 +40,7 @@ struct program {
 	char ifname[IFNAMSIZ];
 	char socket_path[PATH_MAX];
 	struct stat socket_stat;
-	int inotify, netlink, signals;
+	int inotify, netlink, routes, signals;
 	bool up;
 	uint16_t port;
 	uint32_t fwmark;
@@ -119,7 +119,10 @@ static int bind_hook(void *ctx, uint16_t port, uint32_t fwmark)
 		return r;
 	}
 	p->port = port;
-	p->fwmark = fwmark;
+	if (fwmark != p->fwmark) { /* it may lead elsewhere */
+		p->fwmark = fwmark;
+		tunnel_forget_sources(p->tunnel);
+	}
 	return 0;
 }
 
@@ -229,6 +232,21 @@ static void event_hook(void *ctx, const struct tunnel_event *event)
 	case TUNNEL_EVENT_NO_REPLY:
 		break;
 	}
+}
+
+static bool source_hook(void *ctx, const struct endpoint *to, const struct ip_addr *source,
+			unsigned ifindex)
+{
+	const struct program *p = ctx;
+	struct ip_addr dst;
+	unsigned leaves = 0;
+	int r;
+
+	endpoint_ip(to, &dst);
+	r = netlink_route_get(p->routes, &dst, source, p->fwmark, &leaves);
+	if (r == 0)
+		return leaves == ifindex;
+	return r != -EINVAL && r != -ENETUNREACH && r != -EHOSTUNREACH;
 }
 
 /* ---- start ---- */
@@ -358,6 +376,8 @@ static int open_watches(struct program *p)
 	int r = netlink_monitor_open(&p->netlink);
 
 	if (r == 0)
+		r = netlink_route_open(&p->routes);
+	if (r == 0)
 		r = tunnel_watch(p->tunnel, p->netlink, netlink_ready, p);
 	if (r < 0)
 		return r;
@@ -373,10 +393,11 @@ static int open_watches(struct program *p)
 /* Gives the tunnel what was made for it. */
 static int assemble(struct program *p, struct parts *parts)
 {
-	struct tunnel_config config = {.roaming = true,
-				       .shards = p->shards,
-				       .max_peers = 1 << 16,
-				       .hooks = {.ctx = p, .event = event_hook}};
+	struct tunnel_config config = {
+		.roaming = true,
+		.shards = p->shards,
+		.max_peers = 1 << 16,
+		.hooks = {.ctx = p, .event = event_hook, .source = source_hook}};
 	int r = tunnel_new(&config, &p->tunnel);
 
 	if (r < 0)
@@ -448,6 +469,7 @@ static void finish(struct program *p)
 	tunnel_free(p->tunnel);
 	file_close(&p->inotify);
 	file_close(&p->netlink);
+	file_close(&p->routes);
 	file_close(&p->signals);
 }
 
@@ -492,7 +514,7 @@ static int go_background(bool keep_output)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.inotify = -1, .netlink = -1, .signals = -1, .shards = 1};
+	struct program p = {.inotify = -1, .netlink = -1, .routes = -1, .signals = -1, .shards = 1};
 	struct error err = {0};
 	enum log_level level = LOG_LEVEL_ERROR;
 	const char *word = getenv("LOG_LEVEL");

@@ -56,6 +56,8 @@ struct pair_side {
 	struct tunnel_event events[64];
 	size_t event_count;
 	size_t foreign;
+	struct udp_source arrives; /* our address and interface that datagrams come to */
+	struct udp_source source;  /* of the last that was sent */
 };
 
 struct pair {
@@ -114,6 +116,7 @@ static inline size_t pair_send(void *ctx, struct train *trains, size_t count)
 
 			s->sent++;
 			s->last_type = trains[i].data[at];
+			s->source = trains[i].source;
 			if (p->on_send)
 				p->on_send(p, s->number, trains[i].data + at, n);
 			if (pair_rand(p) % 100 < p->loss_percent)
@@ -276,7 +279,7 @@ static inline void pair_receive_train(struct pair *p, const struct pair_datagram
 {
 	for (int i = 0; i < 2; i++) {
 		struct pair_side *s = &p->side[i];
-		struct udp_source source = {0};
+		struct udp_source source = s->arrives;
 
 		if (i == d->from || !endpoint_equal(&s->endpoint, &d->to))
 			continue;

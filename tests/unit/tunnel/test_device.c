@@ -457,6 +457,79 @@ static void test_changed_private_key(void **state)
 	free_pair(p);
 }
 
+static struct {
+	unsigned asked, leaves_by;
+} route;
+
+static bool source_hook(void *ctx, const struct endpoint *to, const struct ip_addr *source,
+			unsigned ifindex)
+{
+	(void)ctx;
+	assert_true(endpoint_is_set(to));
+	assert_int_equal(source->family, 4);
+	route.asked++;
+	return ifindex == route.leaves_by;
+}
+
+static uint8_t source_of(struct pair *p)
+{
+	send_text(p, 1, "x");
+	pair_pump(p);
+	return p->side[1].source.addr.family ? p->side[1].source.addr.bytes[3] : 0;
+}
+
+/* As in the kernel: the source is where their packets come to, while its route leads out there. */
+static void test_sticky_source(void **state)
+{
+	struct pair *p = new_pair(22, true);
+	struct pair_side *s = &p->side[1];
+
+	(void)state;
+	memset(&route, 0, sizeof(route));
+	s->t->hooks.source = source_hook;
+	route.leaves_by = 2;
+	s->arrives = (struct udp_source){.addr = {4, {192, 0, 2, 7}}, .ifindex = 2};
+	send_text(p, 0, "one");
+	pair_pump(p);
+	assert_int_equal(source_of(p), 7);
+	assert_int_equal(route.asked, 1);
+	/* Another change of the network asks again, and leaves it alone. */
+	tunnel_forget_sources(s->t);
+	assert_int_equal(source_of(p), 7);
+	assert_int_equal(route.asked, 2);
+	/* The route moves: no source, although packets still come to it. */
+	route.leaves_by = 3;
+	tunnel_forget_sources(s->t);
+	for (int i = 0; i < 5; i++) {
+		pair_pass(p, NSEC_PER_SEC);
+		send_text(p, 0, "two");
+		pair_pump(p);
+		assert_int_equal(source_of(p), 0);
+	}
+	assert_int_equal(route.asked, 3);
+	/* They follow to where we send from now. */
+	s->arrives = (struct udp_source){.addr = {4, {198, 51, 100, 9}}, .ifindex = 3};
+	send_text(p, 0, "three");
+	pair_pump(p);
+	assert_int_equal(source_of(p), 9);
+	/* One who changes with each packet does not make us ask each time. */
+	route.asked = 0;
+	for (uint8_t i = 0; i < 100; i++) {
+		s->arrives.addr.bytes[3] = i;
+		send_text(p, 0, "flood");
+		pair_pump(p);
+	}
+	assert_in_range(route.asked, 0, 1);
+	/* Without anybody to ask: forgotten, and learned from the next packet. */
+	s->t->hooks.source = NULL;
+	tunnel_forget_sources(s->t);
+	assert_int_equal(source_of(p), 0);
+	send_text(p, 0, "four");
+	pair_pump(p);
+	assert_int_equal(source_of(p), 99);
+	free_pair(p);
+}
+
 static void test_foreign_and_short(void **state)
 {
 	struct pair *p = new_pair(21, true);
@@ -507,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_removal_while_waiting),
 		cmocka_unit_test(test_down_and_up),
 		cmocka_unit_test(test_changed_private_key),
+		cmocka_unit_test(test_sticky_source),
 		cmocka_unit_test(test_foreign_and_short),
 	};
 
