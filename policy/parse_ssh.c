@@ -113,6 +113,7 @@ static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 		{"identity", POLICY_SSH_AUTH_IDENTITY},
 		{"machine", POLICY_SSH_AUTH_MACHINE},
 		{"key", POLICY_SSH_AUTH_KEY},
+		{"banner", POLICY_SSH_AUTH_BANNER},
 	};
 	struct model_ssh_rule *rule = out;
 	const struct jsonc_node *item = node->type == JSONC_STRING ? node : node->first;
@@ -128,7 +129,8 @@ static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 				auth = auths[i].auth;
 		if (!auth)
 			rc = parse_fail(ps, item->pos,
-					"\"%s\" is no \"auth\"; write identity, machine or key",
+					"\"%s\" is no \"auth\"; write identity, machine, key "
+					"or banner",
 					jsonc_show(item->text, shown));
 		rule->auth |= auth;
 	}

@@ -103,6 +103,7 @@ enum policy_ssh_auth {
 	POLICY_SSH_AUTH_IDENTITY = 1 << 0, /* nothing else (default) */
 	POLICY_SSH_AUTH_MACHINE = 1 << 1,  /* "none" authentication by overlay address may do */
 	POLICY_SSH_AUTH_KEY = 1 << 2,	   /* a key of the account's authorized_keys may do */
+	POLICY_SSH_AUTH_BANNER = 1 << 3,   /* who can't be asked sees the login's URL in the banner */
 };
 /* How the caller was proven. */
 enum policy_ssh_proof {
@@ -141,6 +142,9 @@ void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 /* Could anybody use this login there, coming from that machine, with the right login of their own? For
  * refusing before a person is asked to log in. Ages of logins are not looked at. */
 bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w, const char *caller_peer,
+		       const char *target_peer, const char *login, int64_t now_s);
+/* The same by the rules with "auth": "banner". */
+bool policy_ssh_banner(const struct policy *p, const struct policy_world *w, const char *caller_peer,
 		       const char *target_peer, const char *login, int64_t now_s);
 /* Logins a person may use on target (certificate principals): fixed names of matching rules, and the
  * local part for "=". Appends "name\n" lines; `query->login` is ignored. */

@@ -302,9 +302,9 @@ static bool somebody(const struct model_atom *atom, const struct model_ssh_rule 
 					strcmp(query->login, "root") != 0);
 }
 
-bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w,
-		       const char *caller_peer, const char *target_peer, const char *login,
-		       int64_t now_s)
+/* auth: by rules with one of these; 0: by any. */
+static bool anyone(const struct policy *p, const struct policy_world *w, const char *caller_peer,
+		   const char *target_peer, const char *login, int64_t now_s, uint32_t auth)
 {
 	const struct world_peer *target = world_find_peer(w, target_peer);
 	const struct world_peer *caller = world_find_peer(w, caller_peer);
@@ -313,7 +313,7 @@ bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w,
 	for (size_t i = 0; target && login && i < p->ssh_count; i++) {
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
-		if (!match_in_force(rule->not_after_s, now_s) ||
+		if (!match_in_force(rule->not_after_s, now_s) || (auth && !(rule->auth & auth)) ||
 		    !match_list_peer(&rule->to, w, target))
 			continue;
 		for (size_t j = 0; j < rule->from.count; j++) {
@@ -329,4 +329,18 @@ bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w,
 		}
 	}
 	return false;
+}
+
+bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w,
+		       const char *caller_peer, const char *target_peer, const char *login,
+		       int64_t now_s)
+{
+	return anyone(p, w, caller_peer, target_peer, login, now_s, 0);
+}
+
+bool policy_ssh_banner(const struct policy *p, const struct policy_world *w,
+		       const char *caller_peer, const char *target_peer, const char *login,
+		       int64_t now_s)
+{
+	return anyone(p, w, caller_peer, target_peer, login, now_s, POLICY_SSH_AUTH_BANNER);
 }

@@ -702,6 +702,23 @@ void judge_key(struct judge *j, const char *login, const struct ip_addr *client,
 	accept_if(j, remember, ret_decision);
 }
 
+void judge_banner(const struct judge *j, const char *login, const struct ip_addr *client,
+		  int64_t now_s, struct verifier_decision *ret_decision)
+{
+	struct verifier_decision *d = ret_decision;
+	const struct known_peer *caller;
+
+	memset(d, 0, sizeof(*d));
+	if (!in_force(j, now_s, d))
+		return;
+	caller = peer_by_addr(j->known, client);
+	if (caller == NULL)
+		refuse(d, "the calling machine is not one that this machine's policy knows");
+	else
+		d->allowed = policy_ssh_banner(j->known->policy, j->known->world, caller->id,
+					       j->trust.peer_id, login, now_s);
+}
+
 static bool still_good(const struct judge *j, const struct accepted *a)
 {
 	bool ca = a->proof != PROOF_CERT;

@@ -40,6 +40,9 @@ void judge_machine(struct judge *j, const char *login, const struct ip_addr *cli
 /* A key of authorized_keys: who holds it is the monitor's to find out. */
 void judge_key(struct judge *j, const char *login, const struct ip_addr *client, int64_t now_s,
 	       bool remember, struct verifier_decision *ret_decision);
+/* allowed: a person's login may be waited for although the client can show nothing but a banner. */
+void judge_banner(const struct judge *j, const char *login, const struct ip_addr *client,
+		  int64_t now_s, struct verifier_decision *ret_decision);
 void judge_again(struct judge *j, int64_t now_s, struct verifier_decision *ret_decision);
 
 #endif

@@ -198,6 +198,14 @@ void libssh_server_auth_methods(struct libssh_server *s, bool publickey, bool in
 	ssh_set_auth_methods(s->session, (int)methods);
 }
 
+bool libssh_server_client_is(struct libssh_server *s, const char *software)
+{
+	const char *version = ssh_get_clientbanner(s->session);
+
+	return version && strncmp(version, "SSH-2.0-", 8) == 0 &&
+	       strncmp(version + 8, software, strlen(software)) == 0;
+}
+
 int libssh_server_auth_pk_ok(struct libssh_server *s)
 {
 	return ssh_message_auth_reply_pk_ok_simple(s->message) == SSH_OK ? 0 : -EIO;

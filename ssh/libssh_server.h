@@ -81,6 +81,8 @@ void libssh_server_free(struct libssh_server *s);
 int libssh_server_key_exchange(struct libssh_server *s) WARREN_MUST_USE;
 /* Does the other side still talk to us? */
 bool libssh_server_alive(struct libssh_server *s);
+/* Does the client's software (RFC 4253 section 4.2) begin so? It is the client's word. */
+bool libssh_server_client_is(struct libssh_server *s, const char *software);
 /* libssh's words about why it is over, for a debug line. */
 const char *libssh_server_error(struct libssh_server *s);
 /* Bytes were read ahead (libssh_ahead.h): pump without waiting for the socket. */

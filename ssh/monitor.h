@@ -110,6 +110,7 @@ struct monitor {
 	uint32_t main_last_id;
 	uint32_t interactive_id; /* of the worker's request that waits for it */
 	bool waiting;		 /* the URL of main_request is shown */
+	bool holding;		 /* main_request is for a "none" that is held open */
 	int64_t since_s;
 	uint64_t since_ns, again_ns; /* the login was judged again then */
 

@@ -126,25 +126,70 @@ static void opened(struct monitor *m)
 	monitor_state_changed(m);
 }
 
-int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
+/* A login for this connection: main's answers go to monitor_auth_main. */
+static int ask_main(struct monitor *m, const char *login)
+{
+	uint8_t data[512];
+	struct writer w = writer_init(data, sizeof(data));
+	char address[IP_ADDR_STRLEN];
+	struct ip_addr client;
+	int result;
+
+	client_addr(m, &client);
+	ip_addr_format(&client, address);
+	monitor_begin(&w, SSH_WIRE_LOGIN_START, ++m->main_last_id);
+	writer_cstring(&w, login);
+	writer_cstring(&w, m->session_hash);
+	writer_cstring(&w, address);
+	result = m->main_fd >= 0 ? monitor_send(m->main_fd, data, w.len, NULL, 0) : -EPIPE;
+	if (result < 0)
+		return result;
+	m->main_request = m->main_last_id;
+	m->waiting = m->holding = false;
+	return 0;
+}
+
+static bool machine_let_in(struct monitor *m, const char *login, const struct ip_addr *client,
+			   char message[static 256])
 {
 	struct verifier_decision d = {0};
+
+	return m->config.no_auth && m->config.through_mesh &&
+	       verifier_machine(m->verifier, login, client, monitor_now_s(), &d) == 0 &&
+	       d.allowed && admit(m, &d, "none", message);
+}
+
+static bool banner_wanted(struct monitor *m, const char *login, const struct ip_addr *client)
+{
+	struct verifier_decision d = {0};
+
+	return !m->no_interactive && m->main_request == 0 && m->main_fd >= 0 &&
+	       m->config.through_mesh &&
+	       verifier_banner(m->verifier, login, client, monitor_now_s(), &d) == 0 && d.allowed;
+}
+
+int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
+{
 	struct ip_addr client;
 	char login[64], message[256] = "";
-	bool good = false;
+	bool shows_banners;
 
 	reader_cstring(r, login, sizeof(login));
+	shows_banners = reader_u8(r) == 1;
 	if (!reader_done(r) || !same_login(m, login))
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
 	client_addr(m, &client);
-	if (m->config.no_auth && m->config.through_mesh &&
-	    verifier_machine(m->verifier, login, &client, monitor_now_s(), &d) == 0 && d.allowed)
-		good = admit(m, &d, "none", message);
-	if (good)
+	if (machine_let_in(m, login, &client, message)) {
 		opened(m);
-	return answer(m, MONITOR_AUTH_NONE, id, good ? MONITOR_YES : MONITOR_NO, message);
+		return answer(m, MONITOR_AUTH_NONE, id, MONITOR_YES, message);
+	}
+	if (message[0] == '\0' && shows_banners && banner_wanted(m, login, &client) && ask_main(m, login) == 0) {
+		m->holding = true;
+		return answer(m, MONITOR_AUTH_NONE, id, MONITOR_PENDING, "");
+	}
+	return answer(m, MONITOR_AUTH_NONE, id, MONITOR_NO, message);
 }
 
 static int ask_cert(struct monitor *m, const char *login, const uint8_t *blob, size_t len,
@@ -295,11 +340,7 @@ int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 
 int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 {
-	uint8_t data[512];
-	struct writer w = writer_init(data, sizeof(data));
-	char login[64], address[IP_ADDR_STRLEN];
-	struct ip_addr client;
-	int result;
+	char login[64];
 
 	reader_cstring(r, login, sizeof(login));
 	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0)
@@ -308,19 +349,10 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 		return -EPERM;
 	if (m->no_interactive)
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO, "");
-	client_addr(m, &client);
-	ip_addr_format(&client, address);
-	monitor_begin(&w, SSH_WIRE_LOGIN_START, ++m->main_last_id);
-	writer_cstring(&w, login);
-	writer_cstring(&w, m->session_hash);
-	writer_cstring(&w, address);
-	result = m->main_fd >= 0 ? monitor_send(m->main_fd, data, w.len, NULL, 0) : -EPIPE;
-	if (result < 0)
+	if (ask_main(m, login) < 0)
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO,
 			      "logins are not possible at this moment: the daemon is restarting");
-	m->main_request = m->main_last_id;
 	m->interactive_id = id;
-	m->waiting = false;
 	return 0; /* answered when main knows the URL */
 }
 
@@ -328,7 +360,7 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 static void interactive_over(struct monitor *m)
 {
 	m->main_request = 0;
-	m->waiting = false;
+	m->waiting = m->holding = false;
 	m->grace_deadline_ns = monitor_grace_end_ns(m);
 }
 
@@ -357,7 +389,7 @@ static int interactive_done(struct monitor *m, bool good, const char *message)
 	uint8_t data[1024];
 	struct writer w = writer_init(data, sizeof(data));
 	uint32_t id = m->interactive_id;
-	bool waiting = m->waiting;
+	bool waiting = m->waiting || m->holding;
 
 	interactive_over(m);
 	if (!waiting) /* refused before there was a URL: this is the answer itself */
@@ -391,8 +423,10 @@ static int show_url(struct monitor *m, const char *url)
 	m->waiting = true;
 	m->grace_deadline_ns = monitor_now_ns() + MONITOR_INTERACTIVE_S * NSEC_PER_SEC;
 	tell_broker(m, SSH_WIRE_WAITING);
-	monitor_begin(&w, MONITOR_AUTH_INTERACTIVE, m->interactive_id);
-	writer_u8(&w, MONITOR_PENDING);
+	monitor_begin(&w, m->holding ? MONITOR_BANNER : MONITOR_AUTH_INTERACTIVE,
+		      m->holding ? 0 : m->interactive_id);
+	if (!m->holding)
+		writer_u8(&w, MONITOR_PENDING);
 	writer_cstring(&w, text);
 	return monitor_reply(m, &w, NULL, 0);
 }
@@ -410,7 +444,7 @@ static int take_grant(struct monitor *m, const uint8_t *grant, size_t len)
 		snprintf(message, sizeof(message), "the login could not be verified");
 		m->auth_failures++;
 	} else {
-		good = admit(m, &d, "keyboard-interactive", message);
+		good = admit(m, &d, m->holding ? "banner" : "keyboard-interactive", message);
 	}
 	if (good)
 		opened(m);

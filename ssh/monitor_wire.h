@@ -36,6 +36,7 @@ enum monitor_wire_request {
 	MONITOR_ACCEPTED = 43,
 	MONITOR_END = 44,
 	MONITOR_AGENT = 45,
+	MONITOR_BANNER = 46,
 };
 
 enum monitor_wire_result {
@@ -54,6 +55,7 @@ enum verifier_wire_request {
 	VERIFIER_MACHINE = 4,
 	VERIFIER_AGAIN = 5,
 	VERIFIER_KEY = 6,
+	VERIFIER_BANNER = 7,
 };
 
 #endif

@@ -155,6 +155,8 @@ static int child_judge(struct child *c, uint8_t type, struct reader *r, struct w
 			    now_s, &d);
 	else if (type == VERIFIER_MACHINE)
 		judge_machine(c->judge, login, &client, now_s, &d);
+	else if (type == VERIFIER_BANNER)
+		judge_banner(c->judge, login, &client, now_s, &d);
 	else if (type == VERIFIER_KEY)
 		judge_key(c->judge, login, &client, now_s, remember, &d);
 	else
@@ -180,7 +182,7 @@ static int child_message(struct child *c, const uint8_t *data, size_t len, int f
 	writer_u32(&w, id);
 	if (type == VERIFIER_OBJECT)
 		result = child_object(c, &r, fd, &w);
-	else if (type >= VERIFIER_CERT && type <= VERIFIER_KEY)
+	else if (type >= VERIFIER_CERT && type <= VERIFIER_BANNER)
 		result = child_judge(c, type, &r, &w);
 	else
 		result = -EBADMSG;
@@ -506,6 +508,13 @@ int verifier_key(struct verifier *v, const char *login, const struct ip_addr *cl
 		 bool remember, struct verifier_decision *ret_decision)
 {
 	return ask_proof(v, VERIFIER_KEY, NULL, 0, login, client, "", remember, now_s,
+			 ret_decision);
+}
+
+int verifier_banner(struct verifier *v, const char *login, const struct ip_addr *client,
+		    int64_t now_s, struct verifier_decision *ret_decision)
+{
+	return ask_proof(v, VERIFIER_BANNER, NULL, 0, login, client, "", false, now_s,
 			 ret_decision);
 }
 

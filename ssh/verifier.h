@@ -68,6 +68,10 @@ int verifier_machine(struct verifier *v, const char *login, const struct ip_addr
  * now on. */
 int verifier_key(struct verifier *v, const char *login, const struct ip_addr *client, int64_t now_s,
 		 bool remember, struct verifier_decision *ret_decision) WARREN_MUST_USE;
+/* Does policy want a client that cannot be asked to see the login's URL in the banner? allowed says
+ * so; it lets nobody in. */
+int verifier_banner(struct verifier *v, const char *login, const struct ip_addr *client,
+		    int64_t now_s, struct verifier_decision *ret_decision) WARREN_MUST_USE;
 /* Judges the remembered login again, by the newest object. */
 int verifier_again(struct verifier *v, int64_t now_s,
 		   struct verifier_decision *ret_decision) WARREN_MUST_USE;

@@ -215,7 +215,8 @@ static int on_packet(struct worker *w, struct worker_packet *p)
 		worker_end(w, text);
 		return 0;
 	}
-	if (p->type == MONITOR_AUTH_INTERACTIVE || p->type == MONITOR_INTERACTIVE_DONE)
+	if (p->type == MONITOR_AUTH_INTERACTIVE || p->type == MONITOR_INTERACTIVE_DONE ||
+	    p->type == MONITOR_BANNER)
 		return w->authenticated || w->ending ? 0 : worker_auth_packet(w, p);
 	if (!w->authenticated)
 		return -EBADMSG;

@@ -138,14 +138,25 @@ static int on_none(struct worker *w)
 {
 	struct worker_auth *a = &w->auth;
 	bool first = !a->asked_none;
+	struct writer *out;
 	uint8_t result;
 	int rc;
 
 	a->asked_none = true;
-	writer_cstring(worker_monitor_begin(&w->monitor, MONITOR_AUTH_NONE), a->login);
+	out = worker_monitor_begin(&w->monitor, MONITOR_AUTH_NONE);
+	writer_cstring(out, a->login);
+	/* PuTTY keeps banners until its request is answered; it asks in batch mode, too. */
+	writer_u8(out, !libssh_server_client_is(w->server, "PuTTY"));
 	rc = ask_monitor(w, true, &result, a->methods, sizeof(a->methods), a->message,
 			 sizeof(a->message));
-	return rc < 0 ? rc : conclude(w, result, a->methods, a->message, !first);
+	if (rc < 0 || result != MONITOR_PENDING)
+		return rc < 0 ? rc : conclude(w, result, a->methods, a->message, !first);
+	/* The request is held open: the client reads banners meanwhile, and cannot ask for more. */
+	a->interactive = INTERACTIVE_HELD;
+	a->responded = true;
+	a->decided = false;
+	a->ignored_ns = worker_now_ns();
+	return 0;
 }
 
 static int on_query(struct worker *w)
@@ -200,11 +211,16 @@ static int on_interactive(struct worker *w)
 	return rc;
 }
 
+static bool waits(const struct worker_auth *a)
+{
+	return a->interactive == INTERACTIVE_PENDING || a->interactive == INTERACTIVE_HELD;
+}
+
 static int finish_interactive(struct worker *w)
 {
 	struct worker_auth *a = &w->auth;
 
-	if (a->interactive != INTERACTIVE_PENDING || !a->responded || !a->decided)
+	if (!waits(a) || !a->responded || !a->decided)
 		return 0;
 	a->interactive = INTERACTIVE_IDLE;
 	return conclude(w, a->result, a->methods, a->message, true);
@@ -283,14 +299,25 @@ int worker_auth_step(struct worker *w)
 	return rc < 0 ? rc : 0;
 }
 
+static int on_banner(struct worker *w, struct worker_packet *p)
+{
+	char text[WORKER_TEXT_MAX];
+
+	read_text(&p->fields, text, sizeof(text));
+	if (!reader_done(&p->fields))
+		return -EBADMSG;
+	return w->auth.interactive == INTERACTIVE_HELD ? show(w, text) : 0;
+}
+
 int worker_auth_packet(struct worker *w, struct worker_packet *p)
 {
 	struct worker_auth *a = &w->auth;
-	uint8_t result = reader_u8(&p->fields);
 	char text[WORKER_TEXT_MAX];
+	uint8_t result;
 
 	if (p->type == MONITOR_INTERACTIVE_DONE) {
-		if (a->interactive != INTERACTIVE_PENDING || a->decided)
+		result = reader_u8(&p->fields);
+		if (!waits(a) || a->decided)
 			return 0; /* of one that was abandoned */
 		a->result = result;
 		read_text(&p->fields, a->methods, sizeof(a->methods));
@@ -300,8 +327,11 @@ int worker_auth_packet(struct worker *w, struct worker_packet *p)
 		a->decided = true;
 		return finish_interactive(w);
 	}
+	if (p->type == MONITOR_BANNER)
+		return on_banner(w, p);
 	if (p->type != MONITOR_AUTH_INTERACTIVE)
 		return -EBADMSG;
+	result = reader_u8(&p->fields);
 	read_text(&p->fields, text, sizeof(text));
 	if (!reader_done(&p->fields))
 		return -EBADMSG;

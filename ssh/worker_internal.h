@@ -21,6 +21,7 @@ enum worker_interactive {
 	INTERACTIVE_IDLE,
 	INTERACTIVE_ASKED,   /* the monitor has not answered yet */
 	INTERACTIVE_PENDING, /* the client shows the text; a person logs in */
+	INTERACTIVE_HELD,    /* the same with "none", which is not answered yet, and the banner */
 };
 
 struct worker_auth {

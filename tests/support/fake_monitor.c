@@ -564,6 +564,7 @@ static void on_packet(struct reader *r)
 		break;
 	case MONITOR_AUTH_NONE:
 		reader_cstring(r, login, sizeof(login));
+		reader_u8(r);
 		login_result(type, id,
 			     strcmp(login, "none") == 0 || strcmp(login, "nosession") == 0
 				     ? MONITOR_YES

@@ -194,7 +194,7 @@ static const struct {
 	 "agent"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"auth\": \"none\"} ] "
 	 "}",
-	 "p:1:62: \"none\" is no \"auth\"; write identity, machine or key"},
+	 "p:1:62: \"none\" is no \"auth\"; write identity, machine, key or banner"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"record\": true} ] }",
 	 "p:1:54: \"record\" is not enforced by this version yet; remove it"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"via\": [\"y\"]} ] }",

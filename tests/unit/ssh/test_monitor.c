@@ -167,6 +167,7 @@ static void none(const char *login)
 	struct reader r;
 
 	writer_cstring(&w, login);
+	writer_u8(&w, 1);
 	r = call(&w);
 	result(&r, true);
 }
@@ -338,6 +339,7 @@ static void with_descriptor(void)
 	int fd = WORKER_FD_CONNECTION;
 
 	writer_cstring(&w, LOGIN);
+	writer_u8(&w, 1);
 	assert(unixsock_send(WORKER_FD_MONITOR, w.data, w.len, &fd, 1) == 0);
 	receive(MONITOR_AUTH_NONE);
 	say("answered ");
@@ -400,11 +402,11 @@ static int worker(void)
 	case 'D': hello(); deaf(); break;
 	case '1': raw("\3", 1); break;
 	case '2': raw("\3\0\0\0\3\0\0\0\5ab", 11); break;
-	case '3': raw("\3\0\0\0\3\0\0\0\2abX", 12); break;
+	case '3': raw("\3\0\0\0\3\0\0\0\2ab\1X", 13); break;
 	case '4': raw("\143\0\0\0\3", 5); break;
 	case '5': raw("\51\0\0\0\3", 5); break;
-	case '6': raw("\3\0\0\0\3\377\377\377\377ab", 11); break;
-	case '7': raw("\3\0\0\0\3\0\0\0\2a\0", 11); break;
+	case '6': raw("\3\0\0\0\3\377\377\377\377ab\1", 12); break;
+	case '7': raw("\3\0\0\0\3\0\0\0\2a\0\1", 12); break;
 	default: break;
 	}
 	/* clang-format on */
