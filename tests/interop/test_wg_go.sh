@@ -3,7 +3,8 @@
 # warren-wg against Debian's wireguard-go, configured by stock wg: both initiator roles, with and
 # without PSK, IPv4 and IPv6 endpoints, bulk in both directions, keepalive, byte counters.
 . "$(dirname "$0")/lib_wg.sh"
-need wireguard-go iperf3
+GO_PROGRAM=${GO_PROGRAM:-wireguard-go} # test_wg_today.sh gives another
+need "$GO_PROGRAM" iperf3
 
 make_hosts
 make_keys
@@ -36,7 +37,7 @@ bulk() {
 }
 
 round() { # WHO-IS-OURS ENDPOINT-FAMILY PSK
-	local program_a=wireguard-go program_b=wireguard-go to_a to_b
+	local program_a=$GO_PROGRAM program_b=$GO_PROGRAM to_a to_b
 	[ "$1" = a ] && program_a=warren-wg || program_b=warren-wg
 	to_a=192.0.2.1:1001 to_b=192.0.2.2:1002
 	[ "$2" = 6 ] && to_a="[2001:db8::1]:1001" to_b="[2001:db8::2]:1002"
