@@ -73,7 +73,9 @@ static void on_signal(struct broker *b, int fd, void *ctx)
 	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(b);
-		else if (info.ssi_signo != SIGHUP && info.ssi_signo != SIGPIPE)
+		else if (info.ssi_signo == SIGHUP)
+			broker_sshd_config_refresh(b);
+		else if (info.ssi_signo != SIGPIPE)
 			b->stopping = true;
 	}
 }
@@ -218,6 +220,7 @@ static void tick(struct broker *b)
 	broker_audit_tick(b, now);
 	if (now >= b->next_sweep_ns) {
 		broker_userdir_sweep_default(clock_realtime_s(&clock_system));
+		broker_sshd_config_refresh(b);
 		b->next_sweep_ns = now + SWEEP_S * NSEC_PER_SEC;
 	}
 }

@@ -24,6 +24,7 @@
 #include "platform/error.h"
 #include "platform/log.h"
 #include "platform/tun.h"
+#include "ssh/config/startups.h"
 
 #define BROKER_RUN_DIR	    "/run/warren"
 #define BROKER_MAX_SESSIONS 1000
@@ -97,7 +98,18 @@ struct broker_verification {
 	uint32_t next_request;
 };
 
+/* sshd_config(5) of the embedded server. */
+struct broker_sshd {
+	bool loaded;	     /* some configuration is in force */
+	uint64_t stamp;	     /* of the files as they were read last */
+	struct buffer text;  /* for monitors */
+	struct sshd_startups startups;
+	bool tcp_keep_alive;
+	char note[512];	     /* what is wrong with the files; "": nothing */
+};
+
 struct broker_ssh {
+	struct broker_sshd sshd;
 	int object; /* -1: none accepted */
 	uint64_t seq;
 	bool enabled; /* by that object */
@@ -209,8 +221,11 @@ void broker_ssh_accept(struct broker *b, int fd, void *ctx);
 bool broker_ssh_reaped(struct broker *b, pid_t pid, int status);
 void broker_ssh_tick(struct broker *b, uint64_t now_ns);
 uint64_t broker_ssh_deadline(const struct broker *b);
-/* MaxStartups 10:30:100 of sshd_config(5); percent: a random number 0 to 99. */
-bool broker_ssh_drops(unsigned unauthenticated, unsigned percent);
+
+/* broker_sshd_config.c: sshd_config(5). */
+void broker_sshd_config_init(struct broker *b);
+/* Reads the files when they changed. What cannot be read is told, and what was read before stays. */
+void broker_sshd_config_refresh(struct broker *b);
 
 /* broker_object.c: signed objects of type "ssh". */
 /* Takes fd. The answer goes to main when the verifier is done. */

@@ -96,6 +96,8 @@ static int warnings(const struct broker *b, struct buffer *out)
 	}
 	if (rc == 0)
 		rc = append_warning(out, b->net.ssh_note);
+	if (rc == 0)
+		rc = append_warning(out, b->ssh.sshd.note);
 	return rc;
 }
 

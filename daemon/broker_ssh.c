@@ -7,8 +7,6 @@
 #include "daemon/broker_internal.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -26,10 +24,6 @@
 #include "ssh/wire/ssh_wire_audit.h"
 
 enum {
-	STARTUPS_BEGIN = 100, /* callers are peers that policy let in: a burst of logins is work */
-	STARTUPS_RATE = 30,
-	STARTUPS_FULL = 300,
-	MAX_PER_SOURCE = 64,
 	MAX_WAITING = 100,
 	MAX_WAITING_PER_SOURCE = 50, /* one peer does not shut the others out */
 	ACCEPTS_PER_TURN = 16,
@@ -37,23 +31,7 @@ enum {
 	LINGER_MS = 300, /* for the last packets of an ended session */
 	END_MS = 3000,	 /* for a monitor to end its session in good order */
 	AUDIT_MAX = 64 * 1024, /* one event as JSON */
-	LOGIN_GRACE_S = 120,
-	MAX_AUTH_TRIES = 6,
-	MAX_CHANNELS = 100,
 };
-
-bool broker_ssh_drops(unsigned unauthenticated, unsigned percent)
-{
-	unsigned chance;
-
-	if (unauthenticated < STARTUPS_BEGIN)
-		return false;
-	if (unauthenticated >= STARTUPS_FULL)
-		return true;
-	chance = STARTUPS_RATE + (100 - STARTUPS_RATE) * (unauthenticated - STARTUPS_BEGIN) /
-					 (STARTUPS_FULL - STARTUPS_BEGIN);
-	return percent < chance;
-}
 
 static bool executable(char *out, size_t cap, const char *folder, size_t folder_len)
 {
@@ -70,6 +48,7 @@ void broker_ssh_init(struct broker *b)
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	const char *slash;
 
+	broker_sshd_config_init(b);
 	s->object = s->verification.pipe = s->verification.object = -1;
 	s->verification.next_object = -1;
 	self[n > 0 ? n : 0] = '\0';
@@ -82,15 +61,6 @@ void broker_ssh_init(struct broker *b)
 	s->program[0] = '\0';
 }
 
-/* Refused before SSH begins: a line that clients show (RFC 4253 section 4.2). */
-static void turn_away(int fd, const char *line)
-{
-	/* As good as it gets: the connection is closed either way. */
-	if (send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_debug("a refused client got no reason", NULL);
-	close(fd);
-}
-
 /* Sessions in this state, and those of them from source. */
 static void count(const struct broker *b, enum broker_session_state state,
 		  const struct ip_addr *source, unsigned *ret_all, unsigned *ret_of_source)
@@ -100,7 +70,7 @@ static void count(const struct broker *b, enum broker_session_state state,
 		if (s->state != state)
 			continue;
 		++*ret_all;
-		if (ip_addr_equal(&s->source, source))
+		if (startups_same_source(&b->ssh.sshd.startups, source, &s->source))
 			++*ret_of_source;
 	}
 }
@@ -111,14 +81,13 @@ static const char *refusal(const struct broker *b, const struct ip_addr *source)
 
 	if (!b->ssh.serving)
 		return "The SSH server of this machine is off.\r\n";
+	if (!b->ssh.sshd.loaded)
+		return "The SSH server's configuration of this machine cannot be read.\r\n";
 	count(b, SESSION_UNAUTHENTICATED, source, &startups, &of_source);
 	if (b->ssh.session_count >= BROKER_MAX_SESSIONS)
 		return "Too many SSH sessions on this machine.\r\n";
-	if (of_source >= MAX_PER_SOURCE)
-		return "Too many unfinished logins from your address: try again later.\r\n";
-	if (broker_ssh_drops(startups, randombytes_uniform(100)))
-		return "Exceeded MaxStartups\r\n";
-	return NULL;
+	return startups_refusal(&b->ssh.sshd.startups, startups, of_source,
+				randombytes_uniform(100));
 }
 
 static void free_session(struct broker *b, struct broker_session *s)
@@ -287,13 +256,16 @@ static int config_memfd(const struct broker *b, const struct broker_session *s,
 		.no_auth = sw->disable_ssh_auth,
 		.authorized_keys = sw->enable_ssh_authorized_keys,
 		.through_mesh = b->net.ssh_mode == WIRE_SSH_NAMESPACE,
-		.login_grace_s = LOGIN_GRACE_S,
-		.max_auth_tries = MAX_AUTH_TRIES,
-		.max_sessions = MAX_CHANNELS,
+		.sshd_config = b->ssh.sshd.text.data,
+		.sshd_config_len = b->ssh.sshd.text.len,
 	};
-	uint8_t packet[8192];
-	struct writer w = writer_init(packet, sizeof(packet));
+	size_t cap = 8192 + b->ssh.sshd.text.len;
+	uint8_t *packet = malloc(cap);
+	struct writer w = writer_init(packet, cap);
 	int rc;
+
+	if (packet == NULL)
+		return -ENOMEM;
 
 	c.break_glass_count = (uint32_t)b->break_glass.count;
 	memcpy(c.break_glass, b->break_glass.keys, sizeof(c.break_glass));
@@ -307,7 +279,8 @@ static int config_memfd(const struct broker *b, const struct broker_session *s,
 		c.host_name[0] = '\0';
 	ssh_wire_config_put(&w, &c);
 	rc = w.failed ? -EMSGSIZE : broker_memfd("warren-ssh-config", w.data, w.len, ret_fd);
-	secret_wipe(packet, sizeof(packet));
+	secret_wipe(packet, cap);
+	free(packet);
 	secret_wipe(&c, sizeof(c));
 	return rc;
 }
@@ -395,28 +368,10 @@ static int start_session(struct broker *b, int connection, const struct endpoint
 	return rc;
 }
 
-/* A peer that is gone says nothing: the session ends a minute later, whether it is idle (keepalive)
- * or writing (user timeout). A handover between networks is shorter. */
-static void expect_an_end(int connection)
-{
-	static const struct {
-		int level, name, value;
-	} options[] = {
-		{SOL_SOCKET, SO_KEEPALIVE, 1},		{IPPROTO_TCP, TCP_KEEPIDLE, 30},
-		{IPPROTO_TCP, TCP_KEEPINTVL, 10},	{IPPROTO_TCP, TCP_KEEPCNT, 3},
-		{IPPROTO_TCP, TCP_USER_TIMEOUT, 60000},
-	};
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if (setsockopt(connection, options[i].level, options[i].name, &options[i].value,
-			       sizeof(options[i].value)) < 0)
-			log_warn("an SSH connection may outlive its peer", "error=%s",
-				 strerror(errno));
-}
-
 void broker_ssh_accept(struct broker *b, int fd, void *ctx)
 {
 	(void)ctx;
+	broker_sshd_config_refresh(b);
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct sockaddr_storage name;
 		socklen_t len = sizeof(name);
@@ -429,7 +384,8 @@ void broker_ssh_accept(struct broker *b, int fd, void *ctx)
 
 		if (connection < 0)
 			return;
-		expect_an_end(connection);
+		if (startups_expect_an_end(connection, b->ssh.sshd.tcp_keep_alive) < 0)
+			log_warn("an SSH connection may outlive its peer", NULL);
 		endpoint_from_sockaddr((struct sockaddr *)&name, len, &client);
 		endpoint_ip(&client, &source);
 		no = refusal(b, &source);
@@ -437,13 +393,13 @@ void broker_ssh_accept(struct broker *b, int fd, void *ctx)
 			log_info("turned an SSH connection away", "from=%s reason=%.*s",
 				 endpoint_format(&client, text), (int)strcspn(no, "\r"), no);
 			broker_audit_turned_away(b, &client, no);
-			turn_away(connection, no);
+			startups_turn_away(connection, no);
 			continue;
 		}
 		rc = start_session(b, connection, &client, &source);
 		if (rc < 0) {
 			log_error("cannot serve an SSH connection", "error=%s", strerror(-rc));
-			turn_away(connection, "This machine cannot serve SSH now.\r\n");
+			startups_turn_away(connection, "This machine cannot serve SSH now.\r\n");
 			continue;
 		}
 		log_info("an SSH connection came in", "session=%u from=%s", b->ssh.next_id,

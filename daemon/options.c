@@ -14,13 +14,14 @@
 #include "platform/buffer.h"
 #include "platform/file.h"
 #include "platform/json.h"
+#include "ssh/config/sshd_config.h"
 
 enum { MAX_CONFIG_BYTES = 64 * 1024, MIN_MTU = 1280, MAX_MTU = 9000 };
 
 const char options_usage[] =
 	"usage: warrend [--state-dir DIR] [--socket PATH] [--interface-name NAME]\n"
 	"               [--wireguard-port N] [--log-level error|warn|info|debug] [--log-json]\n"
-	"               [--config FILE] [--foreground] [--help] [--version]\n";
+	"               [--sshd-config FOLDER] [--config FILE] [--foreground] [--help] [--version]\n";
 
 static int copy_text(char *out, size_t cap, const char *text, const char *what, struct error *err)
 {
@@ -46,6 +47,16 @@ static int set_socket(struct daemon_options *o, const char *text, struct error *
 		return error_set(err, -EINVAL, "the socket \"%.100s\" must be an absolute path",
 				 text);
 	return copy_text(o->socket, sizeof(o->socket), text, "the path of the socket", err);
+}
+
+static int set_sshd_config(struct daemon_options *o, const char *text, struct error *err)
+{
+	if (text[0] != '/')
+		return error_set(err, -EINVAL,
+				 "the SSH server's configuration \"%.100s\" must be an absolute path",
+				 text);
+	return copy_text(o->sshd_config, sizeof(o->sshd_config), text,
+			 "the path of the SSH server's configuration", err);
 }
 
 static int set_issuer_ca_file(struct daemon_options *o, const char *text, struct error *err)
@@ -162,6 +173,8 @@ static int config_text(struct daemon_options *o, const json_t *object, const cha
 		return set_state_dir(o, text, err);
 	if (strcmp(key, "interface") == 0)
 		return set_interface(o, text, err);
+	if (strcmp(key, "sshd_config") == 0)
+		return set_sshd_config(o, text, err);
 	if (strcmp(key, "issuer_ca_file") == 0)
 		return set_issuer_ca_file(o, text, err);
 	if (strcmp(key, "log_level") == 0)
@@ -193,7 +206,7 @@ static const struct config_key config_keys[] = {
 	{"interface", config_text},	  {"wireguard_port", config_number},
 	{"overlay_prefix4", config_text}, {"overlay_prefix6", config_text},
 	{"mtu", config_number},		  {"log_level", config_text},
-	{"issuer_ca_file", config_text},
+	{"issuer_ca_file", config_text},  {"sshd_config", config_text},
 };
 
 static const struct config_key *find_key(const char *name)
@@ -235,7 +248,7 @@ int options_config(const char *file, const char *text, size_t len, struct daemon
 				     "unknown key \"%.60s\": the keys are socket, state_dir, "
 				     "interface, "
 				     "wireguard_port, overlay_prefix4, overlay_prefix6, mtu, "
-				     "log_level, issuer_ca_file",
+				     "log_level, issuer_ca_file, sshd_config",
 				     name);
 		if (rc < 0) {
 			locate(text, len, name, &line, &col);
@@ -278,6 +291,7 @@ void options_defaults(struct daemon_options *ret_options)
 		.prefix4 = {{4, {100, 64}}, 10},
 		.prefix6 = {{6, {0xfd}}, 8},
 		.log_level = LOG_LEVEL_INFO,
+		.sshd_config = SSHD_CONFIG_DIR,
 	};
 }
 
@@ -289,6 +303,7 @@ enum option_id {
 	OPTION_LOG_LEVEL,
 	OPTION_LOG_JSON,
 	OPTION_CONFIG,
+	OPTION_SSHD_CONFIG,
 	OPTION_ROLE,
 	OPTION_FOREGROUND,
 	OPTION_HELP,
@@ -308,6 +323,8 @@ static int apply(struct daemon_options *o, int id, const char *value, struct err
 		return set_port(o, value, err);
 	case OPTION_LOG_LEVEL:
 		return set_log_level(o, value, err);
+	case OPTION_SSHD_CONFIG:
+		return set_sshd_config(o, value, err);
 	case OPTION_LOG_JSON:
 		o->log_json = true;
 		return 0;
@@ -338,6 +355,7 @@ static int scan(int argc, char *const *argv, struct daemon_options *o, const cha
 		{"wireguard-port", required_argument, NULL, OPTION_PORT},
 		{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 		{"log-json", no_argument, NULL, OPTION_LOG_JSON},
+		{"sshd-config", required_argument, NULL, OPTION_SSHD_CONFIG},
 		{"config", required_argument, NULL, OPTION_CONFIG},
 		{"role", required_argument, NULL, OPTION_ROLE},
 		{"foreground", no_argument, NULL, OPTION_FOREGROUND},

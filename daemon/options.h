@@ -26,6 +26,7 @@ struct daemon_options {
 	struct ip_prefix prefix6;
 	unsigned mtu; /* 0: as main says */
 	char issuer_ca_file[256]; /* PEM: trusted for the login provider; "": the system's CAs */
+	char sshd_config[256];    /* folder or file of sshd_config(5) for the embedded SSH server */
 	enum log_level log_level;
 	bool log_json;
 	char role[16]; /* "" for the broker */

@@ -60,8 +60,8 @@ static int start_pam(struct monitor *m)
 	char host[IP_ADDR_STRLEN];
 	struct ip_addr client;
 
-	if (geteuid() != 0)
-		return 0; /* one account only; PAM needs root */
+	if (geteuid() != 0 || !m->options->now.use_pam)
+		return 0; /* without root one account only; PAM needs root */
 	if (pam_start(pam_service(), m->account.name, &conv, &m->pam) != PAM_SUCCESS) {
 		m->pam = NULL;
 		return -EACCES;

@@ -66,6 +66,8 @@ struct channel {
 	bool started;	 /* a process runs or ran */
 	bool told_close; /* the monitor knows that the client left */
 	bool eof_sent;
+	char type[64];	  /* as ChannelTimeout names it; empty: not yet known */
+	uint64_t seen_bytes, active_ns; /* worker_limits.c: when bytes last moved */
 	uint64_t done_ns; /* when the last of both outputs was done */
 
 	bool exited, exit_sent;

@@ -109,8 +109,13 @@ static struct pending_connect *free_pending(struct monitor *m)
 static const char *connect_forbidden(const struct monitor *m, const char *host, uint32_t port,
 				     const struct pending_connect *slot)
 {
+	const char *why;
+
 	if (!m->config.allow_local_forward)
 		return "local port forwarding is off on this machine";
+	why = monitor_options_connect(m, host, (uint16_t)port);
+	if (why != NULL)
+		return why;
 	if ((m->decision.caps & POLICY_SSH_FORWARD) == 0)
 		return "policy does not allow forwards for this login";
 	if (port == 0 || port > 65535 || !allowed_by(&m->decision, host, (uint16_t)port))
@@ -250,19 +255,51 @@ static int reply_listen(struct monitor *m, uint32_t id, uint8_t result, uint16_t
 	return monitor_reply(m, &w, NULL, 0);
 }
 
-static uint16_t bound_port(int fd) /* IPv4 */
+static uint16_t bound_port(int fd)
 {
-	struct sockaddr_in in = {0};
-	socklen_t len = sizeof(in);
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	struct endpoint ep;
 
-	return getsockname(fd, (struct sockaddr *)&in, &len) < 0 ? 0 : ntohs(in.sin_port);
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return 0;
+	endpoint_from_sockaddr((const struct sockaddr *)&ss, len, &ep);
+	return endpoint_port(&ep);
+}
+
+/* GatewayPorts: one address, or IPv4 and IPv6 of loopback or of everything. 0: not an address. */
+static size_t listen_addresses(const struct monitor *m, const char *address, struct ip_addr out[2])
+{
+	static const struct ip_addr loopback[] = {
+		{.family = 4, .bytes = {127, 0, 0, 1}},
+		{.family = 6, .bytes = {[15] = 1}},
+	};
+	int gateway = m->options->now.gateway_ports;
+	bool all = address[0] == '\0' || strcmp(address, "*") == 0;
+
+	if (gateway == SSHD_GATEWAY_NO ||
+	    (gateway == SSHD_GATEWAY_CLIENT && strcmp(address, "localhost") == 0)) {
+		memcpy(out, loopback, sizeof(loopback));
+		return 2;
+	}
+	if (gateway == SSHD_GATEWAY_YES || all) {
+		out[0] = (struct ip_addr){.family = 4};
+		out[1] = (struct ip_addr){.family = 6};
+		return 2;
+	}
+	return ip_addr_parse(address, &out[0]) == 0 ? 1 : 0;
 }
 
 static const char *listen_forbidden(const struct monitor *m, const char *address, uint32_t port,
 				    const struct listener *slot)
 {
+	const char *why;
+
 	if (!m->config.allow_remote_forward)
 		return "remote port forwarding is off on this machine";
+	why = monitor_options_listen(m, address, (uint16_t)port);
+	if (why != NULL)
+		return why;
 	if ((m->decision.caps & POLICY_SSH_REMOTE_FORWARD) == 0)
 		return "policy does not allow remote forwards for this login";
 	if (port > 65535 || (port != 0 && port < FIRST_FREE_PORT && m->account.uid != 0))
@@ -272,10 +309,12 @@ static const char *listen_forbidden(const struct monitor *m, const char *address
 	return slot == NULL ? "too many remote forwards" : NULL;
 }
 
-/* ::1 on the same port, where there is IPv6 and the port is free. */
-static void listen_second(struct monitor *m, const struct listener *first)
+/* IPv6 on the same port, where there is IPv6 and the port is free. */
+static void listen_second(struct monitor *m, const struct listener *first,
+			  const struct ip_addr *address)
 {
-	struct forward_task t = {.open = forward_helper_listen, .port = first->port, .v6 = true};
+	struct forward_task t = {
+		.open = forward_helper_listen, .port = first->port, .listen = *address};
 	struct listener *l = free_listener(m);
 	char message[128];
 	int fd = l != NULL ? forward_helper_run(m, &t, message) : -1;
@@ -292,8 +331,10 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	struct forward_task t = {.open = forward_helper_listen};
 	struct listener *l = free_listener(m);
 	char address[256], message[128] = "", what[300];
+	struct ip_addr addresses[2];
 	const char *why;
 	uint32_t port;
+	size_t count;
 	int fd;
 
 	reader_cstring(r, address, sizeof(address));
@@ -301,6 +342,9 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	if (!reader_done(r))
 		return -EBADMSG;
 	why = listen_forbidden(m, address, port, l);
+	count = listen_addresses(m, address, addresses);
+	if (why == NULL && count == 0)
+		why = "this is no address to listen on";
 	snprintf(what, sizeof(what), "%s:%u", address, port);
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
@@ -310,6 +354,7 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	}
 	monitor_audit_listen(m, what, NULL);
 	t.port = (uint16_t)port;
+	t.listen = addresses[0];
 	fd = forward_helper_run(m, &t, message);
 	if (fd < 0)
 		return reply_listen(m, id, MONITOR_NO, 0, message);
@@ -317,7 +362,8 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	snprintf(l->address, sizeof(l->address), "%s", address);
 	m->listener_count++;
 	monitor_state_changed(m);
-	listen_second(m, l);
+	if (count == 2)
+		listen_second(m, l, &addresses[1]);
 	return reply_listen(m, id, MONITOR_YES, l->port, "");
 }
 

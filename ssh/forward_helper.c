@@ -69,21 +69,17 @@ int forward_helper_connect(struct forward_task *t, char message[static 128])
 	return fd;
 }
 
-/* GatewayPorts no: loopback, whatever the client asked for. */
 int forward_helper_listen(struct forward_task *t, char message[static 128])
 {
-	const struct sockaddr_in in = {.sin_family = AF_INET,
-				       .sin_port = htons(t->port),
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
-					 .sin6_port = htons(t->port),
-					 .sin6_addr = in6addr_loopback};
-	const void *addr = t->v6 ? (const void *)&in6 : (const void *)&in;
-	int one = 1;
-	int fd = socket(t->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct endpoint ep;
+	int fd, one = 1;
 
+	endpoint_from_ip(&t->listen, t->port, &ep);
+	fd = socket(ep.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-	    bind(fd, addr, t->v6 ? sizeof(in6) : sizeof(in)) < 0 || listen(fd, 64) < 0) {
+	    (t->listen.family == 6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
+	    bind(fd, &ep.sa, endpoint_len(&ep)) < 0 || listen(fd, 64) < 0) {
 		int error = errno;
 
 		snprintf(message, 128, "%s", strerror(error));

@@ -6,6 +6,7 @@
 #include "ssh/libssh_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +16,6 @@
 
 #define PUMP_READS   64 /* of 4 KiB each, before channels get their turn */
 #define ED25519_BLOB 51
-
-static const char kex[] = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
-			  "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group18-sha512,"
-			  "diffie-hellman-group16-sha512,diffie-hellman-group14-sha256";
-static const char ciphers[] = "chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,"
-			      "aes128-gcm@openssh.com,aes256-ctr,aes128-ctr";
-static const char macs[] = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com";
 
 /* An OpenSSH private key file in memory (PROTOCOL.key) with the right public half and a zeroed
  * seed. */
@@ -74,7 +68,36 @@ static bool is_ed25519_blob(const uint8_t *blob, size_t len)
 	return len == ED25519_BLOB && memcmp(blob, head, sizeof(head) - 1) == 0;
 }
 
-static int bind_options(ssh_bind bind, ssh_key key, const char *versions)
+/* RekeyLimit; libssh's own limits follow from the cipher. */
+static int rekey_options(ssh_session session, const struct libssh_settings *settings)
+{
+	uint64_t bytes = settings->rekey_bytes;
+	uint32_t seconds = settings->rekey_s;
+
+	if (bytes > 0 && ssh_options_set(session, SSH_OPTIONS_REKEY_DATA, &bytes) < 0)
+		return -EINVAL;
+	if (seconds > 0 && ssh_options_set(session, SSH_OPTIONS_REKEY_TIME, &seconds) < 0)
+		return -EINVAL;
+	return 0;
+}
+
+/* "libssh_0.10.6 addendum" */
+static int set_versions(ssh_bind bind, const char *versions)
+{
+	char text[256];
+	const char *own = ssh_version(0);
+
+	if (*versions == '\0')
+		return 0;
+	if (*versions != ' ')
+		snprintf(text, sizeof(text), "%s", versions);
+	else
+		snprintf(text, sizeof(text), "libssh_%.*s%s", (int)strcspn(own, "/"), own,
+			 versions);
+	return ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BANNER, text) < 0 ? -EINVAL : 0;
+}
+
+static int bind_options(ssh_bind bind, ssh_key key, const struct libssh_settings *settings)
 {
 	bool no = false;
 	int level = SSH_LOG_NOLOG;
@@ -82,21 +105,21 @@ static int bind_options(ssh_bind bind, ssh_key key, const char *versions)
 	/* Or /etc/ssh/libssh_server_config would have the last word. */
 	if (ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no) < 0 ||
 	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_LOG_VERBOSITY, &level) < 0 ||
-	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, kex) < 0 ||
-	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_C_S, ciphers) < 0 ||
-	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_S_C, ciphers) < 0 ||
-	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_C_S, macs) < 0 ||
-	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_S_C, macs) < 0 ||
+	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, settings->kex) < 0 ||
+	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_C_S, settings->ciphers) < 0 ||
+	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_S_C, settings->ciphers) < 0 ||
+	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_C_S, settings->macs) < 0 ||
+	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_S_C, settings->macs) < 0 ||
 	    ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, "ssh-ed25519") < 0)
 		return -EINVAL;
-	if (*versions && ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BANNER, versions) < 0)
+	if (set_versions(bind, settings->versions) < 0)
 		return -EINVAL;
 	/* Takes the key over when it succeeds. */
 	return ssh_bind_options_set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, key) < 0 ? -EINVAL : 0;
 }
 
 static int accept_connection(struct libssh_server *s, int fd, const uint8_t *host_public,
-			     size_t len, const char *versions)
+			     size_t len, const struct libssh_settings *settings)
 {
 	ssh_bind bind = ssh_bind_new();
 	ssh_key key = NULL;
@@ -108,7 +131,7 @@ static int accept_connection(struct libssh_server *s, int fd, const uint8_t *hos
 	rc = make_stand_in(host_public, len, &key);
 	if (rc < 0)
 		goto out;
-	rc = bind_options(bind, key, versions);
+	rc = bind_options(bind, key, settings);
 	if (rc < 0) {
 		ssh_key_free(key);
 		goto out;
@@ -117,6 +140,8 @@ static int accept_connection(struct libssh_server *s, int fd, const uint8_t *hos
 	rc = -EINVAL;
 	if (ssh_options_set(s->session, SSH_OPTIONS_COMPRESSION_C_S, "none") < 0 ||
 	    ssh_options_set(s->session, SSH_OPTIONS_COMPRESSION_S_C, "none") < 0)
+		goto out;
+	if (rekey_options(s->session, settings) < 0)
 		goto out;
 	ssh_set_blocking(s->session, 0);
 	if (ssh_bind_accept_fd(bind, s->session, fd) != SSH_OK)
@@ -145,9 +170,9 @@ static void count_requests(int priority, const char *function, const char *buffe
 		s->seen++;
 }
 
-int libssh_server_new(int fd, const uint8_t *host_public, size_t len, const char *versions,
-		      libssh_hooks_sign_fn sign, void *sign_ctx, struct libssh_server **ret_server,
-		      struct error *err)
+int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
+		      const struct libssh_settings *settings, libssh_hooks_sign_fn sign,
+		      void *sign_ctx, struct libssh_server **ret_server, struct error *err)
 {
 	struct libssh_server *s;
 	int rc;
@@ -158,7 +183,7 @@ int libssh_server_new(int fd, const uint8_t *host_public, size_t len, const char
 	if (!s)
 		return error_set(err, -ENOMEM, "no memory for an SSH connection");
 	libssh_hooks_arm_sign(sign, sign_ctx);
-	rc = accept_connection(s, fd, host_public, len, versions);
+	rc = accept_connection(s, fd, host_public, len, settings);
 	if (rc == 0)
 		rc = libssh_hooks_arm_verify();
 	if (rc < 0) {
@@ -236,6 +261,11 @@ void libssh_server_bytes(struct libssh_server *s, uint64_t *ret_received, uint64
 void libssh_server_ignore(struct libssh_server *s)
 {
 	ssh_send_ignore(s->session, "");
+}
+
+void libssh_server_keepalive(struct libssh_server *s)
+{
+	ssh_send_keepalive(s->session);
 }
 
 void libssh_server_disconnect(struct libssh_server *s, const char *text, int timeout_ms)

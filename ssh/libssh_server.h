@@ -70,11 +70,19 @@ struct libssh_server_ops {
 	void (*closed)(void *user);
 };
 
+/* What the monitor's HELLO says of the protocol: lists of names as libssh takes them. */
+struct libssh_settings {
+	char versions[128]; /* behind "SSH-2.0-"; with a blank first: behind libssh's own name */
+	char kex[768], ciphers[768], macs[768];
+	uint64_t rekey_bytes; /* 0: the cipher's own limit */
+	uint32_t rekey_s;     /* 0: never by time */
+};
+
 /* Takes over the connection fd. host_public: blob of an ssh-ed25519 key; sign asks for signatures
- * with it. versions: what follows "SSH-2.0-" (empty: libssh's own). */
-int libssh_server_new(int fd, const uint8_t *host_public, size_t len, const char *versions,
-		      libssh_hooks_sign_fn sign, void *sign_ctx, struct libssh_server **ret_server,
-		      struct error *err) WARREN_MUST_USE;
+ * with it. */
+int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
+		      const struct libssh_settings *settings, libssh_hooks_sign_fn sign,
+		      void *sign_ctx, struct libssh_server **ret_server, struct error *err) WARREN_MUST_USE;
 /* Frees everything; closes the connection when libssh_server_disconnect did not. NULL is fine. */
 void libssh_server_free(struct libssh_server *s);
 /* 1 when the key exchange is done, 0 to be called again when fd is readable, or negative. */
@@ -93,6 +101,8 @@ bool libssh_server_congested(struct libssh_server *s);
 void libssh_server_bytes(struct libssh_server *s, uint64_t *ret_received, uint64_t *ret_sent);
 /* SSH_MSG_IGNORE, so that a client that waits knows that we live. */
 void libssh_server_ignore(struct libssh_server *s);
+/* A request that every client answers; the answer is bytes, no more. */
+void libssh_server_keepalive(struct libssh_server *s);
 /* Sends what waits (at most so long), then SSH_MSG_DISCONNECT with the text, and closes. */
 void libssh_server_disconnect(struct libssh_server *s, const char *text, int timeout_ms);
 

@@ -58,6 +58,8 @@ static const struct request requests[] = {
 	{MONITOR_CONNECT, IN(MONITOR_OPEN), false, forward_connect},
 	{MONITOR_LISTEN, IN(MONITOR_OPEN), false, forward_listen},
 	{MONITOR_UNLISTEN, IN(MONITOR_OPEN), false, forward_unlisten},
+	{MONITOR_USER, IN(MONITOR_AUTH), false, monitor_options_user},
+	{MONITOR_LIMITS, IN(MONITOR_OPEN), false, monitor_options_limits},
 	{MONITOR_BYTES, IN(MONITOR_OPEN) | IN(MONITOR_ENDING), false, bytes},
 };
 
@@ -73,9 +75,9 @@ int64_t monitor_now_s(void)
 
 uint64_t monitor_grace_end_ns(const struct monitor *m)
 {
-	if (m->config.login_grace_s == 0)
+	if (m->options->now.login_grace_s == 0)
 		return UINT64_MAX;
-	return monitor_now_ns() + (uint64_t)m->config.login_grace_s * NSEC_PER_SEC;
+	return monitor_now_ns() + (uint64_t)m->options->now.login_grace_s * NSEC_PER_SEC;
 }
 
 void monitor_begin(struct writer *w, uint8_t type, uint32_t id)
@@ -119,7 +121,9 @@ static int bytes(struct monitor *m, uint32_t id, struct reader *r)
 
 static int hello(struct monitor *m, uint32_t id, struct reader *r)
 {
-	uint8_t data[256], blob[64];
+	const struct sshd_options *o = &m->options->now;
+	uint8_t data[4096], blob[64];
+	char versions[128];
 	struct writer w = writer_init(data, sizeof(data));
 	struct writer key = writer_init(blob, sizeof(blob));
 
@@ -128,11 +132,18 @@ static int hello(struct monitor *m, uint32_t id, struct reader *r)
 	writer_cstring(&key, "ssh-ed25519");
 	writer_string(&key, m->host_public, sizeof(m->host_public));
 	monitor_begin(&w, MONITOR_HELLO, id);
-	writer_u32(&w, m->config.max_auth_tries);
-	writer_u32(&w, m->config.login_grace_s);
-	writer_u32(&w, m->config.max_sessions);
+	writer_u32(&w, o->max_auth_tries);
+	writer_u32(&w, o->login_grace_s);
+	writer_u32(&w, o->max_sessions);
 	writer_string(&w, blob, key.len);
-	writer_cstring(&w, "");
+	snprintf(versions, sizeof(versions), "%s%.100s", o->version_addendum != NULL ? " " : "",
+		 o->version_addendum != NULL ? o->version_addendum : "");
+	writer_cstring(&w, versions);
+	writer_cstring(&w, o->kex);
+	writer_cstring(&w, o->ciphers);
+	writer_cstring(&w, o->macs);
+	writer_u64(&w, o->rekey_bytes);
+	writer_u32(&w, o->rekey_s);
 	return monitor_reply(m, &w, NULL, 0);
 }
 
@@ -533,6 +544,11 @@ struct monitor *monitor_new(void)
 
 	if (m == NULL)
 		return NULL;
+	m->options = monitor_options_new();
+	if (m->options == NULL) {
+		free(m);
+		return NULL;
+	}
 	m->broker_fd = m->main_fd = m->worker_fd = m->signal_fd = -1;
 	m->worker = -1;
 	buffer_init(&m->pam_text, 16384);
@@ -545,6 +561,7 @@ void monitor_free(struct monitor *m)
 	if (m == NULL)
 		return;
 	verifier_stop(m->verifier);
+	monitor_options_free(m->options);
 	secret_free(m->host_secret);
 	free(m->key);
 	buffer_done(&m->pam_text);

@@ -19,6 +19,7 @@
 #include "platform/log.h"
 #include "platform/user.h"
 #include "ssh/authorized_keys.h"
+#include "ssh/monitor_options.h"
 #include "ssh/monitor_wire.h"
 #include "ssh/verifier.h"
 #include "ssh/wire/ssh_wire.h"
@@ -85,6 +86,7 @@ struct direct_forward {
 
 struct monitor {
 	struct ssh_wire_config config;
+	struct monitor_options *options;
 	uint8_t *host_secret; /* Ed25519 secret key[64], locked memory */
 	uint8_t host_public[32];
 	int broker_fd, main_fd, worker_fd, signal_fd;
@@ -189,6 +191,8 @@ void monitor_audit_listen(struct monitor *m, const char *on, const char *why);
 
 /* ---- monitor_auth.c: requests of section 4 before a login, and what main answers. 0, or -errno:
  * the connection ends. */
+/* One login for the whole connection: false when another was named before. */
+bool monitor_auth_same_login(struct monitor *m, const char *login);
 int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
@@ -333,7 +337,7 @@ struct forward_task {
 	int (*open)(struct forward_task *t, char message[static 128]); /* a descriptor or -errno */
 	char host[256];
 	uint16_t port;
-	bool v6;	/* listen: ::1, not 127.0.0.1 */
+	struct ip_addr listen;
 	char path[104]; /* agent; fits sun_path */
 };
 int forward_helper_connect(struct forward_task *t, char message[static 128]);

@@ -41,7 +41,11 @@ int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
 
 static const char *methods(const struct monitor *m)
 {
-	return m->no_interactive ? "publickey" : "publickey,keyboard-interactive";
+	bool interactive = !m->no_interactive && monitor_options_method(m, "keyboard-interactive");
+
+	if (!monitor_options_method(m, "publickey") && interactive)
+		return "keyboard-interactive";
+	return interactive ? "publickey,keyboard-interactive" : "publickey";
 }
 
 static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wire_result result,
@@ -52,23 +56,29 @@ static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wir
 
 	monitor_begin(&w, type, id);
 	writer_u8(&w, (uint8_t)result);
+	if (result == MONITOR_NO && type != MONITOR_AUTH_NONE)
+		monitor_options_delay(m);
 	if (type == MONITOR_AUTH_NONE || type == MONITOR_AUTH_KEY)
 		writer_cstring(&w, methods(m));
 	writer_cstring(&w, message);
 	return monitor_reply(m, &w, NULL, 0);
 }
 
-/* One login for the whole connection: another name is another connection's business. */
-static bool same_login(struct monitor *m, const char *login)
+bool monitor_auth_same_login(struct monitor *m, const char *login)
 {
-	if (m->login[0] == '\0')
+	if (m->login[0] == '\0') {
 		snprintf(m->login, sizeof(m->login), "%s", login);
+		monitor_options_login(m);
+	}
 	return strcmp(m->login, login) == 0;
 }
 
 static int count_request(struct monitor *m)
 {
-	if (++m->auth_requests <= MAX_REQUESTS && m->auth_failures <= m->config.max_auth_tries)
+	uint32_t tries = m->options->now.max_auth_tries;
+
+	m->options->attempt_ns = monitor_now_ns();
+	if (++m->auth_requests <= MAX_REQUESTS + tries && m->auth_failures <= tries)
 		return 0;
 	monitor_audit_refused(m, "attempts", "", "too many attempts");
 	return -EPERM;
@@ -86,6 +96,7 @@ static bool admit(struct monitor *m, const struct verifier_decision *d, const ch
 	struct error err = {0};
 	const char *code = d->identity[0] != '\0' || d->caller_peer[0] != '\0' ? "policy"
 									       : "certificate";
+	const char *why;
 
 	m->decision = *d;
 	snprintf(m->method, sizeof(m->method), "%s", method);
@@ -94,6 +105,9 @@ static bool admit(struct monitor *m, const struct verifier_decision *d, const ch
 	} else if (account_check(m, m->login, &err) < 0) {
 		code = "account";
 		snprintf(message, 256, "%.255s", error_text(&err));
+	} else if ((why = monitor_options_admit(m, &m->decision, method)) != NULL ||
+		   (monitor_options_account(m, &err) < 0 && (why = error_text(&err)) != NULL)) {
+		snprintf(message, 256, "%.255s", why);
 	} else {
 		m->state = MONITOR_OPEN;
 		m->logged_in = true;
@@ -163,7 +177,8 @@ static bool banner_wanted(struct monitor *m, const char *login, const struct ip_
 {
 	struct verifier_decision d = {0};
 
-	return !m->no_interactive && m->main_request == 0 && m->main_fd >= 0 &&
+	return !m->no_interactive && monitor_options_method(m, "keyboard-interactive") &&
+	       m->main_request == 0 && m->main_fd >= 0 &&
 	       m->config.through_mesh &&
 	       verifier_banner(m->verifier, login, client, monitor_now_s(), &d) == 0 && d.allowed;
 }
@@ -176,7 +191,7 @@ int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
 
 	reader_cstring(r, login, sizeof(login));
 	shows_banners = reader_u8(r) == 1;
-	if (!reader_done(r) || !same_login(m, login))
+	if (!reader_done(r) || !monitor_auth_same_login(m, login))
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
@@ -212,14 +227,15 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 	reader_cstring(r, login, sizeof(login));
 	reader_cstring(r, algorithm, sizeof(algorithm));
 	blob = reader_string(r, MONITOR_WIRE_MAX, &len);
-	if (!reader_done(r) || blob == NULL || !same_login(m, login))
+	if (!reader_done(r) || blob == NULL || !monitor_auth_same_login(m, login))
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
 	/* A certificate is no secret: who shows it has proven nothing yet, so nothing is said. The
 	 * signature is asked for even when the certificate will be refused, so that the refusal can
 	 * name its reason to the one whose certificate it is. */
-	good = monitor_signature_known(algorithm);
+	good = monitor_signature_known(algorithm) && monitor_options_method(m, "publickey") &&
+	       monitor_options_algorithm(m, algorithm);
 	if (monitor_signature_certificate(blob, len))
 		good = good && ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0;
 	else
@@ -249,6 +265,8 @@ static bool proven(const struct monitor *m, const struct proof *p, const uint8_t
 		   size_t len)
 {
 	return monitor_signature_known(p->algorithm) &&
+	       monitor_options_method(m, "publickey") &&
+	       monitor_options_algorithm(m, p->algorithm) &&
 	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len,
 				      p->login, p->algorithm, p->blob, p->blob_len) &&
 	       monitor_proof_verify(&(struct monitor_proof){
@@ -324,7 +342,7 @@ int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 	p.signature = reader_string(r, 4096, &p.signature_len);
 	p.data = reader_string(r, MONITOR_WIRE_MAX, &p.data_len);
 	if (!reader_done(r) || p.blob == NULL || p.signature == NULL || p.data == NULL ||
-	    !same_login(m, p.login))
+	    !monitor_auth_same_login(m, p.login))
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
@@ -343,11 +361,11 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 	char login[64];
 
 	reader_cstring(r, login, sizeof(login));
-	if (!reader_done(r) || !same_login(m, login) || m->main_request != 0)
+	if (!reader_done(r) || !monitor_auth_same_login(m, login) || m->main_request != 0)
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
-	if (m->no_interactive)
+	if (m->no_interactive || !monitor_options_method(m, "keyboard-interactive"))
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO, "");
 	if (ask_main(m, login) < 0)
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO,
@@ -512,6 +530,7 @@ void monitor_auth_again(struct monitor *m)
 		return;
 	}
 	monitor_keys_restrict(m, &d);
+	monitor_options_restrict(m, &d);
 	if (!d.allowed) {
 		snprintf(text, sizeof(text), "access was withdrawn: %s", d.message);
 		monitor_end(m, text);

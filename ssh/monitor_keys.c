@@ -104,8 +104,9 @@ static void get_grant(struct reader *r, struct authorized_keys_grant *g)
 static int find(const struct monitor *m, const uint8_t *blob, size_t len, const char *client_name,
 		struct authorized_keys_grant *g, struct error *err)
 {
-	const struct authorized_keys_files files = {.patterns = AUTHORIZED_KEYS_FILES,
-						    .strict_modes = true};
+	const struct sshd_options *o = &m->options->now;
+	struct authorized_keys_files files = {.strict_modes = o->strict_modes};
+	char patterns[4096];
 	static struct sshcert cert;
 	struct authorized_keys_query q = {
 		.blob = blob,
@@ -115,6 +116,9 @@ static int find(const struct monitor *m, const uint8_t *blob, size_t len, const 
 		.now_s = monitor_now_s(),
 	};
 
+	if (!monitor_options_key_files(m, patterns, sizeof(patterns)))
+		return error_set(err, -EACCES, "AuthorizedKeysFile is too long");
+	files.patterns = patterns;
 	endpoint_ip(&m->config.client, &q.client);
 	if (monitor_signature_certificate(blob, len)) {
 		if (sshcert_parse(blob, len, &cert, err) < 0)

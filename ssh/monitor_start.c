@@ -22,7 +22,7 @@
 #include "platform/unixsock.h"
 #include "ssh/monitor.h"
 
-#define CONFIG_MAX 8192
+#define CONFIG_MAX (SSH_WIRE_SSHD_CONFIG_MAX + 8192)
 
 int monitor_program_path(const char *name, char ret_path[static MONITOR_PATH_MAX])
 {
@@ -110,6 +110,11 @@ static int read_config(struct monitor *m)
 		r = reader_init(text.data, text.len);
 		ret = ssh_wire_config_get(&r, &m->config);
 	}
+	if (ret == 0)
+		ret = monitor_options_load(m, (const char *)m->config.sshd_config,
+					   m->config.sshd_config_len);
+	m->config.sshd_config = NULL;
+	m->config.sshd_config_len = 0;
 	buffer_done(&text);
 	close(SSH_WIRE_FD_CONFIG);
 	if (ret < 0)

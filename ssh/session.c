@@ -100,19 +100,26 @@ static int refuse(struct monitor *m, uint32_t id, const char *message)
 	return monitor_reply(m, &w, NULL, 0);
 }
 
+/* A subsystem of the machine's own configuration is a command. */
+static bool own_subsystem(const struct session_wish *wish)
+{
+	return wish->kind == MONITOR_SUBSYSTEM && strcmp(wish->command, "sftp") != 0;
+}
+
 /* Served by warren-sftp-server, confined. A command is one then only when no rule allows commands. */
 static bool confined(const struct monitor *m, const struct session_wish *wish)
 {
 	return m->decision.files_only && (m->decision.caps & POLICY_SSH_SFTP) != 0 &&
-	       (wish->kind == MONITOR_SUBSYSTEM ||
+	       ((wish->kind == MONITOR_SUBSYSTEM && !own_subsystem(wish)) ||
 		(wish->kind == MONITOR_EXEC && (m->decision.caps & POLICY_SSH_EXEC) == 0));
 }
 
 static uint32_t cap_of(const struct session_wish *wish)
 {
-	return wish->kind == MONITOR_SHELL			       ? POLICY_SSH_SHELL
-	       : wish->kind == MONITOR_EXEC && !wish->confined ? POLICY_SSH_EXEC
-							       : POLICY_SSH_SFTP;
+	return wish->kind == MONITOR_SHELL ? POLICY_SSH_SHELL
+	       : (wish->kind == MONITOR_EXEC && !wish->confined) || own_subsystem(wish)
+		       ? POLICY_SSH_EXEC
+		       : POLICY_SSH_SFTP;
 }
 
 /* What policy and machine say to this kind of session; NULL: allowed. */
@@ -120,7 +127,8 @@ static const char *forbidden(const struct monitor *m, const struct session_wish 
 {
 	uint32_t caps = m->decision.caps;
 
-	if (wish->kind == MONITOR_SUBSYSTEM && strcmp(wish->command, "sftp") != 0)
+	if (wish->kind == MONITOR_SUBSYSTEM &&
+	    sshd_subsystem_command(&m->options->now, wish->command) == NULL)
 		return "there is no such subsystem";
 	if (wish->kind == MONITOR_SHELL && (caps & POLICY_SSH_SHELL) == 0)
 		return m->decision.files_only
@@ -128,9 +136,9 @@ static const char *forbidden(const struct monitor *m, const struct session_wish 
 			       : "policy does not allow a shell for this login";
 	if (wish->confined && (wish->pty || m->decision.force_command[0] != '\0'))
 		return "this login may only transfer files (sftp, scp)";
-	if (wish->kind == MONITOR_EXEC && !wish->confined && (caps & POLICY_SSH_EXEC) == 0)
+	if (cap_of(wish) == POLICY_SSH_EXEC && (caps & POLICY_SSH_EXEC) == 0)
 		return "policy does not allow commands for this login";
-	if (wish->kind == MONITOR_SUBSYSTEM && (caps & POLICY_SSH_SFTP) == 0)
+	if (cap_of(wish) == POLICY_SSH_SFTP && (caps & POLICY_SSH_SFTP) == 0)
 		return "policy does not allow sftp for this login";
 	if (wish->pty && !m->decision.pty)
 		return "a terminal is not allowed for this login";
@@ -226,7 +234,7 @@ static int spawn(struct monitor *m, const struct session_wish *wish, struct sess
 	if (r == 0 && wish->agent && (m->decision.caps & POLICY_SSH_AGENT) != 0 &&
 	    forward_agent_open(m, wish->channel, st.agent, sizeof(st.agent)) < 0)
 		log_warn("an agent socket cannot be made", "login=%s", m->login);
-	if (r == 0 && wish->pty && wish->kind == MONITOR_SHELL)
+	if (r == 0 && wish->pty && wish->kind == MONITOR_SHELL && m->options->now.print_last_log)
 		session_record_last(m, st.tty, st.greeting, sizeof(st.greeting));
 	if (r == 0) {
 		s->pid = fork();
@@ -305,7 +313,7 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 
 	wish->confined = confined(m, wish);
 	why = forbidden(m, wish);
-	if (s == NULL || m->session_count >= m->config.max_sessions)
+	if (s == NULL || m->session_count >= m->options->now.max_sessions)
 		return refuse(m, id, "too many sessions on this connection");
 	if (why != NULL)
 		return refuse(m, id, why);

@@ -43,13 +43,20 @@ static void set_env(struct environment *env, const char *name, const char *value
 		env->lines[env->count++] = line;
 }
 
-/* As Debian's sshd: AcceptEnv LANG LC_*, and COLORTERM. */
-static bool env_accepted(const char *name)
+/* SetEnv: over everything else, as sshd. */
+static void config_env(struct environment *env, const struct monitor *m)
 {
-	if (strchr(name, '=') != NULL)
-		return false;
-	return strcmp(name, "LANG") == 0 || strncmp(name, "LC_", 3) == 0 ||
-	       strcmp(name, "COLORTERM") == 0;
+	const struct sshd_words *words = &m->options->now.set_env;
+
+	for (size_t i = 0; i < words->count; i++) {
+		const char *equal = strchr(words->word[i], '=');
+		char name[256];
+
+		if (equal == NULL || (size_t)(equal - words->word[i]) >= sizeof(name))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(equal - words->word[i]), words->word[i]);
+		set_env(env, name, equal + 1);
+	}
 }
 
 static const char *shell_of(const struct monitor *m)
@@ -105,11 +112,23 @@ static void pam_env(struct environment *env, const struct monitor *m)
 	}
 }
 
+/* sftp: where the configuration does not name a program of its own. */
+static const char *subsystem_of(const struct monitor *m, const struct session_wish *wish,
+				const char *sftp)
+{
+	const char *command = sshd_subsystem_command(&m->options->now, wish->command);
+
+	if (command == NULL || strcmp(command, SESSION_SFTP_SERVER) == 0 ||
+	    strncmp(command, SSHD_INTERNAL_SFTP, strlen(SSHD_INTERNAL_SFTP)) == 0)
+		return sftp;
+	return command;
+}
+
 static void make_env(struct environment *env, const struct monitor *m,
 		     const struct session_wish *wish, const char *tty, const char *agent)
 {
 	for (size_t i = 0; i < wish->env_count; i++)
-		if (env_accepted(wish->env[i].name))
+		if (sshd_env_accepted(&m->options->now, wish->env[i].name))
 			set_env(env, wish->env[i].name, wish->env[i].value);
 	account_env(env, m);
 	connection_env(env, m);
@@ -119,8 +138,9 @@ static void make_env(struct environment *env, const struct monitor *m,
 	}
 	if (m->decision.force_command[0] != '\0' && wish->kind != MONITOR_SHELL)
 		set_env(env, "SSH_ORIGINAL_COMMAND",
-			wish->kind == MONITOR_EXEC ? wish->command : SESSION_SFTP_SERVER);
+			wish->kind == MONITOR_EXEC ? wish->command : subsystem_of(m, wish, SESSION_SFTP_SERVER));
 	pam_env(env, m);
+	config_env(env, m);
 	if (agent[0] != '\0')
 		set_env(env, "SSH_AUTH_SOCK", agent);
 	env->lines[env->count] = NULL;
@@ -159,11 +179,24 @@ static void go_home(const struct monitor *m)
 		_exit(CANNOT);
 }
 
+static void print_motd(void)
+{
+	struct buffer text;
+
+	buffer_init(&text, 65536);
+	if (file_read("/etc/motd", &text) == 0 &&
+	    file_write_all(STDOUT_FILENO, text.data, text.len) < 0)
+		_exit(CANNOT);
+	buffer_done(&text);
+}
+
 /* What PAM and the last login say; not to who asked for quiet. */
 static void greet(const struct monitor *m, const char *greeting)
 {
 	if (access(".hushlogin", F_OK) == 0)
 		return;
+	if (m->options->now.print_motd)
+		print_motd();
 	if (file_write_all(STDOUT_FILENO, m->pam_text.data, m->pam_text.len) < 0 ||
 	    file_write_all(STDOUT_FILENO, greeting, strlen(greeting)) < 0)
 		_exit(CANNOT);
@@ -190,7 +223,8 @@ static _Noreturn void execute(const struct monitor *m, const struct session_wish
 {
 	const char *shell = shell_of(m), *slash = strrchr(shell, '/');
 	const char *base = slash != NULL ? slash + 1 : shell;
-	const char *command = wish->kind == MONITOR_SUBSYSTEM ? sftp : wish->command;
+	const char *command =
+		wish->kind == MONITOR_SUBSYSTEM ? subsystem_of(m, wish, sftp) : wish->command;
 	bool forced = m->decision.force_command[0] != '\0';
 	char name[sizeof(m->account.shell) + 2];
 

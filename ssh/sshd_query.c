@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ssh/sshd.h"
+#include "ssh/sshd_query.h"
 
 #define GROUPS_MAX 4096 /* that are looked at; names are kept of the first SSHD_GROUPS_MAX */
 

@@ -164,8 +164,8 @@ static int sign(void *ctx, const uint8_t *hash, size_t len, uint8_t *ret_signatu
 static int hello(struct worker *w, struct error *err)
 {
 	struct worker_packet *answer;
+	struct libssh_settings s = {0};
 	uint8_t host_public[128];
-	char versions[128];
 	const uint8_t *blob;
 	size_t len;
 	int rc;
@@ -178,7 +178,12 @@ static int hello(struct worker *w, struct error *err)
 	w->grace_s = reader_u32(&answer->fields);
 	w->max_sessions = reader_u32(&answer->fields);
 	blob = reader_string(&answer->fields, sizeof(host_public), &len);
-	reader_cstring(&answer->fields, versions, sizeof(versions));
+	reader_cstring(&answer->fields, s.versions, sizeof(s.versions));
+	reader_cstring(&answer->fields, s.kex, sizeof(s.kex));
+	reader_cstring(&answer->fields, s.ciphers, sizeof(s.ciphers));
+	reader_cstring(&answer->fields, s.macs, sizeof(s.macs));
+	s.rekey_bytes = reader_u64(&answer->fields);
+	s.rekey_s = reader_u32(&answer->fields);
 	if (reader_done(&answer->fields) && blob)
 		memcpy(host_public, blob, len);
 	else
@@ -188,7 +193,7 @@ static int hello(struct worker *w, struct error *err)
 		return rc;
 	if (w->max_sessions > MONITOR_WIRE_SESSIONS)
 		w->max_sessions = MONITOR_WIRE_SESSIONS;
-	return libssh_server_new(WORKER_FD_CONNECTION, host_public, len, versions, sign, w,
+	return libssh_server_new(WORKER_FD_CONNECTION, host_public, len, &s, sign, w,
 				 &w->server, err);
 }
 
@@ -264,7 +269,7 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 		return worker_auth_timeout_ms(w, now_ns);
 	if (worker_channels_tick(w))
 		return 100;
-	return now_ns - w->told_ns < BYTES_EVERY ? 1000 : -1;
+	return worker_limits_timeout_ms(w, now_ns, now_ns - w->told_ns < BYTES_EVERY ? 1000 : -1);
 }
 
 static int wait_for_something(struct worker *w, size_t channels)
@@ -379,6 +384,8 @@ static int loop(struct worker *w)
 			rc = step_connection(w);
 		if (rc == 0)
 			rc = worker_channels_run(w, w->polls + 2, count);
+		if (rc == 0 && w->authenticated && !w->ending)
+			worker_limits_tick(w, worker_now_ns());
 		if (rc == 0 && w->authenticated && !w->ending)
 			rc = tell_bytes(w, worker_now_ns());
 	}

@@ -93,6 +93,8 @@ static int accept_login(struct worker *w)
 	w->authenticated = true;
 	w->auth.interactive = INTERACTIVE_IDLE;
 	rc = libssh_server_auth_accept(w->server, &worker_channels_ops, w);
+	if (rc == 0)
+		rc = worker_limits_ask(w);
 	/* What start and key exchange needed; a session may be idle for days from here. */
 	malloc_trim(0);
 	return rc;
@@ -250,6 +252,24 @@ int worker_auth_abandon(struct worker *w)
 	return rc;
 }
 
+/* What the configuration says of this login: its tries, and a text before it (Banner). */
+static int ask_user(struct worker *w)
+{
+	struct worker_packet *answer;
+	char banner[8193];
+	int rc;
+
+	writer_cstring(worker_monitor_begin(&w->monitor, MONITOR_USER), w->auth.login);
+	rc = worker_monitor_call(&w->monitor, &answer);
+	if (rc < 0)
+		return rc;
+	w->max_auth_tries = reader_u32(&answer->fields);
+	read_text(&answer->fields, banner, sizeof(banner));
+	rc = reader_done(&answer->fields) ? 0 : -EBADMSG;
+	worker_packet_free(answer);
+	return rc == 0 && *banner ? libssh_server_auth_banner(w->server, banner) : rc;
+}
+
 static int on_request(struct worker *w)
 {
 	struct worker_auth *a = &w->auth;
@@ -263,8 +283,12 @@ static int on_request(struct worker *w)
 		return rc;
 	if (r->kind == LIBSSH_AUTH_OTHER || !*r->login)
 		return refuse(w, "", true);
-	if (!*a->login)
+	if (!*a->login) {
 		memcpy(a->login, r->login, sizeof(a->login));
+		rc = ask_user(w);
+		if (rc < 0)
+			return rc;
+	}
 	if (strcmp(a->login, r->login) != 0) {
 		worker_end(w, "Change of username or service not allowed");
 		return 0;

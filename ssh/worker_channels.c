@@ -6,6 +6,7 @@
 #include "ssh/worker_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,11 @@ static struct channel *add(struct worker *w, enum channel_kind kind)
 		return NULL;
 	c->owner = w;
 	w->channels[w->channel_count++] = c;
+	c->active_ns = worker_now_ns();
 	if (kind == CHANNEL_SESSION)
 		w->session_count++;
+	if (kind == CHANNEL_DIRECT)
+		memcpy(c->type, "direct-tcpip", sizeof("direct-tcpip"));
 	return c;
 }
 
@@ -242,6 +246,11 @@ static bool on_start(void *user, enum libssh_start kind, const char *command)
 
 	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_WAITING || w->ending)
 		return false;
+	snprintf(c->type, sizeof(c->type), "session:%s%.40s",
+		 kind == LIBSSH_SHELL  ? "shell"
+		 : kind == LIBSSH_EXEC ? "command"
+				       : "subsystem:",
+		 kind == LIBSSH_SUBSYSTEM ? command : "");
 	out = worker_monitor_begin(&w->monitor, MONITOR_SESSION);
 	write_session(out, c, kind, command);
 	if (out->failed) /* a command longer than a packet: only this session is over */
@@ -380,6 +389,8 @@ static int on_accepted(struct worker *w, struct worker_packet *p)
 		file_close(&fd);
 		return 0;
 	}
+	snprintf(c->type, sizeof(c->type), "%s",
+		 p->type == MONITOR_ACCEPTED ? "forwarded-tcpip" : "agent-connection");
 	rc = channel_connect_take(c, fd);
 	if (rc == 0 && p->type == MONITOR_ACCEPTED)
 		rc = libssh_channel_open_forwarded(w->server, c, address, port, originator,

@@ -39,7 +39,23 @@ struct worker_auth {
 	struct libssh_auth_request request;
 };
 
+#define WORKER_TIMEOUTS_MAX 32
+
+/* What the monitor's LIMITS says, and what it is measured against. */
+struct worker_limits {
+	uint32_t alive_interval_s, alive_count_max, unused_timeout_s; /* 0: none */
+	size_t timeout_count;
+	struct {
+		char type[64]; /* pattern */
+		uint32_t seconds;
+	} timeouts[WORKER_TIMEOUTS_MAX];
+	uint64_t heard_bytes, heard_ns; /* of the client */
+	uint32_t unanswered;		/* keep-alives since then */
+	uint64_t unused_ns;		/* since when there is no channel; 0: there is one */
+};
+
 struct worker {
+	struct worker_limits limits;
 	struct worker_monitor monitor;
 	struct libssh_server *server;
 	uint8_t *scratch; /* [CHANNEL_SCRATCH] */
@@ -78,6 +94,14 @@ int worker_auth_tick(struct worker *w, uint64_t now_ns) WARREN_MUST_USE;
 /* Tells the monitor that nobody waits for a pending keyboard-interactive login any more. */
 int worker_auth_abandon(struct worker *w) WARREN_MUST_USE;
 void worker_auth_done(struct worker_auth *a);
+
+/* ---- worker_limits.c: ClientAlive…, ChannelTimeout, UnusedConnectionTimeout */
+/* Asks the monitor, once the login stands. */
+int worker_limits_ask(struct worker *w) WARREN_MUST_USE;
+/* Ends what was idle for too long. */
+void worker_limits_tick(struct worker *w, uint64_t now_ns);
+/* When to call it next; most_ms: at the latest (-1: no hurry). */
+int worker_limits_timeout_ms(const struct worker *w, uint64_t now_ns, int most_ms);
 
 /* ---- worker_channels.c */
 extern const struct libssh_server_ops worker_channels_ops;

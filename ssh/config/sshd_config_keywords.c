@@ -33,8 +33,9 @@ static const char *const macs[] = {
 static const char *const host_key_algorithms[] = {"ssh-ed25519", "ssh-ed25519"};
 #define KEY_ALGORITHMS                                                                             \
 	"ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256-cert-v01@openssh.com,"               \
+	"ecdsa-sha2-nistp384-cert-v01@openssh.com,ecdsa-sha2-nistp521-cert-v01@openssh.com,"       \
 	"rsa-sha2-512-cert-v01@openssh.com,rsa-sha2-256-cert-v01@openssh.com,ssh-ed25519,"         \
-	"ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256"
+	"ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
 static const char *const key_algorithms[] = {KEY_ALGORITHMS, KEY_ALGORITHMS};
 
 static const struct sshd_choice families[] = {{"any", SSHD_FAMILY_ANY},
@@ -103,8 +104,8 @@ const struct sshd_keyword sshd_keywords[] = {
 	BOOL("FreeBind", free_bind, 0, "no"),
 	BOOL("UsePAM", use_pam, 0, "yes"),
 	TIME("LoginGraceTime", login_grace_s, FLAG_NONE, "120"),
-	NUMBER("MaxAuthTries", max_auth_tries, FLAG_MATCH, "6", 1, INT32_MAX),
-	NUMBER("MaxSessions", max_sessions, FLAG_MATCH, "100", 0, INT32_MAX),
+	NUMBER("MaxAuthTries", max_auth_tries, FLAG_MATCH, "6", 1, 10000),
+	NUMBER("MaxSessions", max_sessions, FLAG_MATCH, "100", 0, 256),
 	TIME("ClientAliveInterval", alive_interval_s, FLAG_MATCH, "0"),
 	NUMBER("ClientAliveCountMax", alive_count_max, FLAG_MATCH, "3", 0, INT32_MAX),
 	TIME("UnusedConnectionTimeout", unused_timeout_s, FLAG_MATCH | FLAG_NONE, "none"),

@@ -97,10 +97,9 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 	put_endpoint(w, &c->client);
 	put_endpoint(w, &c->server);
 	writer_u8(w, (uint8_t)flags);
-	writer_u32(w, c->login_grace_s);
-	writer_u32(w, c->max_auth_tries);
-	writer_u32(w, c->max_sessions);
 	put_break_glass(w, c);
+	writer_string(w, c->sshd_config_len > 0 ? c->sshd_config : (const uint8_t *)"",
+		      c->sshd_config_len);
 }
 
 int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
@@ -120,10 +119,8 @@ int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 	get_endpoint(r, &c.client);
 	get_endpoint(r, &c.server);
 	flags = reader_u8(r);
-	c.login_grace_s = reader_u32(r);
-	c.max_auth_tries = reader_u32(r);
-	c.max_sessions = reader_u32(r);
 	get_break_glass(r, &c);
+	c.sshd_config = reader_string(r, SSH_WIRE_SSHD_CONFIG_MAX, &c.sshd_config_len);
 	if (!reader_done(r) || (flags & ~FLAG_ALL) != 0)
 		return -EPROTO;
 	c.allow_root = flags & FLAG_ROOT;

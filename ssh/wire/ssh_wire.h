@@ -43,10 +43,10 @@ struct ssh_wire_config {
 	uint32_t break_glass_count, revoked_count;
 	uint8_t break_glass[SSH_WIRE_BREAK_GLASS_MAX][32];
 	uint64_t revoked[SSH_WIRE_REVOKED_MAX];
-	uint32_t login_grace_s;    /* 120 */
-	uint32_t max_auth_tries;   /* 6 */
-	uint32_t max_sessions;     /* channels; 100 */
+	const uint8_t *sshd_config; /* of sshd_config_text; borrowed, also from what was read */
+	size_t sshd_config_len;    /* 0: no configuration */
 };
+#define SSH_WIRE_SSHD_CONFIG_MAX (1u << 20)
 void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c);
 int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config) WARREN_MUST_USE;
 

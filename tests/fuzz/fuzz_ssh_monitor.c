@@ -40,8 +40,6 @@ static struct monitor *make(uint8_t choice, int worker)
 		abort();
 	crypto_sign_seed_keypair(m->host_public, m->host_secret, seed);
 	m->worker_fd = worker;
-	m->config.max_auth_tries = 6;
-	m->config.max_sessions = 10;
 	m->config.no_auth = m->config.through_mesh = (choice & 8) != 0;
 	m->config.allow_local_forward = m->config.allow_remote_forward = true;
 	m->state = (enum monitor_state)(choice & 3);

@@ -126,6 +126,33 @@ static void on_hello(uint32_t id)
 	writer_u32(&w, 24);
 	writer_string(&w, b.data, b.len);
 	writer_cstring(&w, "warren_test");
+	writer_cstring(&w, "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
+			   "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group18-sha512,"
+			   "diffie-hellman-group16-sha512,diffie-hellman-group14-sha256");
+	writer_cstring(&w, "chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,"
+			   "aes128-gcm@openssh.com,aes256-ctr,aes128-ctr");
+	writer_cstring(&w, "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com");
+	writer_u64(&w, 0);
+	writer_u32(&w, 0);
+	finish(&w, NULL, 0);
+}
+
+static void on_user(uint32_t id)
+{
+	struct writer w = begin(MONITOR_USER, id);
+
+	writer_u32(&w, 4);
+	writer_cstring(&w, "");
+	finish(&w, NULL, 0);
+}
+
+static void on_limits(uint32_t id)
+{
+	struct writer w = begin(MONITOR_LIMITS, id);
+
+	writer_u32(&w, 24);
+	for (int i = 0; i < 4; i++)
+		writer_u32(&w, 0);
 	finish(&w, NULL, 0);
 }
 
@@ -561,6 +588,12 @@ static void on_packet(struct reader *r)
 		break;
 	case MONITOR_SIGN:
 		on_sign(id, r);
+		break;
+	case MONITOR_USER:
+		on_user(id);
+		break;
+	case MONITOR_LIMITS:
+		on_limits(id);
 		break;
 	case MONITOR_AUTH_NONE:
 		reader_cstring(r, login, sizeof(login));

@@ -48,6 +48,7 @@ static struct launcher {
 		host_public[32];
 	int64_t seq;
 	char policy[1024];
+	const char *sshd_config;
 	struct connection c[MAX_CONNECTIONS];
 	size_t count;
 	uint32_t started;
@@ -194,13 +195,12 @@ static void start_session(int fd, const char *program)
 					 .allow_remote_forward = true,
 					 .no_auth = g.no_auth,
 					 .through_mesh = true,
-					 .login_grace_s = 30,
-					 .max_auth_tries = 6,
-					 .max_sessions = 100};
+					 .sshd_config = (const uint8_t *)g.sshd_config,
+					 .sshd_config_len = strlen(g.sshd_config)};
 	struct connection *c = free_connection(); /* zeroed */
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	uint8_t data[4096];
+	uint8_t data[16384];
 	struct writer w = writer_init(data, sizeof(data));
 	int broker[2], main_pair[2];
 
@@ -434,6 +434,7 @@ int main(int argc, char **argv)
 	g.dir = argv[1];
 	g.login = argv[3];
 	g.listen = g.client = "127.0.0.1";
+	g.sshd_config = getenv("SSHD_CONFIG") != NULL ? getenv("SSHD_CONFIG") : "LoginGraceTime 30\n";
 	for (int i = 4; i < argc; i++) {
 		g.files_only = g.files_only || strcmp(argv[i], "files-only") == 0;
 		g.no_auth = g.no_auth || strcmp(argv[i], "no-auth") == 0;

@@ -18,20 +18,6 @@
 
 #include "daemon/broker_internal.h"
 
-/* sshd_config(5), MaxStartups 10:30:100. */
-static void early_drop(void **state)
-{
-	(void)state;
-	for (unsigned percent = 0; percent < 100; percent++) {
-		assert_false(broker_ssh_drops(0, percent));
-		assert_false(broker_ssh_drops(99, percent));
-		assert_int_equal(broker_ssh_drops(100, percent), percent < 30);
-		assert_int_equal(broker_ssh_drops(200, percent), percent < 65);
-		assert_true(broker_ssh_drops(300, percent));
-		assert_true(broker_ssh_drops(1000, percent));
-	}
-}
-
 /* ---- who this machine is, when main says so */
 
 struct pinned {
@@ -255,7 +241,6 @@ static void memfds_are_sealed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(early_drop),
 		cmocka_unit_test(sweep),
 		cmocka_unit_test(loop_removal),
 		cmocka_unit_test(memfds_are_sealed),

@@ -111,13 +111,12 @@ static struct ssh_wire_config sample(void)
 		.allow_sftp = true,
 		.no_auth = true,
 		.through_mesh = true,
-		.login_grace_s = 120,
-		.max_auth_tries = 6,
-		.max_sessions = 100,
 		.authorized_keys = true,
 		.break_glass_count = 1,
 		.revoked_count = 2,
 		.revoked = {7, UINT64_MAX},
+		.sshd_config = (const uint8_t *)"MaxSessions 3\n",
+		.sshd_config_len = 14,
 	};
 
 	memset(c.signing_key, 0x11, sizeof(c.signing_key));
@@ -155,14 +154,13 @@ static void config_returns(void **state)
 	assert_false(back.allow_remote_forward);
 	assert_true(back.no_auth);
 	assert_true(back.through_mesh);
-	assert_int_equal(back.login_grace_s, 120);
-	assert_int_equal(back.max_auth_tries, 6);
-	assert_int_equal(back.max_sessions, 100);
 	assert_true(back.authorized_keys);
 	assert_int_equal(back.break_glass_count, 1);
 	assert_memory_equal(back.break_glass, c.break_glass, sizeof(c.break_glass));
 	assert_int_equal(back.revoked_count, 2);
 	assert_true(back.revoked[0] == 7 && back.revoked[1] == UINT64_MAX);
+	assert_int_equal(back.sshd_config_len, 14);
+	assert_memory_equal(back.sshd_config, "MaxSessions 3\n", 14);
 }
 
 static void config_is_strict(void **state)
@@ -174,8 +172,8 @@ static void config_is_strict(void **state)
 
 	(void)state;
 	ssh_wire_config_put(&w, &c);
-	/* behind the switches: three numbers, one CA and two serials with their counts */
-	const size_t flags = w.len - 13 - (4 + 32) - (4 + 16);
+	/* behind the switches: one CA and two serials with their counts, the configuration */
+	const size_t flags = w.len - 1 - (4 + 32) - (4 + 16) - (4 + 14);
 
 	for (size_t cut = 0; cut < w.len; cut++) {
 		r = reader_init(out, cut);

@@ -36,6 +36,7 @@
 #define LOGIN	  "root"
 #define ALGORITHM "ssh-ed25519-cert-v01@openssh.com"
 #define TRIES	  3
+#define CONFIG	  "LoginGraceTime 20\nMaxAuthTries 3\nMaxSessions 10\n"
 
 /* Both processes derive the same keys. */
 static struct keys {
@@ -468,9 +469,8 @@ static int config(void)
 				    .allow_local_forward = true,
 				    .allow_remote_forward = true,
 				    .through_mesh = true,
-				    .login_grace_s = 20,
-				    .max_auth_tries = TRIES,
-				    .max_sessions = 10};
+				    .sshd_config = (const uint8_t *)CONFIG,
+				    .sshd_config_len = sizeof(CONFIG) - 1};
 	uint8_t data[4096];
 	struct writer w = writer_init(data, sizeof(data));
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sshd_config(5) as the monitor of one connection applies it: evaluated with what is known of the
+ * caller, again when the login is named, and again when an identity is proven. It only narrows what
+ * policy and the machine's switches allow. Private to the monitor.
+ */
+#ifndef WARREN_SSH_MONITOR_OPTIONS_H
+#define WARREN_SSH_MONITOR_OPTIONS_H
+
+#include "ssh/config/sshd_config.h"
+
+struct monitor;
+struct verifier_decision;
+struct reader;
+
+struct monitor_options {
+	struct sshd_config *config;
+	struct sshd_options now; /* in force */
+	char login[64], host[64], peer[64], identity[256]; /* that it was evaluated with */
+	uint64_t attempt_ns; /* when the newest attempt to log in came */
+	bool told;	     /* LIMITS was answered */
+};
+
+/* The values without any configuration. NULL without memory. */
+struct monitor_options *monitor_options_new(void);
+void monitor_options_free(struct monitor_options *o);
+/* text: of sshd_config_text, "" for none. -EBADMSG when it cannot be read. */
+int monitor_options_load(struct monitor *m, const char *text, size_t len) WARREN_MUST_USE;
+/* Somebody tries this login. */
+void monitor_options_login(struct monitor *m);
+/* Who it is was proven. NULL, or the sentence why not by this method. d is narrowed. */
+const char *monitor_options_admit(struct monitor *m, struct verifier_decision *d,
+				  const char *method);
+/* Takes from d what the configuration does not allow. */
+void monitor_options_restrict(const struct monitor *m, struct verifier_decision *d);
+/* AllowUsers and its like, PermitRootLogin: 0, or -EACCES and the sentence. */
+int monitor_options_account(const struct monitor *m, struct error *err) WARREN_MUST_USE;
+/* Methods that may be tried now, "publickey,keyboard-interactive". */
+bool monitor_options_method(const struct monitor *m, const char *method);
+/* PubkeyAcceptedAlgorithms. */
+bool monitor_options_algorithm(const struct monitor *m, const char *algorithm);
+/* AuthorizedKeysFile as authorized_keys_file.h wants it; false: too long. */
+bool monitor_options_key_files(const struct monitor *m, char *out, size_t cap);
+/* A refusal takes at least some milliseconds, however it came about (sshd's auth2.c). */
+void monitor_options_delay(const struct monitor *m);
+/* NULL: allowed; else the sentence. */
+const char *monitor_options_connect(const struct monitor *m, const char *host, uint16_t port);
+const char *monitor_options_listen(const struct monitor *m, const char *address, uint16_t port);
+/* Requests USER and LIMITS of ssh/PROTOCOL.md section 4. */
+int monitor_options_user(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int monitor_options_limits(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
+
+#endif
