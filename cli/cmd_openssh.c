@@ -54,14 +54,8 @@ static int detect(const struct cli *c, int argc, char **argv)
 static int hand_over(const struct cli *c, const struct openssh_login *login)
 {
 	struct stat st;
-	int fd = login->early, r = -EHOSTUNREACH;
+	int fd = -1, r = openssh_connect(login, &fd);
 
-	if (fd >= 0)
-		r = connection_finish(fd);
-	for (int i = 0; i < login->address_count && r < 0; i++) {
-		fd = connection_begin(login->addresses[i], login->port);
-		r = fd < 0 ? fd : connection_finish(fd);
-	}
 	if (r < 0)
 		return cli_fail(c, WARREN_EXIT_FAILED, "cannot connect to %s port %d: %s",
 				login->fqdn, login->port, strerror(-r));

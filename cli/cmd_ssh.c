@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * warren ssh: OpenSSH's own flags, the login done here where there is a terminal, then the system's
- * ssh with the drop-in's options. Everything behind the host is the command and is never looked at.
+ * ssh with the drop-in's options, or warren-ssh where there is none. Everything behind the host is
+ * the command and is never looked at.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/connection.h"
 #include "cli/openssh.h"
 #include "platform/encode.h"
 
@@ -100,6 +103,84 @@ static int find_target(int argc, char **argv, struct target *t)
 	return t->host[0] != '\0' ? 0 : -EINVAL;
 }
 
+/* Whose program speaks SSH: the system's, our own, or the system's where there is one. */
+enum client { CLIENT_ANY, CLIENT_SYSTEM, CLIENT_OWN };
+
+static int client_named(const char *name, enum client *ret_client)
+{
+	if (strcmp(name, "own") == 0)
+		*ret_client = CLIENT_OWN;
+	else if (strcmp(name, "system") == 0)
+		*ret_client = CLIENT_SYSTEM;
+	else if (strcmp(name, "auto") == 0)
+		*ret_client = CLIENT_ANY;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+/* --client=… in front of ssh's flags, else WARREN_SSH_CLIENT; moves over the arguments used. */
+static int choose_client(const struct cli *c, int *argc, char ***argv, enum client *ret_client)
+{
+	const char *name = getenv("WARREN_SSH_CLIENT");
+
+	if (*argc > 1 && strncmp((*argv)[1], "--client=", strlen("--client=")) == 0) {
+		name = (*argv)[1] + strlen("--client=");
+		(*argv)++;
+		(*argc)--;
+	}
+	*ret_client = CLIENT_ANY;
+	if (name == NULL || name[0] == '\0' || client_named(name, ret_client) == 0)
+		return 0;
+	cli_fail(
+		c, SSH_FAILED,
+		"there is no SSH client \"%s\": --client (or WARREN_SSH_CLIENT) is auto, system or "
+		"own",
+		name);
+	return -EINVAL;
+}
+
+/* warren-ssh beside this program, or where packages put it. */
+static void own_client(const struct cli *c, char *out, size_t cap)
+{
+	const char *slash = strrchr(c->self, '/');
+
+	snprintf(out, cap, "%.*s/warren-ssh", (int)(slash != NULL ? slash - c->self : 0), c->self);
+	if (access(out, X_OK) < 0)
+		snprintf(out, cap, "/usr/libexec/warren/warren-ssh");
+}
+
+static int run_own_ssh(const struct cli *c, const struct openssh_login *login, int argc,
+		       char **argv)
+{
+	char path[560], connection[32], name[280], hosts[360], key[340];
+	char **args = calloc((size_t)argc + 6, sizeof(*args));
+	int n = 0, fd = -1, r;
+
+	if (args == NULL)
+		return cli_fail(c, SSH_FAILED, "out of memory");
+	r = openssh_connect(login, &fd);
+	if (r < 0 || fcntl(fd, F_SETFD, 0) < 0)
+		return cli_fail(c, SSH_FAILED, "cannot connect to %s port %d: %s", login->fqdn,
+				login->port, strerror(r < 0 ? -r : errno));
+	own_client(c, path, sizeof(path));
+	snprintf(connection, sizeof(connection), "--connection=%d", fd);
+	snprintf(name, sizeof(name), "--name=%s", login->fqdn);
+	snprintf(hosts, sizeof(hosts), "--host-keys=%s", login->hosts);
+	args[n++] = path;
+	args[n++] = connection;
+	args[n++] = name;
+	args[n++] = hosts;
+	if (login->path[0] != '\0') {
+		snprintf(key, sizeof(key), "--key=%s", login->path);
+		args[n++] = key;
+	}
+	for (int i = 1; i < argc; i++)
+		args[n++] = argv[i];
+	execv(path, args);
+	return cli_fail(c, SSH_FAILED, "cannot start %s: %s", path, strerror(errno));
+}
+
 static int run_system_ssh(const struct cli *c, const struct openssh_login *login, int argc,
 			  char **argv)
 {
@@ -137,9 +218,26 @@ static int run_system_ssh(const struct cli *c, const struct openssh_login *login
 		args[n++] = argv[i];
 	execvp("ssh", args);
 	return cli_fail(c, SSH_FAILED,
-			errno == ENOENT ? "there is no ssh on this machine: install openssh-client"
-					: "cannot start ssh: %s",
+			errno == ENOENT
+				? "there is no ssh on this machine: install openssh-client, or "
+				  "use --client=own"
+				: "cannot start ssh: %s",
 			strerror(errno));
+}
+
+static bool system_has_ssh(void)
+{
+	const char *path = getenv("PATH");
+	char file[1024];
+
+	for (size_t len; path != NULL && *path != '\0'; path += len + (path[len] == ':')) {
+		len = strcspn(path, ":");
+		if (len > 0 &&
+		    snprintf(file, sizeof(file), "%.*s/ssh", (int)len, path) < (int)sizeof(file) &&
+		    access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
 }
 
 int cli_ssh(const struct cli *c, int argc, char **argv)
@@ -147,15 +245,20 @@ int cli_ssh(const struct cli *c, int argc, char **argv)
 	struct target t = {.port = "22"};
 	struct openssh_login login = {0};
 	struct prompt prompt = {0};
+	enum client client;
 	uint8_t random[16];
 	char hash[ENCODE_HEX_SIZE(16)];
 
-	if (argc == 2 && strcmp(argv[1], "-V") == 0) {
+	if (choose_client(c, &argc, &argv, &client) < 0)
+		return SSH_FAILED;
+	if (client == CLIENT_ANY)
+		client = system_has_ssh() ? CLIENT_SYSTEM : CLIENT_OWN;
+	if (argc == 2 && strcmp(argv[1], "-V") == 0 && client == CLIENT_SYSTEM) {
 		execvp("ssh", argv);
 		return SSH_FAILED;
 	}
 	if (find_target(argc, argv, &t) < 0) {
-		cli_usage("ssh [flags of ssh(1)] [user@]host [command …]");
+		cli_usage("ssh [--client=own] [flags of ssh(1)] [user@]host [command …]");
 		return SSH_FAILED;
 	}
 	if (t.user[0] == '\0') {
@@ -169,5 +272,6 @@ int cli_ssh(const struct cli *c, int argc, char **argv)
 		return SSH_FAILED;
 	if (login.note[0] != '\0')
 		fprintf(stderr, "warren: %s\n", login.note);
-	return run_system_ssh(c, &login, argc, argv);
+	return client == CLIENT_OWN ? run_own_ssh(c, &login, argc, argv)
+				    : run_system_ssh(c, &login, argc, argv);
 }

@@ -236,6 +236,21 @@ int openssh_prepare(const struct cli *c, const char *host, const char *port, con
 	return code;
 }
 
+int openssh_connect(const struct openssh_login *login, int *ret_fd)
+{
+	int fd = login->early, r = -EHOSTUNREACH;
+
+	if (fd >= 0)
+		r = connection_finish(fd);
+	for (int i = 0; i < login->address_count && r < 0; i++) {
+		fd = connection_begin(login->addresses[i], login->port);
+		r = fd < 0 ? fd : connection_finish(fd);
+	}
+	if (r == 0)
+		*ret_fd = fd;
+	return r;
+}
+
 char *openssh_config_text(const char *self)
 {
 	char *text = NULL;

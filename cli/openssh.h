@@ -18,7 +18,7 @@ struct openssh_login {
 	char addresses[2][64]; /* overlay addresses, IPv4 first */
 	int address_count;
 	int port;
-	int early;	/* a connection on its way to addresses[0], or -1; of the proxy only */
+	int early;	/* a connection on its way to addresses[0], or -1 */
 	char note[512]; /* why there is no certificate; empty otherwise */
 };
 
@@ -29,6 +29,9 @@ struct openssh_login {
 int openssh_prepare(const struct cli *c, const char *host, const char *port, const char *user,
 		    const char *hash, bool interactive, struct prompt *prompt,
 		    struct openssh_login *ret_login);
+
+/* A connection to it: the early one, or to the addresses one after the other. -errno. */
+int openssh_connect(const struct openssh_login *login, int *ret_fd) WARREN_MUST_USE;
 
 /* Asks for the host keys of a peer and writes them to HASH.hosts in the caller's folder. -ENOENT
  * when there is no such folder yet or the map has no key. */

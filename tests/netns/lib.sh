@@ -36,7 +36,7 @@ prepare() {
 	mkdir -p $T/log $T/pids $T/home/deploy $T/etc $T/bin
 	chmod 755 /mnt $T
 	# Where other accounts can run them too: the build may be below somebody's closed home.
-	for f in warren warrend warren-control warren-ssh-session warren-ssh-worker warren-sftp-server warren-wg; do
+	for f in warren warrend warren-control warren-ssh warren-ssh-session warren-ssh-worker warren-sftp-server warren-wg; do
 		cp "$WARREN_BIN/$f" $T/bin/$f
 	done
 	WARREN_BIN=$T/bin
