@@ -409,6 +409,9 @@ int client_channel_run(struct client_channel *ch, const struct pollfd *polls)
 		rc = step_connecting(ch, polls);
 	if (rc == 0 && (ch->state == CLIENT_RUNNING || ch->state == CLIENT_SOCKS || ch->terminal))
 		rc = step_running(ch, polls);
+	/* The SOCKS request was complete: nothing else would wake us. */
+	if (rc == 0 && ch->state == CLIENT_OPENING)
+		return step_opening(ch);
 	if (rc == -EPIPE && libssh_client_alive(ch->client->ssh)) {
 		/* The channel, not the connection: the server closed it under us. */
 		ch->in_eof = true;

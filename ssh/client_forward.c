@@ -55,11 +55,15 @@ static int listen_on(const struct addrinfo *a)
 static int listen_local(struct client *c, const struct client_forward *f)
 {
 	const char *name = f->bind_given ? f->bind : c->options.gateway_ports ? "" : "localhost";
+	bool loopback = strcmp(name, "localhost") == 0;
 	struct addrinfo *list = NULL;
 	const char *why = "";
 	int made = 0, r;
 
-	r = resolve(*name ? name : NULL, f->port, AI_PASSIVE, &list, &why);
+	/* Without a name: every address when AI_PASSIVE is given, else both loopbacks, which a
+	 * machine's "localhost" need not have. */
+	r = resolve(*name && !loopback ? name : NULL, f->port, loopback ? 0 : AI_PASSIVE, &list,
+		    &why);
 	if (r < 0) {
 		client_say(c, CLIENT_LOG_ERROR, "cannot listen on %s: %s", name, why);
 		return r;

@@ -1,19 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Everything people do with OpenSSH, through the drop-in and with no other option than what they ask for:
-# forwards of every kind, agent, shared connections, copies, jumps, environment, and the client
-# configurations that are in the way elsewhere.
+# Everything people do with OpenSSH, through the drop-in and with no other option than what they ask for: the
+# table of client_table.sh, then shared connections, jumps, and the client configurations that are in the
+# way elsewhere.
 . "$WARREN_SRC/tests/netns/lib.sh"
+. "$WARREN_SRC/tests/netns/client_table.sh"
 prepare
 mesh
 login
-host=second.warren.internal
 on first warren openssh install
-listen() { # NAMESPACE PORT TEXT
-	ip netns exec "$1" socat TCP-LISTEN:$2,fork,reuseaddr,bind=127.0.0.1 SYSTEM:"echo $3" 2>>$T/log/socat &
-	within 5 ip netns exec "$1" bash -c "exec 3<>/dev/tcp/127.0.0.1/$2"
-}
-get() { ip netns exec "$1" socat - TCP:127.0.0.1:$2 </dev/null; } # NAMESPACE PORT
 sshd_stock() { # NAMESPACE PORT ADDRESS: a server that is not ours, key $T/id
 	[ -f $T/id ] || ssh-keygen -q -t ed25519 -N '' -f $T/id
 	ssh-keygen -q -t ed25519 -N '' -f $T/hostkey-$1
@@ -27,23 +22,11 @@ sshd_stock() { # NAMESPACE PORT ADDRESS: a server that is not ours, key $T/id
 }
 stock="-i $T/id -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=$T/known"
 
-note "what sees no terminal"
-expect 0 setsid ip netns exec first env WARREN_SOCKET=$T/first.sock ssh deploy@$host 'echo no-tty; tty || true'
-says no-tty
-expect 7 on first ssh -o BatchMode=yes deploy@$host 'exit 7'
-expect 0 on first ssh -T -n deploy@second 'echo short'
-says short
+client_table ssh
 
-note "-L, -D and -W"
-listen second 7777 from-second
+note "forwards over a shared connection: added, with a port of the server's choice, and cancelled"
 on first ssh -f -N -o ExitOnForwardFailure=yes -o ControlMaster=yes -o ControlPath=$T/mux \
-	-L 127.0.0.1:8001:127.0.0.1:7777 -D 127.0.0.1:8002 deploy@$host
-[ "$(get first 8001)" = from-second ] || fail "-L"
-[ "$(ip netns exec first curl -s --http0.9 --socks5 127.0.0.1:8002 http://127.0.0.1:7777/ || true)" = from-second ] || fail "-D"
-[ "$(on first ssh -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
-
-note "-R with a port of the server's choice, and cancelled"
-listen first 8004 from-first
+	-L 127.0.0.1:8001:127.0.0.1:7777 deploy@$host
 port=$(on first ssh -o ControlPath=$T/mux -O forward -R 127.0.0.1:0:127.0.0.1:8004 deploy@$host)
 [[ $port =~ ^[0-9]+$ ]] || fail "no port for -R 0: $port"
 [ "$(get second $port)" = from-first ] || fail "-R 0"
@@ -72,27 +55,8 @@ for p in $pids; do wait $p || bad=$((bad + 1)); done
 [ $bad = 0 ] || fail "$bad of 50 shared sessions: $(cat $T/mux-err.* | sort | uniq -c | head)"
 on first ssh -o ControlPath=$T/mux -O exit deploy@$host 2>/dev/null
 
-note "30 connections at once"
-pids=
-for i in $(seq 30); do
-	on first ssh -o BatchMode=yes deploy@$host "echo $i" >$T/par.$i 2>>$T/par-err &
-	pids="$pids $!"
-done
-for p in $pids; do wait $p || bad=$((bad + 1)); done
-for i in $(seq 30); do [ "$(cat $T/par.$i)" = "$i" ] || bad=$((bad + 1)); done
-[ $bad = 0 ] || fail "$bad of 30 connections: $(sort $T/par-err | uniq -c)"
-
-note "-A with the user's own agent: on the target its keys are there, and gone afterwards"
-eval "$(ssh-agent -a $T/agent)" >/dev/null
-echo $SSH_AGENT_PID >$T/pids/agent
-ssh-keygen -q -t ed25519 -N '' -C of-the-user -f $T/agent-key
-ssh-add -q $T/agent-key
-expect 0 on first ssh -A deploy@$host 'ssh-add -l; echo "$SSH_AUTH_SOCK" >sock'
-says of-the-user
-expect 1 ip netns exec second sh -c "[ -S \"\$(cat $T/home/deploy/sock)\" ]"
-expect 1 on first ssh deploy@$host '[ -n "$SSH_AUTH_SOCK" ]'
-
 note "a full agent and IdentitiesOnly: ours is tried first, MaxAuthTries is not used up"
+export SSH_AUTH_SOCK=$T/agent
 for i in $(seq 12); do
 	ssh-keygen -q -t ed25519 -N '' -C key$i -f $T/many$i
 	ssh-add -q $T/many$i
@@ -103,10 +67,6 @@ expect 0 on first ssh -o BatchMode=yes -o IdentitiesOnly=yes -i $T/many1 deploy@
 expect 0 on first warren ssh -o BatchMode=yes deploy@$host true
 unset SSH_AUTH_SOCK
 
-note "SendEnv LC_*"
-expect 0 env LC_WARREN=seen bash -c '. /dev/stdin; on first ssh -o SendEnv="LC_*" deploy@'$host' "echo got \$LC_WARREN"' <<<"$(declare -f on); T=$T"
-says '^got seen'
-
 note "a stale key in known_hosts is nobody's business"
 mkdir -p $T/known.d
 printf '%s %s\n' $host "$(cut -d' ' -f1,2 $T/agent-key.pub)" >$T/known.d/stale
@@ -114,46 +74,6 @@ cp /etc/netns/first/ssh/ssh_config $T/ssh_config
 printf 'GlobalKnownHostsFile %s\n' $T/known.d/stale >/etc/netns/first/ssh/ssh_config.d/zz-stale.conf
 expect 0 on first ssh -o BatchMode=yes deploy@$host true
 rm /etc/netns/first/ssh/ssh_config.d/zz-stale.conf
-
-note "sftp, scp with both protocols and between two remote ends, rsync, git"
-head -c 3000000 /dev/urandom >$T/blob
-on first scp -q $T/blob deploy@$host:one
-on first scp -q -O $T/blob deploy@$host:two
-on first scp -q -3 deploy@$host:one deploy@second:three
-on first sftp -q -b - deploy@$host >/dev/null <<<"put $T/blob four
-rename four five
-mkdir d
-put $T/blob d/six"
-on first rsync -a -e ssh $T/blob deploy@$host:seven
-for f in one two three five d/six seven; do cmp $T/blob $T/home/deploy/$f || fail "$f differs"; done
-on first scp -q -r deploy@$host:d $T/back
-cmp $T/blob $T/back/six || fail "scp -r"
-expect 1 on first scp -q deploy@$host:missing $T/missing
-git -c init.defaultBranch=main init -q $T/work
-cp $T/blob $T/work/
-git -C $T/work add blob
-git -C $T/work -c user.name=t -c user.email=t@t commit -q -m one
-on first ssh deploy@$host 'git init -q --bare -b main repo.git'
-on first git -C $T/work push -q deploy@$host:repo.git HEAD:main
-on first git clone -q deploy@$host:repo.git $T/clone
-cmp $T/blob $T/clone/blob || fail "git clone"
-
-note "the editor's way: ssh -T with a long-lived -D, a script on stdin"
-mkfifo $T/script
-on first ssh -T -D 127.0.0.1:8010 -o ConnectTimeout=15 deploy@$host bash <$T/script >$T/editor 2>&1 &
-editor=$!
-exec 9>$T/script
-echo 'echo ready' >&9
-within 10 grep -q ready $T/editor
-for _ in 1 2 3; do
-	[ "$(ip netns exec first curl -s --http0.9 --socks5 127.0.0.1:8010 http://127.0.0.1:7777/ || true)" = from-second ] || fail "-D of the editor"
-	sleep 1
-done
-echo 'exit 5' >&9
-exec 9>&-
-got=0
-wait $editor || got=$?
-[ $got = 5 ] || fail "the editor's script left status $got"
 
 note "hosts outside the mesh are untouched; through the mesh they are reached with -J"
 sshd_stock control 22 198.51.100.2
@@ -187,9 +107,9 @@ if command -v ansible >/dev/null; then
 	within 15 on first warren openssh detect $host 22
 	printf '%s ansible_user=deploy ansible_python_interpreter=/usr/bin/python3\n' $host >$T/hosts
 	export ANSIBLE_LOCAL_TEMP=$T/ansible ANSIBLE_HOST_KEY_CHECKING=True
-	expect 0 on first ansible -i $T/hosts all -m ping
+	expect 0 on first ansible -i $T/hosts all -m ping </dev/null
 	says pong
-	expect 0 on first ansible -i $T/hosts all -m copy -a "src=$T/blob dest=$T/home/deploy/ansible"
+	expect 0 on first ansible -i $T/hosts all -m copy -a "src=$T/blob dest=$T/home/deploy/ansible" </dev/null
 	cmp $T/blob $T/home/deploy/ansible || fail "Ansible's copy"
 else
 	note "Ansible: not installed, left out"
