@@ -134,7 +134,7 @@ mkdir -p $dir/pids $dir/log $dir/run $dir/home
 chmod 755 $dir
 chmod 700 $dir/log
 mkdir -p $lib/bin
-cp "$bin"/{warren,warrend,warren-control,warren-ssh-session,warren-ssh-worker} $lib/bin/
+cp "$bin"/{warren,warrend,warren-control,warren-ssh,warren-ssh-session,warren-ssh-worker} $lib/bin/
 cp tests/support/signin.sh $lib/signin.sh
 mkdir -p /usr/local/bin
 ln -s $lib/bin/warren $link
