@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{"ping", cli_ping, "PEER: measure the path to a peer"},
 	{"why", cli_why, "PEER: which paths were tried, and what came of each"},
 	{"policy", cli_policy, "test FILE | explain FROM TO[:PORT]"},
+	{"audit", cli_audit, "verify | show | tail: what happened on this machine's SSH server"},
 	{"openssh", cli_openssh, "detect | proxy | hostkey | install | print | remove"},
 	{"sshd", cli_sshd, "the SSH server without a mesh; -t, -T: its configuration"},
 	{"debug", cli_debug, "bundle: logs, status and map without secrets"},

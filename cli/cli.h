@@ -51,6 +51,7 @@ int cli_ping(const struct cli *c, int argc, char **argv);
 int cli_why(const struct cli *c, int argc, char **argv);
 int cli_sessions(const struct cli *c, int argc, char **argv);
 int cli_policy(const struct cli *c, int argc, char **argv);
+int cli_audit(const struct cli *c, int argc, char **argv);
 int cli_ssh(const struct cli *c, int argc, char **argv);
 int cli_ssh_cert(const struct cli *c, int argc, char **argv);
 int cli_ca(const struct cli *c, int argc, char **argv);

@@ -56,8 +56,29 @@ void monitor_audit_log(const struct monitor *m, const char *sentence, const char
 {
 	struct monitor_who who = monitor_who(m);
 
-	log_info(sentence, "connection=%u client=%s identity=%s peer=%s login=%s %s=%s",
-		 m->config.session_id, who.client, who.identity, who.peer, who.login, key, value);
+	/* A pair's key is in the format, or its value would not be quoted by itself. */
+#define LINE(pair)                                                                                 \
+	log_info(sentence, "connection=%u client=%s identity=%s peer=%s login=%s " pair,           \
+		 m->config.session_id, who.client, who.identity, who.peer, who.login, value)
+	if (strcmp(key, "reason") == 0)
+		LINE("reason=%s");
+	else if (strcmp(key, "method") == 0)
+		LINE("method=%s");
+	else if (strcmp(key, "what") == 0)
+		LINE("what=%s");
+	else if (strcmp(key, "to") == 0)
+		LINE("to=%s");
+	else if (strcmp(key, "on") == 0)
+		LINE("on=%s");
+	else if (strcmp(key, "network") == 0)
+		LINE("network=%s");
+	else if (strcmp(key, "request") == 0)
+		LINE("request=%s");
+	else if (strcmp(key, "key") == 0)
+		LINE("key=%s");
+	else
+		LINE("detail=%s");
+#undef LINE
 }
 
 void monitor_audit(struct monitor *m, const char *sentence, const char *key, const char *value)

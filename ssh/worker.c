@@ -403,6 +403,11 @@ static int serve(struct worker *w, struct error *err)
 		rc = key_exchange(w);
 	if (rc > 0)
 		rc = loop(w);
+	if (w->authenticated && w->server) {
+		w->told_ns = 0; /* the sums, for the audit log */
+		if (tell_bytes(w, worker_now_ns()) < 0)
+			log_debug("the monitor does not hear the last numbers", NULL);
+	}
 	/* The client gave up while a person was to log in. */
 	if (!w->authenticated && worker_auth_abandon(w) < 0)
 		return rc;
