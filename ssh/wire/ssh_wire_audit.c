@@ -121,6 +121,8 @@ int ssh_wire_audit_text(struct buffer *out, const void *text, size_t len)
 
 		if (n == 1 && (p[i] == '"' || p[i] == '\\'))
 			r = buffer_printf(out, "\\%c", p[i]);
+		else if (p[i] == 0) /* readers of JSON refuse it */
+			r = buffer_printf(out, "\\ufffd");
 		else if (n == 0 || p[i] < 0x20 || p[i] == 0x7f)
 			r = buffer_printf(out, "\\u%04x", p[i]); /* a byte that is no text, as Latin-1 */
 		else
