@@ -299,7 +299,8 @@ int cli_login(const struct cli *c, int argc, char **argv)
 int cli_logout(const struct cli *c, int argc, char **argv)
 {
 	bool deregister = false;
-	char dir[64];
+	char dir[64], reason[400];
+	json_t *result = NULL;
 	int code;
 
 	for (int i = 1; i < argc; i++)
@@ -307,11 +308,23 @@ int cli_logout(const struct cli *c, int argc, char **argv)
 			return cli_usage("logout [--deregister]");
 	code = cli_request(c,
 			   json_pack("{s:s,s:b}", "cmd", "logout", "deregister", (int)deregister),
-			   NULL, NULL, NULL);
+			   NULL, NULL, &result);
 	if (code != 0)
 		return code;
 	openssh_directory(dir, sizeof(dir));
 	keyfile_forget(dir);
+	if (c->json)
+		cli_print_json(result);
+	if (json_is_false(json_object_get(result, "told"))) {
+		fprintf(stderr,
+			"warren: logged out on this machine, but the control server could not be "
+			"told: %s. SSH sessions on other machines go on until it is; this machine "
+			"tells it as soon as it can\n",
+			cli_text(result, "reason", reason, sizeof(reason)));
+		json_decref(result);
+		return WARREN_EXIT_FAILED;
+	}
+	json_decref(result);
 	if (!c->json)
 		puts(deregister ? "Left the network" : "Logged out");
 	return code;

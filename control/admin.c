@@ -432,7 +432,8 @@ static void users_elsewhere(void *ctx, struct server_request *r)
 
 	server_reply_error(r, 409, "not_embedded",
 			   "this network's people are kept by its login provider %.200s: add and "
-			   "remove them there",
+			   "remove them there (warren-control identity block ends what one has "
+			   "here)",
 			   c->config->issuer);
 }
 
@@ -459,6 +460,8 @@ int admin_routes(struct control *c)
 	for (size_t i = 0; r == 0 && i < sizeof(routes) / sizeof(routes[0]); i++)
 		r = server_route(c->server, ADMIN, routes[i].method, routes[i].path,
 				 routes[i].handler, c);
+	if (r == 0)
+		r = admin_cutoff_routes(c);
 	if (r == 0 && c->config->issuer[0]) {
 		r = server_route(c->server, ADMIN, "GET", USERS, users_elsewhere, c);
 		if (r == 0)

@@ -57,5 +57,7 @@ int api_enroll_routes(struct control *c) WARREN_MUST_USE;
 int api_stream_routes(struct control *c) WARREN_MUST_USE;
 /* admin.c: routes of the admin socket (users are the issuer's) */
 int admin_routes(struct control *c) WARREN_MUST_USE;
+/* admin_cutoff.c: blocked identities, certificates */
+int admin_cutoff_routes(struct control *c) WARREN_MUST_USE;
 
 #endif

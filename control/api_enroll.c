@@ -150,9 +150,11 @@ static void login_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 {
 	struct admission *a = ctx;
 	char nonce[ENCODE_BASE64URL_SIZE(32)];
-	const char *claimed = NULL;
+	const char *claimed = NULL, *why = NULL;
 
-	if (fault == JWT_OK) {
+	if (fault == JWT_OK)
+		why = state_refused(a->c->state, identity->user, "", identity->issued_s);
+	if (fault == JWT_OK && !why) {
 		expected_nonce(&a->wished.peer, nonce);
 		if (json_get_text(identity->claims, "nonce", 64, &claimed, NULL) == 0 &&
 		    strcmp(claimed, nonce) == 0) {
@@ -165,7 +167,9 @@ static void login_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 		jwt_identity_done(identity);
 	}
 	struct server_request *r = api_wait_end(a->wait);
-	if (r && fault == JWT_OK)
+	if (r && why)
+		server_reply_error(r, 401, "login_required", "%s", why);
+	else if (r && fault == JWT_OK)
 		server_reply_error(
 			r, 401, "login_required",
 			"the login was not made for enrolling this machine's keys: log in "

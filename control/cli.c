@@ -135,6 +135,7 @@ static const struct option options[] = {
 	{"password-file", required_argument, NULL, 'p'},
 	{"password-stdin", no_argument, NULL, 'i'},
 	{"limit", required_argument, NULL, 'l'},
+	{"identity", required_argument, NULL, 'I'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -187,6 +188,9 @@ static int apply_option(struct cli *cli, int letter)
 	case 'i':
 		cli->password_stdin = true;
 		return 0;
+	case 'I':
+		cli->identity = optarg;
+		return *optarg ? 0 : -EINVAL;
 	case 'l':
 		cli->limit = optarg;
 		return strspn(optarg, "0123456789") == strlen(optarg) ? 0 : -EINVAL;
@@ -246,7 +250,7 @@ int cli_run(int argc, char **argv)
 	int words = command->words[1] ? 2 : 1;
 	cli.args = argv + optind + words;
 	cli.arg_count = count - words;
-	if (cli.arg_count != command->args || strspn(used, command->options) != strlen(used)) {
+	if ((command->args >= 0 && cli.arg_count != command->args) || strspn(used, command->options) != strlen(used)) {
 		fprintf(stderr, "usage: warren-control %s\n", command->usage);
 		return WARREN_EXIT_USAGE;
 	}

@@ -81,7 +81,7 @@ static void print_json(const json_t *root)
 }
 
 /* prefix + percent-encoded name. */
-static void path_of(char *out, size_t cap, const char *prefix, const char *name)
+void cli_path(char *out, size_t cap, const char *prefix, const char *name)
 {
 	size_t n = (size_t)snprintf(out, cap, "%s", prefix);
 
@@ -96,14 +96,14 @@ static void path_of(char *out, size_t cap, const char *prefix, const char *name)
 	}
 }
 
-static const char *text_of(const json_t *row, const char *key)
+const char *cli_text(const json_t *row, const char *key)
 {
 	const char *s = json_string_value(json_object_get(row, key));
 
 	return s ? s : "";
 }
 
-static void time_of(const json_t *row, const char *key, const char *zero, char out[32])
+void cli_time(const json_t *row, const char *key, const char *zero, char out[32])
 {
 	time_t t = (time_t)json_integer_value(json_object_get(row, key));
 	struct tm tm;
@@ -115,8 +115,8 @@ static void time_of(const json_t *row, const char *key, const char *zero, char o
 }
 
 /* A list: request, JSON as it is or one line per row. */
-static int list(const struct cli *cli, const char *path, const char *key,
-		void (*line)(const json_t *row))
+int cli_list(const struct cli *cli, const char *path, const char *key,
+	     void (*line)(const json_t *row))
 {
 	json_t *root, *row;
 	size_t i;
@@ -133,11 +133,17 @@ static int list(const struct cli *cli, const char *path, const char *key,
 	return 0;
 }
 
-static int plain(const struct cli *cli, const char *method, const char *path, json_t *body)
+int cli_send(const struct cli *cli, const char *method, const char *path, json_t *body,
+	     json_t **ret_json)
+{
+	return body ? send_json(cli, method, path, body, ret_json)
+		    : request(cli, method, path, NULL, 0, ret_json, NULL);
+}
+
+int cli_plain(const struct cli *cli, const char *method, const char *path, json_t *body)
 {
 	json_t *root = NULL;
-	int code = body ? send_json(cli, method, path, body, &root)
-			: request(cli, method, path, NULL, 0, &root, NULL);
+	int code = cli_send(cli, method, path, body, &root);
 
 	if (code == 0 && cli->json)
 		print_json(root);
@@ -171,7 +177,7 @@ static int setup_key_create(const struct cli *cli)
 	if (cli->json)
 		print_json(root);
 	else
-		puts(text_of(root, "key"));
+		puts(cli_text(root, "key"));
 	json_decref(root);
 	return 0;
 }
@@ -181,9 +187,9 @@ static void key_line(const json_t *row)
 	char expires[32];
 	json_int_t left = json_integer_value(json_object_get(row, "uses_left"));
 
-	time_of(row, "expires", "never", expires);
-	printf("%-24s %-8s used %" JSON_INTEGER_FORMAT ", ", text_of(row, "name"),
-	       text_of(row, "state"), json_integer_value(json_object_get(row, "used")));
+	cli_time(row, "expires", "never", expires);
+	printf("%-24s %-8s used %" JSON_INTEGER_FORMAT ", ", cli_text(row, "name"),
+	       cli_text(row, "state"), json_integer_value(json_object_get(row, "used")));
 	if (left < 0)
 		printf("reusable");
 	else
@@ -194,48 +200,48 @@ static void key_line(const json_t *row)
 
 static int setup_key_list(const struct cli *cli)
 {
-	return list(cli, "/v1/admin/setup-keys", "setup_keys", key_line);
+	return cli_list(cli, "/v1/admin/setup-keys", "setup_keys", key_line);
 }
 
 static int setup_key_revoke(const struct cli *cli)
 {
 	char path[512];
 
-	path_of(path, sizeof(path), "/v1/admin/setup-keys/", cli->args[0]);
-	return plain(cli, "DELETE", path, NULL);
+	cli_path(path, sizeof(path), "/v1/admin/setup-keys/", cli->args[0]);
+	return cli_plain(cli, "DELETE", path, NULL);
 }
 
 /* ---- peers ---- */
 
 static void peer_line(const json_t *row)
 {
-	printf("%-24s %-15s %-8s ssh %-14s %s\n", text_of(row, "name"), text_of(row, "overlay4"),
+	printf("%-24s %-15s %-8s ssh %-14s %s\n", cli_text(row, "name"), cli_text(row, "overlay4"),
 	       json_is_true(json_object_get(row, "online")) ? "online" : "offline",
 	       !json_is_true(json_object_get(row, "ssh_enabled"))     ? "off"
 	       : json_is_true(json_object_get(row, "ssh_advertised")) ? "on"
 								      : "not advertised",
-	       text_of(row, "id"));
+	       cli_text(row, "id"));
 }
 
 static int peer_list(const struct cli *cli)
 {
-	return list(cli, "/v1/admin/peers", "peers", peer_line);
+	return cli_list(cli, "/v1/admin/peers", "peers", peer_line);
 }
 
 static int peer_remove(const struct cli *cli)
 {
 	char path[512];
 
-	path_of(path, sizeof(path), "/v1/admin/peers/", cli->args[0]);
-	return plain(cli, "DELETE", path, NULL);
+	cli_path(path, sizeof(path), "/v1/admin/peers/", cli->args[0]);
+	return cli_plain(cli, "DELETE", path, NULL);
 }
 
 static int peer_rename(const struct cli *cli)
 {
 	char path[512];
 
-	path_of(path, sizeof(path), "/v1/admin/peers/", cli->args[0]);
-	return plain(cli, "PATCH", path, json_pack("{s:s}", "name", cli->args[1]));
+	cli_path(path, sizeof(path), "/v1/admin/peers/", cli->args[0]);
+	return cli_plain(cli, "PATCH", path, json_pack("{s:s}", "name", cli->args[1]));
 }
 
 static int peer_ssh(const struct cli *cli)
@@ -247,8 +253,8 @@ static int peer_ssh(const struct cli *cli)
 		fprintf(stderr, "warren-control: write on or off, not \"%s\"\n", cli->args[1]);
 		return WARREN_EXIT_USAGE;
 	}
-	path_of(path, sizeof(path), "/v1/admin/peers/", cli->args[0]);
-	return plain(cli, "PATCH", path, json_pack("{s:b}", "ssh_enabled", on));
+	cli_path(path, sizeof(path), "/v1/admin/peers/", cli->args[0]);
+	return cli_plain(cli, "PATCH", path, json_pack("{s:b}", "ssh_enabled", on));
 }
 
 /* ---- policy ---- */
@@ -272,7 +278,7 @@ static int policy_send(const struct cli *cli, const char *method, const char *pa
 	json_t *root = NULL;
 	int code = WARREN_EXIT_FAILED;
 
-	path_of(full, sizeof(full), path, strcmp(file, "-") == 0 ? "stdin" : file);
+	cli_path(full, sizeof(full), path, strcmp(file, "-") == 0 ? "stdin" : file);
 	if (read_input(file, POLICY_MAX_TEXT, &text) == 0)
 		code = request(cli, method, full, text.data, text.len, &root, NULL);
 	json_decref(root);
@@ -352,7 +358,7 @@ static int user_add(const struct cli *cli)
 		fprintf(stderr, "warren-control: the password or the address is not valid UTF-8\n");
 		return WARREN_EXIT_FAILED;
 	}
-	code = plain(cli, "POST", "/v1/admin/users", body);
+	code = cli_plain(cli, "POST", "/v1/admin/users", body);
 	return code;
 }
 
@@ -361,7 +367,7 @@ static void user_line(const json_t *row)
 	json_t *group;
 	size_t i;
 
-	printf("%-40s", text_of(row, "email"));
+	printf("%-40s", cli_text(row, "email"));
 	json_array_foreach(json_object_get(row, "groups"), i, group) printf(
 		"%s%s", i ? "," : " ", json_string_value(group) ? json_string_value(group) : "");
 	printf("%s\n", json_is_true(json_object_get(row, "disabled")) ? " (disabled)" : "");
@@ -369,15 +375,15 @@ static void user_line(const json_t *row)
 
 static int user_list(const struct cli *cli)
 {
-	return list(cli, "/v1/admin/users", "users", user_line);
+	return cli_list(cli, "/v1/admin/users", "users", user_line);
 }
 
 static int user_remove(const struct cli *cli)
 {
 	char path[512];
 
-	path_of(path, sizeof(path), "/v1/admin/users/", cli->args[0]);
-	return plain(cli, "DELETE", path, NULL);
+	cli_path(path, sizeof(path), "/v1/admin/users/", cli->args[0]);
+	return cli_plain(cli, "DELETE", path, NULL);
 }
 
 /* ---- events, network ---- */
@@ -389,9 +395,9 @@ static void event_line(const json_t *row)
 			       ? json_canonical(json_object_get(row, "detail"), NULL)
 			       : NULL;
 
-	time_of(row, "time", "-", when);
-	printf("%s %-20s %s %s %s\n", when, text_of(row, "kind"), text_of(row, "actor"),
-	       text_of(row, "subject"), detail ? detail : "");
+	cli_time(row, "time", "-", when);
+	printf("%s %-20s %s %s %s\n", when, cli_text(row, "kind"), cli_text(row, "actor"),
+	       cli_text(row, "subject"), detail ? detail : "");
 	free(detail);
 }
 
@@ -401,7 +407,7 @@ static int events(const struct cli *cli)
 
 	snprintf(path, sizeof(path), "/v1/admin/events?limit=%.8s",
 		 cli->limit ? cli->limit : "100");
-	return list(cli, path, "events", event_line);
+	return cli_list(cli, path, "events", event_line);
 }
 
 static int network(const struct cli *cli)
@@ -414,7 +420,7 @@ static int network(const struct cli *cli)
 	if (cli->json)
 		print_json(root);
 	else
-		printf("%s#%s\n", text_of(root, "url"), text_of(root, "fingerprint"));
+		printf("%s#%s\n", cli_text(root, "url"), cli_text(root, "fingerprint"));
 	json_decref(root);
 	return 0;
 }
@@ -441,6 +447,13 @@ const struct cli_command cli_commands[] = {
 	 user_add},
 	{{"user", "list"}, 0, "", "user list", user_list},
 	{{"user", "remove"}, 1, "", "user remove EMAIL", user_remove},
+	{{"user", "disable"}, 1, "", "user disable EMAIL", cli_user_disable},
+	{{"user", "enable"}, 1, "", "user enable EMAIL", cli_user_enable},
+	{{"identity", "block"}, 1, "", "identity block IDENTITY", cli_identity_block},
+	{{"identity", "unblock"}, 1, "", "identity unblock IDENTITY", cli_identity_unblock},
+	{{"identity", "list"}, 0, "", "identity list", cli_identity_list},
+	{{"cert", "list"}, 0, "Il", "cert list [--identity IDENTITY] [--limit N]", cli_cert_list},
+	{{"cert", "revoke"}, -1, "I", "cert revoke SERIAL | --identity IDENTITY", cli_cert_revoke},
 	{{"events", NULL}, 0, "l", "events [--limit N]", events},
 	{{"network", NULL}, 0, "", "network", network},
 };

@@ -122,6 +122,22 @@ void state_login(struct state *s, const char *peer, const char *identity,
 		 void (*done)(void *ctx, int result), void *ctx);
 void state_logout(struct state *s, const char *peer, const char *identity,
 		  void (*done)(void *ctx, int result), void *ctx);
+/* ---- state_cutoff.c: what is void before its time (store_cutoff). */
+struct store_cert;
+struct store_cutoff_change;
+/* NULL: identity may be given something on peer for a token of that moment; else why not. */
+const char *state_refused(const struct state *s, const char *identity, const char *peer,
+			  int64_t token_issued_s);
+/* now_s, or the first moment that no cutoff of the identity on that peer covers. */
+int64_t state_issue_s(const struct state *s, const char *identity, const char *peer,
+		      int64_t now_s);
+/* Fills a change that the caller stores itself (store_cutoff_within); state_cut_stored takes it
+ * over when it is there. logins: tokens issued so far are void too. */
+void state_cut_prepare(const struct state *s, const char *identity, bool block, bool logins,
+		       const char *reason, struct store_cutoff_change *ret_change);
+void state_cut_stored(struct state *s, const struct store_cutoff_change *change);
+/* Remembers a certificate that was given out, so that it can be listed and revoked. */
+void state_cert_made(struct state *s, const struct store_cert *cert);
 /* Ends all logins of a person who is no longer to be known (a user removed or disabled). */
 void state_forget(struct state *s, const char *identity);
 /* Appends to the audit events (kept in the store). detail: borrowed object or NULL. */

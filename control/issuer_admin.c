@@ -22,6 +22,7 @@ struct user_job {
 	struct server_request *r;
 	struct issuer *i;
 	struct store_issuer_put put;
+	struct store_issuer_delete gone;
 	struct store_issuer_list list;
 };
 
@@ -98,15 +99,18 @@ static void user_put(void *arg, int result)
 
 	if (result == 0 && (put->set_password || disabled))
 		issuer_flow_forget(job->i->flow, put->user.email);
-	if (result == 0 && disabled)
-		state_forget(job->i->c->state, put->user.email);
+	if (result == 0 && put->set_disabled && !put->created)
+		state_cut_stored(job->i->c->state, &put->cut);
 	if (r != NULL && result == 0) {
 		log_info(put->created ? "user added" : "user changed", "email=%s", put->user.email);
 		json_t *body = json_pack("{s:s}", "email", put->user.email);
 		server_reply_json(r, put->created ? 201 : 200, body);
 		json_decref(body);
 	} else if (r != NULL && result == -EINVAL) {
-		server_reply_error(r, 400, "bad_request", "a new user needs a password");
+		server_reply_error(r, put->set_disabled ? 404 : 400,
+				   put->set_disabled ? "not_found" : "bad_request",
+				   "there is no user %s; a new one needs a password",
+				   put->user.email);
 	} else if (r != NULL) {
 		unavailable(r);
 	}
@@ -229,6 +233,11 @@ static void handle_put(void *ctx, struct server_request *r)
 	}
 	new_subject(i, job->put.user.subject);
 	job->put.user.created_s = clock_realtime_s(i->c->clock);
+	if (job->put.set_disabled) {
+		state_cut_prepare(i->c->state, job->put.user.email, true, true, "disabled",
+				  &job->put.cut);
+		job->put.cut.unblock = !job->put.user.disabled;
+	}
 	issuer_hold(r, &job->r);
 	if (job->put.set_password)
 		e = issuer_password_hash_start(&i->pool, password, password_hashed, job);
@@ -247,7 +256,7 @@ out:
 static int delete_user(void *db, void *arg)
 {
 	struct user_job *job = arg;
-	return store_issuer_delete(db, &job->put.user);
+	return store_issuer_delete(db, &job->gone);
 }
 
 static void user_deleted(void *arg, int result)
@@ -255,14 +264,14 @@ static void user_deleted(void *arg, int result)
 	struct user_job *job = arg;
 	struct server_request *r = issuer_resume(&job->r);
 	if (result == 0) {
-		issuer_flow_forget(job->i->flow, job->put.user.email);
-		state_forget(job->i->c->state, job->put.user.email);
-		log_info("user removed", "email=%s", job->put.user.email);
+		issuer_flow_forget(job->i->flow, job->gone.user.email);
+		state_cut_stored(job->i->c->state, &job->gone.cut);
+		log_info("user removed", "email=%s", job->gone.user.email);
 	}
 	if (r != NULL && result == 0)
 		server_reply(r, 204, NULL, NULL, NULL, 0);
 	else if (r != NULL && result == -ENOENT)
-		server_reply_error(r, 404, "not_found", "there is no user %s", job->put.user.email);
+		server_reply_error(r, 404, "not_found", "there is no user %s", job->gone.user.email);
 	else if (r != NULL)
 		unavailable(r);
 	job_free(job);
@@ -294,12 +303,13 @@ static void handle_delete(void *ctx, struct server_request *r)
 
 	if (job == NULL)
 		return;
-	if (path_email(server_request_path(r), job->put.user.email, sizeof(job->put.user.email)) !=
-	    0) {
+	char *email = job->gone.user.email;
+	if (path_email(server_request_path(r), email, sizeof(job->gone.user.email)) != 0) {
 		server_reply_error(r, 400, "bad_request", "the path ends in no e-mail address");
 		job_free(job);
 		return;
 	}
+	state_cut_prepare(i->c->state, email, false, true, "removed", &job->gone.cut);
 	issuer_hold(r, &job->r);
 	if (store_job(i->c->store, delete_user, job, user_deleted) != 0)
 		user_deleted(job, -EIO);

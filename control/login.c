@@ -66,6 +66,25 @@ void login_refuse_token(struct server_request *r, enum jwt_fault fault, const st
 	json_decref(body);
 }
 
+bool login_refuse_void(const struct control *c, struct server_request *r,
+		       const struct jwt_identity *identity, const char *peer)
+{
+	const char *why = state_refused(c->state, identity->user, peer, identity->issued_s);
+
+	if (why == NULL)
+		return false;
+	if (state_refused(c->state, identity->user, peer, INT64_MAX) != NULL) {
+		/* Another login would not help. */
+		server_reply_error(r, 403, "denied", "%s", why);
+		return true;
+	}
+	json_t *body = json_pack("{s:{s:s, s:s, s:s}}", "error", "code", "login_required",
+				 "message", why, "token", "ended");
+	server_reply_json(r, 401, body);
+	json_decref(body);
+	return true;
+}
+
 json_t *login_body(struct server_request *r, const char *const *keys)
 {
 	struct error err = {0};
@@ -106,6 +125,10 @@ static void recorded(void *ctx, int result)
 			    job->peer, NULL);
 	if (r != NULL && result == -ENOENT)
 		server_reply_error(r, 404, "not_found", "%s is not logged in here", job->identity);
+	else if (r != NULL && result == -EUSERS)
+		server_reply_error(r, 403, "denied",
+				   "too many people are logged in on this machine: somebody has "
+				   "to log out first");
 	else if (r != NULL && result != 0)
 		server_reply_error(r, 503, "unavailable", "the store does not answer");
 	else if (r != NULL && job->logout)
@@ -132,6 +155,14 @@ static void token_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 			login_refuse_token(r, fault, err);
 		if (identity != NULL)
 			jwt_identity_done(identity);
+		job_free(job);
+		return;
+	}
+	if (state_refused(c->state, identity->user, job->peer, identity->issued_s) != NULL) {
+		struct server_request *r = login_resume(&job->r);
+		if (r != NULL)
+			(void)login_refuse_void(c, r, identity, job->peer);
+		jwt_identity_done(identity);
 		job_free(job);
 		return;
 	}

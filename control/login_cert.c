@@ -11,12 +11,12 @@
 
 #include "control/issuers.h"
 #include "control/login_internal.h"
+#include "control/store.h"
 #include "control/workload.h"
 #include "platform/encode.h"
 #include "platform/json.h"
 #include "platform/secret.h"
 
-#define BACKDATED_S   60
 #define MAX_TTL_S     86400
 #define DEFAULT_TTL_S 300
 
@@ -64,7 +64,7 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 		return -EINVAL;
 	snprintf(cert->principals[0], sizeof(cert->principals[0]), "%s", want->login);
 	cert->principal_count = 1;
-	cert->valid_after_s = want->now_s - BACKDATED_S;
+	cert->valid_after_s = want->now_s - SSHCERT_BACKDATED_S;
 	cert->valid_before_s = want->now_s + (ttl < MAX_TTL_S ? ttl : MAX_TTL_S);
 	/* A rule that ends sooner ends the certificate. */
 	if (decision->not_after_s != 0 && decision->not_after_s < cert->valid_before_s)
@@ -145,11 +145,24 @@ static void audit(struct login_service *l, const char *kind, const char *identit
 		  const struct cert_job *job, const char *reason)
 {
 	char serial[24];
-	snprintf(serial, sizeof(serial), "%016llx", (unsigned long long)job->cert.serial);
+	snprintf(serial, sizeof(serial), "%llu", (unsigned long long)job->cert.serial);
 	json_t *detail = json_pack("{s:s, s:s, s:s, s:s*}", "caller", job->caller, "login",
 				   job->login, "serial", serial, "reason", reason);
 	state_event(l->c->state, kind, identity, job->target, detail);
 	json_decref(detail);
+}
+
+static void remember(const struct cert_job *job, const struct login_cert_want *want)
+{
+	struct store_cert made = {.serial = want->serial,
+				  .issued_s = want->now_s,
+				  .expires_s = job->cert.valid_before_s};
+
+	snprintf(made.identity, sizeof(made.identity), "%s", want->identity);
+	snprintf(made.caller, sizeof(made.caller), "%s", job->caller);
+	snprintf(made.target, sizeof(made.target), "%s", job->target);
+	snprintf(made.login, sizeof(made.login), "%s", job->login);
+	state_cert_made(job->l->c->state, &made);
 }
 
 /* Signs and answers; r is gone after it. */
@@ -165,11 +178,13 @@ static void give_cert(struct cert_job *job, struct server_request *r,
 				       .login = job->login,
 				       .identity = identity->user,
 				       .request_id = request_id,
-				       .now_s = now_s};
+				       .now_s = state_issue_s(c->state, identity->user,
+							      caller->id, now_s)};
 	struct buffer blob;
 
 	random_bytes(c->random, raw, sizeof(raw));
 	memcpy(&want.serial, raw, sizeof(want.serial));
+	want.serial &= INT64_MAX; /* as large as JSON and SQL write numbers */
 	encode_base64url(request_id, raw + 8, 12);
 	buffer_init(&blob, SSHCERT_MAX_BLOB);
 	int e = login_cert_fill(&want, decision, &job->cert);
@@ -177,6 +192,7 @@ static void give_cert(struct cert_job *job, struct server_request *r,
 		e = signer_cert(c->signer, job->target, state_ca_generation(c->state, job->target),
 				&job->cert, &blob);
 	if (e == 0) {
+		remember(job, &want);
 		reply_cert(r, &job->cert, &blob);
 		audit(job->l, "ssh_cert", identity->user, job, NULL);
 	} else if (e == -EACCES) {
@@ -214,6 +230,8 @@ static void token_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 		server_reply_error(r, 401, "unknown_peer", "this peer is not in the network");
 		goto out;
 	}
+	if (login_refuse_void(c, r, identity, job->caller))
+		goto out;
 	target = ready_target(job->l, r, job->target);
 	if (target == NULL)
 		goto out;

@@ -136,7 +136,7 @@ static void start_timer(struct login_service *l)
 
 /* ---- the grant */
 
-json_t *login_grant_payload(const struct login_pending *e, int64_t now_s)
+json_t *login_grant_payload(const struct login_pending *e, int64_t issued_s)
 {
 	char address[IP_ADDR_STRLEN];
 	json_t *groups = json_array();
@@ -147,7 +147,7 @@ json_t *login_grant_payload(const struct login_pending *e, int64_t now_s)
 			 "caller", e->caller, "caller_address", address, "identity",
 			 e->identity.user, "groups", groups, "login", e->login, "session",
 			 e->session, "auth_time", (json_int_t)e->identity.auth_time_s, "issued",
-			 (json_int_t)now_s, "valid_until", (json_int_t)(now_s + LOGIN_ANSWER_S));
+			 (json_int_t)issued_s, "valid_until", (json_int_t)(issued_s + LOGIN_ANSWER_S));
 }
 
 /* ---- POST */

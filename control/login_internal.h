@@ -32,6 +32,9 @@ struct server_request *login_resume(struct server_request **slot);
 
 /* 401 login_required with the fault's name, or 503 when the provider's keys cannot be had. */
 void login_refuse_token(struct server_request *r, enum jwt_fault fault, const struct error *err);
+/* 401 when the token's login was ended, 403 when the person is blocked: answered, r is gone. */
+bool login_refuse_void(const struct control *c, struct server_request *r,
+		       const struct jwt_identity *identity, const char *peer);
 /* Reads a JSON body with these keys only; NULL: 400 has been answered. The caller decrefs. */
 json_t *login_body(struct server_request *r, const char *const *keys);
 
@@ -62,7 +65,7 @@ void login_changed(struct login_service *l, struct login_pending *entry);
 /* Answers all that wait with 503 (closing). */
 void login_waiters_end(struct login_service *l);
 /* Payload of the grant (without v and network, which the signer adds). NULL without memory. */
-json_t *login_grant_payload(const struct login_pending *entry, int64_t now_s);
+json_t *login_grant_payload(const struct login_pending *entry, int64_t issued_s);
 
 int login_cert_routes(struct login_service *l) WARREN_MUST_USE;
 int login_connection_routes(struct login_service *l) WARREN_MUST_USE;

@@ -216,6 +216,12 @@ static bool judged(struct login_service *l, const struct login_pending *e,
 			 "SSH is not on for that machine any more");
 		return false;
 	}
+	const char *why = state_refused(l->c->state, e->identity.user, e->caller,
+					e->identity.issued_s);
+	if (why != NULL) {
+		snprintf(ret_decision->reason, sizeof(ret_decision->reason), "%s", why);
+		return false;
+	}
 	login_judge(l->c->state, &question, ret_decision);
 	return ret_decision->allowed;
 }
@@ -345,7 +351,9 @@ static void allow(struct login_service *l, struct server_request *r, struct logi
 		deny(l, r, e, decision.reason);
 		return;
 	}
-	json_t *payload = login_grant_payload(e, clock_realtime_s(l->c->clock));
+	json_t *payload = login_grant_payload(
+		e, state_issue_s(l->c->state, e->identity.user, e->caller,
+				 clock_realtime_s(l->c->clock)));
 	int failed =
 		payload == NULL ? -ENOMEM : signer_object(l->c->signer, "grant", payload, &grant);
 	json_decref(payload);

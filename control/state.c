@@ -224,13 +224,15 @@ static int by_text(const void *a, const void *b)
 json_t *state_identities(const struct state *s, const char *id)
 {
 	const struct entry *e = state_entry(s, id);
-	const char *names[258];
+	const char *names[STATE_MAX_IDENTITIES];
 	size_t n = 0;
 	json_t *array = json_array();
 
-	if (e && e->row.enrolled_by[0])
+	/* Who is blocked gives a machine nothing, also where it stands for who enrolled it. */
+	if (e && e->row.enrolled_by[0] && !state_is_blocked(s, e->row.enrolled_by))
 		names[n++] = e->row.enrolled_by;
-	for (const struct login *l = e ? e->logins : NULL; l && n < 257; l = l->next)
+	for (const struct login *l = e ? e->logins : NULL; l && n < STATE_MAX_IDENTITIES;
+	     l = l->next)
 		if (strcmp(l->identity, e->row.enrolled_by) != 0)
 			names[n++] = l->identity;
 	qsort(names, n, sizeof(names[0]), by_text);
@@ -269,9 +271,9 @@ const struct store_setup_key *state_key_at(const struct state *s, size_t index)
 
 /* ---- the world ---- */
 
-static int add_peer(struct policy_world *w, const struct entry *e)
+static int add_peer(const struct state *s, struct policy_world *w, const struct entry *e)
 {
-	const char *identities[258];
+	const char *identities[STATE_MAX_IDENTITIES];
 	struct policy_peer p = {
 		.id = e->row.id,
 		.name = e->row.name,
@@ -283,9 +285,10 @@ static int add_peer(struct policy_world *w, const struct entry *e)
 		.ssh_advertised = e->row.ssh_advertised,
 	};
 
-	if (e->row.enrolled_by[0])
+	if (e->row.enrolled_by[0] && !state_is_blocked(s, e->row.enrolled_by))
 		identities[p.identity_count++] = e->row.enrolled_by;
-	for (const struct login *l = e->logins; l && p.identity_count < 257; l = l->next)
+	for (const struct login *l = e->logins; l && p.identity_count < STATE_MAX_IDENTITIES;
+	     l = l->next)
 		if (strcmp(l->identity, e->row.enrolled_by) != 0)
 			identities[p.identity_count++] = l->identity;
 	return policy_world_add_peer(w, &p);
@@ -335,7 +338,7 @@ int state_make_world(struct state *s)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < s->peer_count; i++)
-		r = add_peer(w, s->peers[i]);
+		r = add_peer(s, w, s->peers[i]);
 	if (r == 0)
 		r = add_identities(w, s);
 	if (r < 0) {
@@ -447,6 +450,7 @@ static int take_logins(struct state *s, struct store_load *a)
 		memcpy(l->identity, a->logins[i].identity, sizeof(l->identity));
 		l->groups = json_incref(a->logins[i].groups);
 		l->expires_s = a->logins[i].expires_s;
+		l->issued_s = a->logins[i].issued_s;
 		l->next = e->logins;
 		e->logins = l;
 	}
@@ -469,6 +473,8 @@ static int take_over(struct state *s, struct store_load *a)
 	}
 	if (r == 0)
 		r = take_logins(s, a);
+	if (r == 0)
+		r = state_cutoffs_load(s, a);
 	if (r == 0)
 		r = state_nonces_rebuild(s, state_now(s));
 	for (size_t i = 0; r == 0 && i < a->nonce_count; i++)
@@ -610,6 +616,8 @@ void state_free(struct state *s)
 	free(s->peers);
 	free(s->keys);
 	free(s->nonces);
+	free(s->cutoffs);
+	free(s->revoked);
 	free(s->network.policy);
 	policy_free(s->policy);
 	policy_world_free(s->world);

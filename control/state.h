@@ -75,6 +75,22 @@ int state_create_key(struct state *s, const struct store_setup_key *key, state_d
 int state_revoke_key(struct state *s, const char *name, state_done *done,
 		     void *ctx) WARREN_MUST_USE;
 
+/* Ends what identity has: certificates and grants so far are void and sessions end; logins: also
+ * its logins, and tokens so far; block: and nothing more is issued until state_unblock. reason as
+ * in struct store_cutoff. */
+int state_cut(struct state *s, const char *identity, bool block, bool logins, const char *reason,
+	      state_done *done, void *ctx) WARREN_MUST_USE;
+/* -ENOENT by done: an administrator has not blocked it. */
+int state_unblock(struct state *s, const char *identity, state_done *done,
+		  void *ctx) WARREN_MUST_USE;
+bool state_is_blocked(const struct state *s, const char *identity);
+/* Array of {identity, reason, since}: new reference. */
+json_t *state_blocked_identities(const struct state *s);
+/* One certificate: -ENOENT, -EALREADY by done; -ENOSPC at once: too many are revoked. */
+typedef void state_revoke_done(void *ctx, int result, const struct store_cert *cert);
+int state_revoke(struct state *s, uint64_t serial, state_revoke_done *done,
+		 void *ctx) WARREN_MUST_USE;
+
 /* ---- streams */
 struct stream_sink {
 	/* One whole line; -EAGAIN: the reader is slow (nothing taken), other errors: it is gone. */

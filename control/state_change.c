@@ -225,7 +225,37 @@ static int take_login(struct entry *e, const struct store_login *stored)
 	json_decref(l->groups);
 	l->groups = json_incref(stored->groups);
 	l->expires_s = stored->expires_s;
+	if (stored->issued_s > l->issued_s)
+		l->issued_s = stored->issued_s;
 	return 0;
+}
+
+static size_t login_count(const struct entry *e)
+{
+	size_t n = 0;
+
+	for (const struct login *l = e->logins; l; l = l->next)
+		n++;
+	return n;
+}
+
+/* What the login gave is void: at once here, and with the login's row in the store. */
+static int cut_login(struct state *s, struct entry *e, const char *reason,
+		     struct store_login_change *a)
+{
+	const struct login *l = *find_login(e, a->login.identity);
+
+	if (!l)
+		return -ENOENT;
+	a->cutoff = (struct store_cutoff){
+		.before_s = a->now_s,
+		.token_before_s = l->issued_s,
+		.until_s = state_cut_until(s, a->now_s),
+	};
+	memcpy(a->cutoff.identity, a->login.identity, sizeof(a->cutoff.identity));
+	memcpy(a->cutoff.peer, e->row.id, sizeof(a->cutoff.peer));
+	snprintf(a->cutoff.reason, sizeof(a->cutoff.reason), "%s", reason);
+	return state_cut_now(s, &a->cutoff);
 }
 
 static void login_changed(void *arg, int result)
@@ -260,13 +290,19 @@ static void login_changed(void *arg, int result)
 	change_finish(job, result);
 }
 
+/* reason: of a removal; NULL: a login. */
 static int change_login(struct state *s, const char *peer, const char *identity, json_t *groups,
-			int64_t expires_s, bool remove, state_done *done, void *ctx)
+			int64_t expires_s, const char *reason, state_done *done, void *ctx)
 {
+	struct entry *e = state_entry(s, peer);
 	struct change *job;
 	int r = -ENOENT;
 
-	if (!state_entry(s, peer) || strlen(identity) >= sizeof(job->login.login.identity)) {
+	if (e && !reason && !*find_login(e, identity) && login_count(e) >= STATE_MAX_IDENTITIES - 1)
+		r = -EUSERS;
+	else if (e && strlen(identity) < sizeof(job->login.login.identity))
+		r = 0;
+	if (r < 0) {
 		json_decref(groups);
 		return r;
 	}
@@ -276,13 +312,18 @@ static int change_login(struct state *s, const char *peer, const char *identity,
 		return -ENOMEM;
 	}
 	job->login = (struct store_login_change){
-		.login = {.groups = groups, .expires_s = expires_s},
-		.remove = remove,
+		.login = {.groups = groups,
+			  .expires_s = expires_s,
+			  .issued_s = expires_s - s->c->config->login_ttl_s},
+		.remove = reason != NULL,
 		.now_s = state_now(s),
 	};
 	snprintf(job->login.login.peer, sizeof(job->login.login.peer), "%s", peer);
 	snprintf(job->login.login.identity, sizeof(job->login.login.identity), "%s", identity);
-	r = store_login_change(s->c->store, &job->login, login_changed);
+	if (reason)
+		r = cut_login(s, e, reason, &job->login);
+	if (r == 0)
+		r = store_login_change(s->c->store, &job->login, login_changed);
 	if (r < 0) {
 		json_decref(groups);
 		free(job);
@@ -298,7 +339,7 @@ void state_login(struct state *s, const char *peer, const char *identity, const 
 
 	for (size_t i = 0; i < group_count; i++)
 		(void)json_array_append_new(list, json_string(groups[i]));
-	int r = change_login(s, peer, identity, list, expires_s, false, done, ctx);
+	int r = change_login(s, peer, identity, list, expires_s, NULL, done, ctx);
 	if (r < 0 && done)
 		done(ctx, r);
 }
@@ -306,7 +347,7 @@ void state_login(struct state *s, const char *peer, const char *identity, const 
 void state_logout(struct state *s, const char *peer, const char *identity,
 		  void (*done)(void *ctx, int result), void *ctx)
 {
-	int r = change_login(s, peer, identity, json_array(), 0, true, done, ctx);
+	int r = change_login(s, peer, identity, json_array(), 0, "logout", done, ctx);
 
 	if (r < 0 && done)
 		done(ctx, r);
@@ -502,7 +543,10 @@ static void end_logins(struct state *s, struct entry *e, int64_t now_s)
 		if (l->expires_s > now_s)
 			continue;
 		l->expires_s = now_s + 60; /* asked for; again in a minute if the store fails */
-		state_logout(s, e->row.id, l->identity, NULL, NULL);
+		if (change_login(s, e->row.id, l->identity, json_array(), 0, "expired", NULL,
+				 NULL) < 0)
+			log_warn("a login that is over was not ended", "peer=%s identity=\"%s\"",
+				 e->row.id, l->identity);
 	}
 }
 
@@ -520,5 +564,6 @@ void state_tick(struct state *s)
 				log_warn("an ephemeral peer was not removed", "peer=%s", e->row.id);
 		}
 	}
+	state_cutoffs_tick(s, now_s);
 	state_stream_tick(s);
 }

@@ -13,12 +13,16 @@
 #define STATE_PING_NS	   (25 * NSEC_PER_SEC)
 #define STATE_QUARANTINE_S 86400
 #define STATE_EPHEMERAL_S  1800
+/* Of one machine, who enrolled it included: what verifiers take (ssh/judge.c). One more login is
+ * refused, for a list cut short could lack whom a rule denies. */
+#define STATE_MAX_IDENTITIES 256
 
 struct login {
 	struct login *next;
 	char identity[256];
 	json_t *groups;
 	int64_t expires_s;
+	int64_t issued_s; /* of the newest token that was shown */
 };
 
 struct entry {
@@ -43,6 +47,13 @@ struct entry {
 	uint64_t signal_at_ns;
 };
 
+/* A certificate that no longer counts on its target. */
+struct revoked {
+	uint64_t serial;
+	char target[IDENT_SIZE];
+	int64_t until_s;
+};
+
 struct nonce {
 	char text[32];
 	int64_t expires_s;
@@ -62,6 +73,11 @@ struct state {
 	struct nonce *nonces;
 	size_t nonce_cap, nonce_count;
 	int64_t next_nonce_sweep_s;
+	struct store_cutoff *cutoffs; /* the oldest first */
+	size_t cutoff_count, cutoff_cap;
+	struct revoked *revoked;
+	size_t revoked_count, revoked_cap;
+	int64_t next_cutoff_sweep_s;
 	struct stream *streams;
 	json_t *stun, *issuer; /* components */
 	int64_t seq;	       /* of ssh objects */
@@ -103,6 +119,18 @@ int64_t state_now(const struct state *s);
 
 /* state_nonce.c: makes the table anew without what has expired. */
 int state_nonces_rebuild(struct state *s, int64_t now_s) WARREN_MUST_USE;
+
+/* state_cutoff.c */
+int state_cutoffs_load(struct state *s, const struct store_load *a) WARREN_MUST_USE;
+/* At once, before the store has it: what ends access may be early. */
+int state_cut_now(struct state *s, const struct store_cutoff *c) WARREN_MUST_USE;
+/* How long a cutoff of this moment must be told: after that no object, certificate or grant of
+ * before it is valid any more. */
+int64_t state_cut_until(const struct state *s, int64_t now_s);
+/* "revoked" and "blocked" of the object of e; concerned as state_concerned says. */
+json_t *state_revoked(const struct state *s, const struct entry *e);
+json_t *state_blocked(const struct state *s, const struct entry *e, const bool *concerned);
+void state_cutoffs_tick(struct state *s, int64_t now_s);
 
 /* state_map.c: the whole map of a peer as it shall be now. */
 int state_build_map(struct state *s, struct entry *e, struct map **ret_map) WARREN_MUST_USE;

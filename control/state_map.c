@@ -116,9 +116,11 @@ static bool slice_asks(const char *slice, const char *group)
 }
 
 /* Adds the identities of one machine with the groups that count. */
-static void add_identities(json_t *all, const struct entry *e, const char *slice)
+static void add_identities(const struct state *s, json_t *all, const struct entry *e,
+			   const char *slice)
 {
-	if (e->row.enrolled_by[0] && !json_object_get(all, e->row.enrolled_by))
+	if (e->row.enrolled_by[0] && !state_is_blocked(s, e->row.enrolled_by) &&
+	    !json_object_get(all, e->row.enrolled_by))
 		(void)json_object_set_new(all, e->row.enrolled_by, json_array());
 	for (const struct login *l = e->logins; l; l = l->next) {
 		json_t *groups = json_array(), *group;
@@ -140,6 +142,7 @@ struct view {
 	struct buffer slice;
 	json_t *identities;		   /* object */
 	json_t *ssh_peers;		   /* array; only for a target */
+	json_t *blocked;		   /* array; only for a target */
 	crypto_generichash_state ssh_hash; /* of the items of ssh_peers */
 	struct map *map;
 };
@@ -236,16 +239,20 @@ static int sign_ssh(struct state *s, struct entry *e, const struct view *v, json
 /* Signs the object of type "ssh" again when what it says has changed or half its life is over. */
 static int ssh_component(struct state *s, struct entry *e, struct view *v)
 {
-	json_t *ca = ca_keys(s, e), *payload;
+	json_t *ca = ca_keys(s, e), *revoked = ca ? state_revoked(s, e) : NULL, *payload;
 	uint8_t hash[32];
 	int r;
 
-	if (!ca)
-		return -EIO;
+	if (!ca || !revoked || !v->blocked) {
+		json_decref(ca);
+		json_decref(revoked);
+		return ca ? -ENOMEM : -EIO;
+	}
 	payload =
-		json_pack("{s:s,s:b,s:o,s:s%,s:O,s:[]}", "peer", e->row.id, "enabled",
+		json_pack("{s:s,s:b,s:o,s:s%,s:O,s:o,s:O}", "peer", e->row.id, "enabled",
 			  (int)e->row.ssh_enabled, "ca", ca, "policy", (const char *)v->slice.data,
-			  v->slice.len, "identities", v->identities, "revoked");
+			  v->slice.len, "identities", v->identities, "revoked", revoked,
+			  "blocked", v->blocked);
 	if (!payload)
 		return -ENOMEM;
 	r = content_hash(v, payload, hash);
@@ -270,10 +277,12 @@ static int add_others(struct state *s, struct entry *e, struct view *v)
 		if (other == e || !concerned[i])
 			continue;
 		r = add_peer(s, other, v);
-		add_identities(v->identities, other, (const char *)v->slice.data);
+		add_identities(s, v->identities, other, (const char *)v->slice.data);
 		if (r == 0 && v->ssh_peers)
 			r = add_ssh_peer(s, other, v);
 	}
+	if (r == 0 && v->ssh_peers)
+		v->blocked = state_blocked(s, e, concerned);
 	free(concerned);
 	return r;
 }
@@ -286,7 +295,7 @@ static int fill(struct state *s, struct entry *e, struct view *v)
 		r = -ENOMEM;
 	if (r < 0)
 		return r;
-	add_identities(v->identities, e, (const char *)v->slice.data);
+	add_identities(s, v->identities, e, (const char *)v->slice.data);
 	if (v->ssh_peers)
 		r = add_ssh_peer(s, e, v);
 	if (r == 0)
@@ -326,6 +335,7 @@ int state_build_map(struct state *s, struct entry *e, struct map **ret_map)
 	map_free(v.map);
 	json_decref(v.identities);
 	json_decref(v.ssh_peers);
+	json_decref(v.blocked);
 	buffer_done(&v.slice);
 	return r;
 }

@@ -278,15 +278,3 @@ int store_events(struct store *s, struct store_events *a, store_done *done)
 {
 	return submit(s, OP_EVENTS, NULL, a, done);
 }
-
-void store_load_done(struct store_load *a)
-{
-	free(a->network.policy);
-	for (size_t i = 0; i < a->login_count; i++)
-		json_decref(a->logins[i].groups);
-	free(a->peers);
-	free(a->logins);
-	free(a->keys);
-	free(a->nonces);
-	*a = (struct store_load){0};
-}

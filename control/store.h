@@ -49,6 +49,28 @@ struct store_login {
 	char identity[256];
 	json_t *groups; /* array of strings; owned */
 	int64_t expires_s;
+	int64_t issued_s; /* of the newest token that was shown */
+};
+
+/* What was issued to an identity up to a moment is void (PROTOCOL.md section 6, "blocked"). */
+struct store_cutoff {
+	char identity[256];
+	char peer[IDENT_SIZE]; /* for connections from there; "": from everywhere */
+	int64_t before_s;
+	int64_t token_before_s; /* the same for tokens, in the clock of their provider */
+	int64_t until_s;	/* nobody needs to know it any longer */
+	bool blocked;		/* and nothing new is issued until unblocked; peer is "" */
+	char reason[64];	/* "logout", "expired", "disabled", "removed", "blocked", "revoked" */
+};
+
+/* A certificate that was given out. */
+struct store_cert {
+	uint64_t serial; /* below 2^63 */
+	char identity[256];
+	char caller[IDENT_SIZE], target[IDENT_SIZE];
+	char login[64];
+	int64_t issued_s, expires_s;
+	int64_t revoked_s; /* 0: no */
 };
 
 struct store_setup_key {
@@ -80,6 +102,10 @@ struct store_load {
 	size_t key_count;
 	struct store_nonce *nonces;
 	size_t nonce_count;
+	struct store_cutoff *cutoffs; /* the oldest first */
+	size_t cutoff_count;
+	struct store_cert *revoked;
+	size_t revoked_count;
 };
 void store_load_done(struct store_load *a);
 
@@ -118,6 +144,7 @@ struct store_peer_remove {
 struct store_login_change {
 	struct store_login login; /* groups owned by the argument */
 	bool remove;
+	struct store_cutoff cutoff; /* of a removal: what the login gave is void */
 	int64_t now_s, revision;
 };
 

@@ -188,6 +188,11 @@ static int put_in(sqlite3 *db, void *arg)
 	r = finish(stmt, r);
 	if (r == 0 && (put->set_password || (put->set_disabled && put->user.disabled)))
 		r = end_refresh(db, now.email);
+	if (r == 0 && put->set_disabled) {
+		r = store_cutoff_within(db, &put->cut);
+		if (r == -ENOENT && put->cut.unblock) /* it was not disabled */
+			r = 0;
+	}
 	secret_wipe(&now, sizeof(now));
 	return r;
 }
@@ -199,7 +204,8 @@ int store_issuer_put(void *db, void *arg)
 
 static int delete_in(sqlite3 *db, void *arg)
 {
-	const struct store_issuer_user *u = arg;
+	struct store_issuer_delete *a = arg;
+	const struct store_issuer_user *u = &a->user;
 	sqlite3_stmt *stmt = NULL;
 	int r = prepare(db, &stmt, "DELETE FROM issuer_users WHERE email = ?", "t", u->email);
 	r = finish(stmt, r);
@@ -207,7 +213,16 @@ static int delete_in(sqlite3 *db, void *arg)
 		r = -ENOENT;
 	if (r == 0)
 		r = end_refresh(db, u->email);
-	return r;
+	/* Somebody of that address who is added later is not disabled. */
+	if (r == 0) {
+		struct store_cutoff_change enable = a->cut;
+
+		enable.unblock = true;
+		snprintf(enable.cutoff.reason, sizeof(enable.cutoff.reason), "disabled");
+		r = store_cutoff_within(db, &enable);
+		r = r == -ENOENT ? 0 : r;
+	}
+	return r == 0 ? store_cutoff_within(db, &a->cut) : r;
 }
 
 int store_issuer_delete(void *db, void *arg)

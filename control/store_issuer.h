@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "control/issuer_password.h"
+#include "control/store_cutoff.h"
 #include "platform/error.h"
 
 #define STORE_ISSUER_FAMILIES 64 /* per user: the oldest goes */
@@ -37,13 +38,19 @@ struct store_issuer_put {
 	/* email, subject (of a new user) and created_s always; other fields as the flags say. */
 	struct store_issuer_user user;
 	bool set_name, set_groups, set_password, set_disabled;
+	/* With set_disabled: what it ends or allows again, stored in the same transaction. */
+	struct store_cutoff_change cut;
 	bool created; /* out */
 };
 /* Creates the user or changes what is set. A new password or disabling ends the refresh tokens.
  * -EINVAL: a new user without a password. */
 int store_issuer_put(void *db, void *arg) WARREN_MUST_USE;
 
-/* arg: struct store_issuer_user with email set. -ENOENT. */
+/* arg: struct store_issuer_delete with user.email and cut set. -ENOENT. */
+struct store_issuer_delete {
+	struct store_issuer_user user;
+	struct store_cutoff_change cut;
+};
 int store_issuer_delete(void *db, void *arg) WARREN_MUST_USE;
 
 struct store_issuer_list {

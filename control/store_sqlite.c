@@ -42,6 +42,16 @@ static const char *const schema[] = {
 	" actor TEXT NOT NULL, text TEXT NOT NULL);"
 	"CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
 	" kind TEXT NOT NULL, actor TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT);",
+	"CREATE TABLE cutoffs (identity TEXT NOT NULL, peer TEXT NOT NULL,"
+	" before INTEGER NOT NULL, token_before INTEGER NOT NULL, until INTEGER NOT NULL,"
+	" blocked INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (identity, peer));"
+	"CREATE TABLE certs (serial INTEGER PRIMARY KEY, identity TEXT NOT NULL,"
+	" caller TEXT NOT NULL, target TEXT NOT NULL, login TEXT NOT NULL,"
+	" issued INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0);"
+	"CREATE INDEX certs_issued ON certs(issued);"
+	"CREATE INDEX certs_expires ON certs(expires);"
+	"CREATE INDEX certs_revoked ON certs(revoked) WHERE revoked > 0;"
+	"ALTER TABLE logins ADD COLUMN issued INTEGER NOT NULL DEFAULT 0;",
 };
 #define SCHEMA_VERSION (int)(sizeof(schema) / sizeof(schema[0]))
 
@@ -305,16 +315,19 @@ static int login_change(void *arg, struct store_login_change *a)
 			       a->login.peer, a->login.identity);
 		if (r == 0 && sqlite3_changes(db->handle) == 0)
 			r = -ENOENT;
+		if (r == 0 && a->cutoff.identity[0])
+			r = sqlite_cutoff(db, &a->cutoff, a->now_s);
 	} else {
 		groups = json_canonical(a->login.groups, NULL);
 		r = !groups ? -ENOMEM
 			    : sqlite_run(db,
-					 "INSERT INTO logins VALUES (?,?,?,?) ON CONFLICT (peer, "
-					 "identity) "
+					 "INSERT INTO logins (peer, identity, groups, expires, "
+					 "issued) VALUES (?,?,?,?,?) ON CONFLICT (peer, identity) "
 					 "DO UPDATE SET groups=excluded.groups, "
-					 "expires=excluded.expires",
-					 "ttti", a->login.peer, a->login.identity, groups,
-					 a->login.expires_s);
+					 "expires=excluded.expires, issued=max(issued, "
+					 "excluded.issued)",
+					 "tttii", a->login.peer, a->login.identity, groups,
+					 a->login.expires_s, a->login.issued_s);
 	}
 	if (r == 0)
 		r = sqlite_revise(db, a->remove ? "logout" : "login", a->login.peer, a->now_s,

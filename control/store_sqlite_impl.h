@@ -43,5 +43,11 @@ int sqlite_peer_change(void *db, struct store_peer_change *a);
 int sqlite_peer_remove(void *db, struct store_peer_remove *a);
 /* store_sqlite_load.c */
 int sqlite_load(void *db, struct store_load *a);
+/* All rows of a statement into an array of elements of this size; *ret_rows is the caller's. */
+int sqlite_load_rows(sqlite3_stmt *st, size_t size, void (*row)(sqlite3_stmt *st, void *out),
+		     void *ret_rows, size_t *ret_count) WARREN_MUST_USE;
+/* store_cutoff.c; the first inside a transaction */
+int sqlite_cutoff(struct db *db, const struct store_cutoff *c, int64_t now_s) WARREN_MUST_USE;
+int sqlite_load_cutoffs(struct db *db, struct store_load *a) WARREN_MUST_USE;
 
 #endif

@@ -69,6 +69,7 @@ static void row_login(sqlite3_stmt *st, void *out)
 		l->groups = json_array();
 	}
 	l->expires_s = sqlite3_column_int64(st, 3);
+	l->issued_s = sqlite3_column_int64(st, 4);
 }
 
 static void row_key(sqlite3_stmt *st, void *out)
@@ -93,8 +94,7 @@ static void row_nonce(sqlite3_stmt *st, void *out)
 	n->expires_s = sqlite3_column_int64(st, 1);
 }
 
-/* All rows of a statement into an array of elements of this size. */
-static int load_rows(sqlite3_stmt *st, size_t size, void (*row)(sqlite3_stmt *st, void *out),
+int sqlite_load_rows(sqlite3_stmt *st, size_t size, void (*row)(sqlite3_stmt *st, void *out),
 		     void *ret_rows, size_t *ret_count)
 {
 	char *rows = NULL;
@@ -139,24 +139,27 @@ int sqlite_load(void *arg, struct store_load *a)
 	if (r == 0)
 		r = load_network(db, &a->network);
 	if (r == 0)
-		r = load_rows(sqlite_bind(db,
+		r = sqlite_load_rows(sqlite_bind(db,
 					  "SELECT " SQLITE_PEER_COLUMNS " FROM peers ORDER BY id",
 					  ""),
 			      sizeof(*a->peers), row_peer, &a->peers, &a->peer_count);
 	if (r == 0)
-		r = load_rows(
-			sqlite_bind(db, "SELECT peer, identity, groups, expires FROM logins", ""),
+		r = sqlite_load_rows(
+			sqlite_bind(db, "SELECT peer, identity, groups, expires, issued FROM logins",
+				    ""),
 			sizeof(*a->logins), row_login, &a->logins, &a->login_count);
 	if (r == 0)
-		r = load_rows(
+		r = sqlite_load_rows(
 			sqlite_bind(db,
 				    "SELECT name, public_key, uses_left, used, expires, created, "
 				    "revoked, ephemeral FROM setup_keys ORDER BY created, name",
 				    ""),
 			sizeof(*a->keys), row_key, &a->keys, &a->key_count);
 	if (r == 0)
-		r = load_rows(sqlite_bind(db, "SELECT nonce, expires FROM nonces", ""),
+		r = sqlite_load_rows(sqlite_bind(db, "SELECT nonce, expires FROM nonces", ""),
 			      sizeof(*a->nonces), row_nonce, &a->nonces, &a->nonce_count);
+	if (r == 0)
+		r = sqlite_load_cutoffs(db, a);
 	if (r < 0)
 		store_load_done(a);
 	return r;

@@ -263,6 +263,11 @@ static int on_session_end(struct broker *b, uint32_t id, struct reader *r)
 
 	if (!reader_done(r))
 		return -EBADMSG;
+	if (session == 0) {
+		broker_ssh_end_all(b, "this machine was removed from the network");
+		broker_main_reply(b, id, 0, "");
+		return 0;
+	}
 	found = broker_ssh_end(b, session, "ended by an administrator of this machine");
 	broker_main_reply(b, id, found ? 0 : -ENOENT, "there is no such session");
 	return 0;

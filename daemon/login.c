@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/logout.h"
 #include "identity/oidc.h"
 #include "identity/token_cache.h"
 #include "platform/json.h"
@@ -176,6 +177,8 @@ static void succeed(struct pending *p)
 				    p->tokens.expires_s) < 0)
 			log_warn("a login could not be kept", "uid=%u", p->uid);
 	}
+	if (!p->enrols)
+		logout_note(m, p->uid, p->tokens.identity.user);
 	log_info("logged in", "uid=%u identity=%s", p->uid, p->tokens.identity.user);
 	pending_finish(p, &result);
 }
@@ -318,6 +321,8 @@ static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
 		p->waits->link = &wait->next;
 	p->waits = wait;
 	*ret_wait = wait;
+	if (!enrols)
+		logout_flush(m); /* before the new login, or it would be ended with the old one */
 	if (fresh)
 		control_client_server(m->control, on_server, p);
 	else if (p->prompted)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/login.h"
+#include "daemon/logout.h"
 #include "daemon/main_core.h"
 #include "daemon/openssh.h"
 #include "identity/http.h"
@@ -260,6 +261,8 @@ static int start(struct main_core *m, struct error *err)
 		r = main_apply_new(m);
 	if (r == 0)
 		r = login_service_new(m);
+	if (r == 0)
+		r = logout_new(m);
 	if (r == 0)
 		r = openssh_new(m);
 	if (r < 0)

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "daemon/logout.h"
 #include "daemon/main_core.h"
 #include "daemon/openssh.h"
+#include "daemon/wire.h"
 #include "platform/encode.h"
 #include "platform/log.h"
 
@@ -25,8 +27,10 @@ static void on_connection(void *ctx, bool connected, const char *sentence)
 	else if (strcmp(sentence, m->control_error) != 0)
 		log_warn("no connection to the control server", "reason=\"%s\"", sentence);
 	(void)snprintf(m->control_error, sizeof(m->control_error), "%s", connected ? "" : sentence);
-	if (connected)
+	if (connected) {
 		main_control_put_self(m);
+		logout_flush(m);
+	}
 	main_up_check(m);
 }
 
@@ -39,6 +43,8 @@ static void on_map_changed(void *ctx, bool components)
 		log_warn("the map was not saved", "reason=\"%s\"", err.text);
 	log_debug("map", "revision=%lld components=%d", (long long)m->map.revision,
 		  (int)components);
+	if (components)
+		logout_map_changed(m);
 	/* A renewal may also end the time without a valid map. */
 	if (components || !m->map_was_valid)
 		main_apply(m);
@@ -58,12 +64,26 @@ static void on_ssh_login(void *ctx, const char *id)
 	main_monitor_login_changed(ctx, id);
 }
 
+static void on_sessions_ended(struct main_core *m, void *ctx, bool ok, const char *sentence,
+			      struct reader *r)
+{
+	(void)m;
+	(void)ctx;
+	(void)r;
+	if (!ok)
+		log_warn("SSH sessions were not ended", "reason=\"%s\"", sentence);
+}
+
 static void on_removed(void *ctx, const char *sentence)
 {
 	struct main_core *m = ctx;
+	uint8_t all[4];
+	struct writer w = writer_init(all, sizeof(all));
 
 	log_error("removed from the network", "reason=\"%s\"", sentence);
 	(void)snprintf(m->removed, sizeof(m->removed), "%s", sentence);
+	writer_u32(&w, 0);
+	main_broker_request(m, WIRE_SESSION_END, &w, -1, on_sessions_ended, NULL);
 	/* No map, no traffic. */
 	m->map.valid_until_s = 0;
 	path_set_active(m->path, false, main_now_ns(m));

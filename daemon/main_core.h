@@ -22,6 +22,7 @@
 
 struct http;
 struct login_service;
+struct logouts;
 struct openssh;
 struct main_apply;
 struct main_monitor;
@@ -86,6 +87,7 @@ struct main_core {
 	json_t *sessions; /* object: id → state */
 	struct ipc_server *ipc;
 	struct login_service *login;
+	struct logouts *logouts;
 	struct openssh *openssh;
 	char *self_sent; /* last body of PUT /v1/self that was taken */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/login.h"
+#include "daemon/logout.h"
 #include "daemon/main_core.h"
 #include "platform/log.h"
 #include "platform/secret.h"
@@ -137,6 +138,7 @@ static void on_deleted(void *ctx, const struct control_reply *reply)
 	m->network.enrolled = false;
 	control_client_stop(m->control);
 	login_forget_all(m);
+	logout_forget(m);
 	main_apply_teardown(m, on_down, d);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/login.h"
+#include "daemon/logout.h"
 #include "daemon/main_core.h"
 #include "daemon/openssh.h"
 #include "platform/json.h"
@@ -101,19 +102,8 @@ static void command_login(struct main_core *m, struct ipc_request *r)
 	login_want(m, r->cred.uid, flags, &ops, &job->wait);
 }
 
-static void on_logged_out(void *ctx, const struct control_reply *reply)
-{
-	(void)ctx;
-	if (reply->error != 0 || reply->status > 299)
-		log_warn("the control server was not told of a logout", "reason=\"%s\"",
-			 reply->message);
-}
-
 static void command_logout(struct main_core *m, struct ipc_request *r)
 {
-	char identity[256];
-	json_t *body;
-
 	if (json_is_true(json_object_get(r->args, "deregister"))) {
 		if (ipc_request_may_change(r))
 			main_deregister(m, r);
@@ -122,16 +112,7 @@ static void command_logout(struct main_core *m, struct ipc_request *r)
 					  "leaving the network needs root or the group " IPC_GROUP);
 		return;
 	}
-	login_forget(m, r->cred.uid, identity);
-	if (identity[0] != '\0') {
-		body = json_pack("{s:s}", "identity", identity);
-		if (body == NULL ||
-		    control_client_call(m->control, "DELETE", "/v1/self/login", NULL, body, 0,
-					on_logged_out, NULL, NULL) < 0)
-			log_warn("the control server was not told of a logout", NULL);
-		json_decref(body);
-	}
-	ipc_request_result(r, json_object());
+	logout_command(m, r);
 }
 
 /* ---- the table */

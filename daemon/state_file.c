@@ -21,6 +21,7 @@
 #define NETWORK_FILE   "network.json"
 #define MAP_FILE       "map.json"
 #define PATHS_FILE     "paths.json"
+#define LOGINS_FILE    "logins.json"
 #define STATE_MAX_FILE (64u << 20)
 
 static int damaged(struct error *err, const char *file, const char *why)
@@ -318,6 +319,31 @@ void state_file_drop_map(int dirfd)
 	(void)unlinkat(dirfd, MAP_FILE, 0);
 }
 
+/* ---- logins.json */
+
+json_t *state_file_logins(int dirfd)
+{
+	json_t *object = NULL, *logins = NULL;
+
+	if (load(dirfd, LOGINS_FILE, "warren-logins", &object, NULL) < 0)
+		return NULL;
+	if (json_get_object(object, "logins", &logins, NULL) == 0)
+		json_incref(logins);
+	json_decref(object);
+	return logins;
+}
+
+int state_file_save_logins(int dirfd, const json_t *logins)
+{
+	json_t *copy = json_deep_copy(logins);
+	json_t *object =
+		json_pack("{s:s,s:i,s:o}", "format", "warren-logins", "version", 1, "logins", copy);
+	int r = save(dirfd, LOGINS_FILE, object, NULL);
+
+	json_decref(object);
+	return r;
+}
+
 /* ---- paths.json */
 
 json_t *state_file_paths(int dirfd)
@@ -345,7 +371,8 @@ int state_file_save_paths(int dirfd, const json_t *paths)
 
 int state_file_forget(int dirfd, struct error *err)
 {
-	static const char *const files[] = {MAP_FILE, PATHS_FILE, NETWORK_FILE, KEYS_FILE};
+	static const char *const files[] = {MAP_FILE, PATHS_FILE, LOGINS_FILE, NETWORK_FILE,
+					     KEYS_FILE};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (unlinkat(dirfd, files[i], 0) < 0 && errno != ENOENT)

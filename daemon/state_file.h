@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What main keeps in its folder of the state directory: keys.json, network.json, map.json,
- * paths.json. Files are replaced atomically, 0600. One that does not read whole is an error with a
+ * paths.json, logins.json. Files are replaced atomically, 0600. One that does not read whole is an error with a
  * sentence and is never overwritten by a load.
  */
 #ifndef WARREN_DAEMON_STATE_FILE_H
@@ -58,6 +58,11 @@ void state_file_drop_map(int dirfd);
 /* Last known good endpoints: object of peer id to text. Damage is not worth an error: NULL. */
 json_t *state_file_paths(int dirfd);
 int state_file_save_paths(int dirfd, const json_t *paths) WARREN_MUST_USE;
+
+/* Who is logged in here: object of "of" (account number to identity) and "ended" (identity to true:
+ * logouts that control has not heard of). No tokens. Damage is not worth an error: NULL. */
+json_t *state_file_logins(int dirfd);
+int state_file_save_logins(int dirfd, const json_t *logins) WARREN_MUST_USE;
 
 /* After leaving the network: removes all of them. */
 int state_file_forget(int dirfd, struct error *err) WARREN_MUST_USE;

@@ -18,6 +18,9 @@
 #define SSHCERT_MAX_SOURCES    16
 #define SSHCERT_MAX_BLOB       8192
 
+/* Certificates begin that long before they were issued, for clocks that go slow. */
+#define SSHCERT_BACKDATED_S 60
+
 enum sshcert_ext {
 	SSHCERT_PERMIT_PTY = 1 << 0,
 	SSHCERT_PERMIT_PORT_FORWARDING = 1 << 1,

@@ -22,6 +22,7 @@
 #define MAX_PEERS   20000
 #define MAX_GROUPS  256
 #define MAX_REVOKED 100000
+#define MAX_BLOCKED 10000
 #define SKEW_S	    60
 #define BREAK_GLASS_MAX_S 86700 /* a day, and what ssh-keygen backdates */
 
@@ -40,6 +41,7 @@ struct known {
 	struct known_peer *peers;
 	uint64_t *revoked;
 	json_t *identities;
+	json_t *blocked; /* array of {identity, caller, before}; NULL: none */
 	struct policy *policy;
 	struct policy_world *world;
 };
@@ -52,6 +54,7 @@ struct accepted {
 	char identity[256], login[64];
 	struct ip_addr client;
 	int64_t auth_time_s;
+	int64_t issued_s; /* of the proof, by control's clock */
 	uint64_t serial;
 	uint8_t ca[32];
 	uint32_t cap_mask;
@@ -74,6 +77,7 @@ static void known_free(struct known *k)
 	policy_free(k->policy);
 	policy_world_free(k->world);
 	json_decref(k->identities);
+	json_decref(k->blocked);
 	free(k->peers);
 	free(k->revoked);
 	free(k);
@@ -150,6 +154,33 @@ static int load_revoked(struct known *k, const json_t *object, struct error *err
 	}
 	/* sshcert_check searches by halves. */
 	qsort(k->revoked, k->revoked_count, sizeof(*k->revoked), compare_serials);
+	return 0;
+}
+
+/* What was issued up to a moment and is void; objects of before this was told have no such list. */
+static int load_blocked(struct known *k, const json_t *object, struct error *err)
+{
+	json_t *list, *row;
+	char identity[256], caller[32];
+	int64_t before_s;
+	size_t i;
+	int r = json_get_array(object, "blocked", MAX_BLOCKED, &list, err);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, row)
+	{
+		r = json_get_string(row, "identity", identity, sizeof(identity), err);
+		if (r == 0)
+			r = json_get_string(row, "caller", caller, sizeof(caller), err);
+		if (r == 0)
+			r = json_get_int(row, "before", 0, INT64_MAX, &before_s, err);
+		if (r < 0)
+			return r;
+	}
+	k->blocked = json_incref(list);
 	return 0;
 }
 
@@ -273,6 +304,8 @@ static int load(struct judge *j, struct known *k, const json_t *object, struct e
 	if (r == 0)
 		r = load_revoked(k, object, err);
 	if (r == 0)
+		r = load_blocked(k, object, err);
+	if (r == 0)
 		r = load_world(k, object, j->trust.peer_id, err);
 	if (r == 0)
 		r = json_get_text(object, "policy", POLICY_MAX_TEXT, &text, err);
@@ -370,6 +403,25 @@ static bool of_machine(const struct accepted *a)
 	return a->proof == PROOF_MACHINE || a->proof == PROOF_KEY;
 }
 
+/* Was it ended by a logout, a block, a disabled account? */
+static bool cut_off(const struct known *k, const struct accepted *a, const char *caller)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(k->blocked, i, row)
+	{
+		const char *identity = json_string_value(json_object_get(row, "identity"));
+		const char *from = json_string_value(json_object_get(row, "caller"));
+
+		if ((identity[0] == '\0' || strcmp(identity, a->identity) == 0) &&
+		    (from[0] == '\0' || strcmp(from, caller) == 0) &&
+		    a->issued_s <= json_integer_value(json_object_get(row, "before")))
+			return true;
+	}
+	return false;
+}
+
 static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s,
 			struct verifier_decision *d)
 {
@@ -401,6 +453,10 @@ static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s
 	snprintf(d->caller_peer, sizeof(d->caller_peer), "%s", caller->id);
 	snprintf(d->caller_name, sizeof(d->caller_name), "%s", caller->name);
 	snprintf(d->identity, sizeof(d->identity), "%s", a->identity);
+	if (!of_machine(a) && cut_off(k, a, caller->id)) {
+		refuse(d, "this login was ended: log in again");
+		return;
+	}
 	policy_ssh_check(k->policy, k->world, &query, &pd);
 	if (pd.allowed && a->proof == PROOF_MACHINE && !pd.machine_auth) {
 		refuse(d, "the policy wants a person's login here");
@@ -513,6 +569,7 @@ static int take_cert(struct judge *j, const struct sshcert *cert, struct accepte
 	memcpy(a->ca, cert->ca, sizeof(a->ca));
 	/* Control minted it from a login that was fresh then. */
 	a->auth_time_s = cert->valid_after_s;
+	a->issued_s = cert->valid_after_s + SSHCERT_BACKDATED_S;
 	a->cap_mask = caps_of_cert(cert);
 	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
 	/* What control writes into certificates of who gets no shell, for a stock sshd. */
@@ -639,6 +696,7 @@ static int take_grant(struct judge *j, const json_t *grant, const char *login,
 	    json_get_string(grant, "caller_address", address, sizeof(address), &err) < 0 ||
 	    json_get_string(grant, "identity", a->identity, sizeof(a->identity), &err) < 0 ||
 	    json_get_int(grant, "auth_time", 0, INT64_MAX, &a->auth_time_s, &err) < 0 ||
+	    json_get_int(grant, "issued", 0, INT64_MAX, &a->issued_s, &err) < 0 ||
 	    json_get_array(grant, "groups", MAX_GROUPS, &groups, &err) < 0 ||
 	    ip_addr_parse(address, &caller) < 0) {
 		refuse(d, "the control server's grant cannot be read");

@@ -23,7 +23,7 @@
 #include "control/proto/map.h"
 #include "control/proto/setup_key.h"
 #include "control/signer.h"
-#include "control/state.h"
+#include "control/state_impl.h"
 #include "identity/signed.h"
 #include "platform/encode.h"
 #include "platform/json.h"
@@ -665,6 +665,98 @@ static void test_login_moves_maps(void **state)
 	listen_close(l);
 }
 
+static void took_result(void *ctx, int result)
+{
+	*(int *)ctx = result;
+}
+
+/* The newest list "blocked" of the machine's object of type "ssh". */
+static json_t *blocked_list(struct listener *l)
+{
+	const char *text = json_string_value(json_object_get(map_get(l->map, "ssh"), "signed"));
+	assert_non_null(text);
+	const char *payload = strchr(strchr(text, '.') + 1, '.') + 1;
+	size_t len = strcspn(payload, "."), n;
+	char *raw = malloc(len);
+	assert_int_equal(0, encode_base64url_decode(raw, len, payload, len, &n));
+	json_t *object = json_loadb(raw, n, 0, NULL);
+	free(raw);
+	assert_non_null(object);
+	json_t *list = json_incref(json_object_get(object, "blocked"));
+	json_decref(object);
+	return list;
+}
+
+/* What a logout, a block and an old token are worth, here and in what targets are told. */
+static void test_cutoffs(void **state)
+{
+	struct fixture *f = *state;
+	struct machine one, two;
+	char key[SETUP_KEY_TEXT_SIZE];
+	int64_t ttl = f->config.login_ttl_s;
+	struct state *s = f->c.state;
+
+	create_key(f, "{\"name\":\"k\",\"uses\":-1}", key);
+	machine_make(&one, "one");
+	machine_make(&two, "two");
+	two.ssh = true;
+	enroll(f, &one, key, 201);
+	enroll(f, &two, key, 201);
+	set_policy(f, BOTH);
+	struct listener *l = listen_open(f, &two, NULL);
+	read_snapshot(l);
+	assert_null(state_refused(s, "alice@example.com", one.id, NOW));
+	assert_int_equal(NOW, state_issue_s(s, "alice@example.com", one.id, NOW));
+
+	state_login(s, one.id, "alice@example.com", NULL, 0, NOW - 7 + ttl, NULL, NULL);
+	read_delta(l);
+	state_logout(s, one.id, "alice@example.com", NULL, NULL);
+	/* At once: the store has not answered yet. The token of then is void on that machine. */
+	assert_non_null(state_refused(s, "alice@example.com", one.id, NOW - 7));
+	assert_null(state_refused(s, "alice@example.com", one.id, NOW - 6));
+	assert_null(state_refused(s, "alice@example.com", two.id, NOW - 7));
+	assert_int_equal(NOW + 1, state_issue_s(s, "alice@example.com", one.id, NOW));
+	read_delta(l);
+	json_t *list = blocked_list(l);
+	assert_int_equal(1, json_array_size(list));
+	json_t *row = json_array_get(list, 0);
+	assert_string_equal("alice@example.com",
+			    json_string_value(json_object_get(row, "identity")));
+	assert_string_equal(one.id, json_string_value(json_object_get(row, "caller")));
+	assert_int_equal(NOW, json_integer_value(json_object_get(row, "before")));
+	json_decref(list);
+
+	assert_int_equal(0, state_cut(s, "bob@example.com", true, true, "blocked", NULL, NULL));
+	assert_non_null(state_refused(s, "bob@example.com", two.id, NOW + 1000));
+	read_delta(l);
+	list = blocked_list(l);
+	assert_int_equal(2, json_array_size(list));
+	json_decref(list);
+	int result = 1;
+	assert_int_equal(0, state_unblock(s, "bob@example.com", took_result, &result));
+	while (result == 1)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	assert_int_equal(0, result);
+	assert_null(state_refused(s, "bob@example.com", two.id, NOW + 1));
+	assert_non_null(state_refused(s, "bob@example.com", two.id, NOW));
+
+	/* However many they are, the object stays small, and nothing is forgotten. */
+	for (int i = 0; i < 4200; i++) {
+		struct store_cutoff c = {.before_s = NOW + i, .until_s = NOW + 90000};
+		snprintf(c.identity, sizeof(c.identity), "p%d@example.com", i);
+		assert_int_equal(0, state_cut_now(s, &c));
+	}
+	listen_close(l);
+	l = listen_open(f, &two, NULL);
+	read_snapshot(l);
+	list = blocked_list(l);
+	assert_int_equal(4097, json_array_size(list));
+	row = json_array_get(list, 4096);
+	assert_string_equal("", json_string_value(json_object_get(row, "identity")));
+	json_decref(list);
+	listen_close(l);
+}
+
 static void test_signal(void **state)
 {
 	struct fixture *f = *state;
@@ -1141,6 +1233,7 @@ int main(void)
 		T(test_enroll_and_see),
 		T(test_cursor),
 		T(test_login_moves_maps),
+		T(test_cutoffs),
 		T(test_signal),
 		T(test_setup_key_faults),
 		T(test_enroll_faults),

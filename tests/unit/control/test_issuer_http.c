@@ -185,13 +185,24 @@ int signer_public(struct signer *s, uint8_t ret_signing[32], uint8_t ret_issuer[
 }
 
 struct state {
-	char forgotten[256];
+	char ended[512];
 };
 
-void state_forget(struct state *s, const char *identity)
+void state_cut_prepare(const struct state *s, const char *identity, bool block, bool logins,
+		       const char *reason, struct store_cutoff_change *ret_change)
 {
-	size_t len = strlen(s->forgotten);
-	snprintf(s->forgotten + len, sizeof(s->forgotten) - len, "%s\n", identity);
+	(void)s;
+	assert_true(logins);
+	*ret_change = (struct store_cutoff_change){.cutoff = {.blocked = block}};
+	snprintf(ret_change->cutoff.identity, 256, "%s", identity);
+	snprintf(ret_change->cutoff.reason, 64, "%s", reason);
+}
+
+void state_cut_stored(struct state *s, const struct store_cutoff_change *change)
+{
+	size_t len = strlen(s->ended);
+	snprintf(s->ended + len, sizeof(s->ended) - len, "%s%s %s\n",
+		 change->unblock ? "not " : "", change->cutoff.reason, change->cutoff.identity);
 }
 
 static int sign(void *ctx, const void *data, size_t len, uint8_t ret_sig[64])
@@ -263,6 +274,17 @@ static int setup(void **state)
 	f->random = random_fake_source(&f->fake);
 	assert_int_equal(uv_loop_init(&f->loop), 0);
 	assert_int_equal(sqlite3_open(":memory:", &f->store.db), SQLITE_OK);
+	/* What of the network's tables is written with a user. */
+	assert_int_equal(
+		sqlite3_exec(f->store.db,
+			     "CREATE TABLE network (revision INTEGER);"
+			     "INSERT INTO network VALUES (1);"
+			     "CREATE TABLE changes (revision, at, kind, subject);"
+			     "CREATE TABLE cutoffs (identity TEXT, peer TEXT, before INTEGER,"
+			     " token_before INTEGER, until INTEGER, blocked INTEGER, reason TEXT,"
+			     " PRIMARY KEY (identity, peer));",
+			     NULL, NULL, NULL),
+		SQLITE_OK);
 	crypto_sign_keypair(f->signer.public_key, f->signer.secret_key);
 	f->c = (struct control){.config = &f->config,
 				.loop = &f->loop,
@@ -806,6 +828,21 @@ static void test_client_gone(void **state)
 	assert_int_equal(r->status, 0);
 }
 
+/* Is the identity blocked in the store? */
+static int blocked(struct fixture *f, const char *identity)
+{
+	sqlite3_stmt *st = NULL;
+	assert_int_equal(sqlite3_prepare_v2(f->store.db,
+					    "SELECT blocked FROM cutoffs WHERE identity = ?", -1,
+					    &st, NULL),
+			 SQLITE_OK);
+	sqlite3_bind_text(st, 1, identity, -1, SQLITE_STATIC);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	int value = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return value;
+}
+
 static void test_users(void **state)
 {
 	struct fixture *f = *state;
@@ -827,7 +864,11 @@ static void test_users(void **state)
 	assert_int_equal(request_from(f, SERVER_ADMIN, "POST", "/v1/admin/users",
 				      "{\"email\":\"bob@example.com\",\"disabled\":true}", ""),
 			 200);
-	assert_string_equal(f->state.forgotten, "bob@example.com\n");
+	assert_string_equal(f->state.ended, "disabled bob@example.com\n");
+	assert_int_equal(blocked(f, "bob@example.com"), 1);
+	assert_int_equal(request_from(f, SERVER_ADMIN, "POST", "/v1/admin/users",
+				      "{\"email\":\"nobody@example.com\",\"disabled\":true}", ""),
+			 404);
 	assert_int_equal(get(f, AUTHORIZE), 303);
 	assert_int_equal(follow(f), 200);
 	assert_non_null(strstr(f->last.text, "type=\"password\""));
@@ -853,7 +894,8 @@ static void test_users(void **state)
 		request_from(f, SERVER_ADMIN, "DELETE", "/v1/admin/users/bob@example.com", "", ""),
 		404);
 	assert_int_equal(request_from(f, SERVER_ADMIN, "DELETE", "/v1/admin/users/", "", ""), 400);
-	assert_string_equal(f->state.forgotten, "bob@example.com\nbob@example.com\n");
+	assert_string_equal(f->state.ended, "disabled bob@example.com\nremoved bob@example.com\n");
+	assert_int_equal(blocked(f, "bob@example.com"), 0); /* the next Bob is not disabled */
 }
 
 static int hash_once(void **state)

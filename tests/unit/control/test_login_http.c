@@ -59,6 +59,8 @@ struct state {
 	struct policy *policy;
 	struct policy_world *world;
 	char logins[512], events[2048], pushed[512];
+	const char *refused; /* an identity, for the tests of what was ended */
+	int certs_made;
 };
 
 struct signer {
@@ -231,6 +233,28 @@ void state_event(struct state *s, const char *kind, const char *actor, const cha
 	(void)detail;
 	size_t len = strlen(s->events);
 	snprintf(s->events + len, sizeof(s->events) - len, "%s %s %s\n", kind, actor, subject);
+}
+
+const char *state_refused(const struct state *s, const char *identity, const char *peer,
+			  int64_t token_issued_s)
+{
+	(void)peer;
+	return token_issued_s < INT64_MAX && s->refused != NULL &&
+			       strcmp(s->refused, identity) == 0 ? "this login was ended" : NULL;
+}
+
+int64_t state_issue_s(const struct state *s, const char *identity, const char *peer, int64_t now_s)
+{
+	(void)s;
+	(void)identity;
+	(void)peer;
+	return now_s;
+}
+
+void state_cert_made(struct state *s, const struct store_cert *cert)
+{
+	(void)cert;
+	s->certs_made++;
 }
 
 bool state_push(struct state *s, const char *peer, const json_t *line)
@@ -596,6 +620,13 @@ static void test_cert(void **state)
 	json_decref(body);
 	assert_string_equal(f->state.events, "ssh_cert alice@example.com " SECOND "\n");
 	assert_string_equal(f->state.logins, ""); /* a certificate is no login on the peer */
+	assert_int_equal(f->state.certs_made, 1);
+	/* Whose login was ended gets nothing for a token that has time left. */
+	f->state.refused = "alice@example.com";
+	assert_int_equal(ask_cert(f, SECOND, "deploy", "token:alice@example.com"), 401);
+	assert_string_equal(f->last.code, "login_required");
+	assert_non_null(strstr(f->last.text, "this login was ended"));
+	assert_int_equal(f->state.certs_made, 1);
 }
 
 static void test_no_cert(void **state)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "control/store.h"
+#include "control/store_cutoff.h"
 
 #define NOW 1000000
 
@@ -242,12 +243,113 @@ static void test_labels(void **state)
 	assert_false(ident_label_valid(""));
 }
 
+static struct store_cutoff_change cut(const char *identity, bool block, const char *reason,
+				      int64_t before_s)
+{
+	struct store_cutoff_change a = {.cutoff = {.before_s = before_s,
+						   .token_before_s = before_s,
+						   .until_s = before_s + 100,
+						   .blocked = block},
+					.now_s = NOW};
+
+	snprintf(a.cutoff.identity, sizeof(a.cutoff.identity), "%s", identity);
+	snprintf(a.cutoff.reason, sizeof(a.cutoff.reason), "%s", reason);
+	return a;
+}
+
+/* Cutoffs only grow, a block stays until its own reason is taken back, and what is over goes. */
+static void test_cutoffs(void **state)
+{
+	const char *where = "/tmp/warren-test-cutoffs.db";
+	struct store_load load;
+	char path[64];
+	struct store_cutoff_change a;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s.%d", where, (int)getpid());
+	void *db = open_db(path, "10.9.8.0/28", &load);
+	void *handle = ops->native(db);
+	int64_t revision = load.network.revision;
+
+	a = cut("alice", false, "revoked", NOW + 5);
+	assert_int_equal(0, store_cutoff_put(handle, &a));
+	assert_int_equal(revision + 1, a.revision);
+	a = cut("alice", true, "blocked", NOW + 3);
+	assert_int_equal(0, store_cutoff_put(handle, &a));
+	a = cut("alice", true, "disabled", NOW + 4);
+	assert_int_equal(0, store_cutoff_put(handle, &a));
+	a.unblock = true; /* enabled again: the administrator's block stays */
+	assert_int_equal(-ENOENT, store_cutoff_put(handle, &a));
+	a = cut("bob", true, "disabled", NOW);
+	assert_int_equal(0, store_cutoff_put(handle, &a));
+	a.unblock = true;
+	assert_int_equal(0, store_cutoff_put(handle, &a));
+	assert_int_equal(-ENOENT, store_cutoff_put(handle, &a));
+	a = cut("carol", false, "removed", NOW - 1000); /* over */
+	assert_int_equal(0, store_cutoff_put(handle, &a));
+	store_load_done(&load);
+	ops->close(db);
+
+	db = open_db(path, "10.9.8.0/28", &load);
+	assert_int_equal(2, load.cutoff_count);
+	assert_string_equal("bob", load.cutoffs[0].identity); /* the oldest first */
+	assert_false(load.cutoffs[0].blocked);
+	assert_string_equal("alice", load.cutoffs[1].identity);
+	assert_true(load.cutoffs[1].blocked);
+	assert_string_equal("blocked", load.cutoffs[1].reason);
+	assert_int_equal(NOW + 5, load.cutoffs[1].before_s);
+	store_load_done(&load);
+	ops->close(db);
+	assert_int_equal(0, unlink(path));
+}
+
+static void test_certs(void **state)
+{
+	struct store_load load;
+	void *db = open_db(":memory:", "10.9.8.0/28", &load);
+	void *handle = ops->native(db);
+	struct store_cert made = {.serial = INT64_MAX, .issued_s = NOW, .expires_s = NOW + 300};
+	struct store_certs list = {.limit = 10, .now_s = NOW};
+
+	(void)state;
+	snprintf(made.identity, sizeof(made.identity), "alice");
+	snprintf(made.target, sizeof(made.target), "p_two");
+	assert_int_equal(0, store_cert_put(handle, &made));
+	made.serial = 1;
+	snprintf(made.identity, sizeof(made.identity), "bob");
+	assert_int_equal(0, store_cert_put(handle, &made));
+	assert_int_equal(-EEXIST, store_cert_put(handle, &made));
+
+	struct store_cert_revoke a = {.cert = {.serial = INT64_MAX}, .now_s = NOW + 1};
+	assert_int_equal(0, store_cert_revoke(handle, &a));
+	assert_string_equal("p_two", a.cert.target);
+	assert_string_equal("alice", a.cert.identity);
+	assert_int_equal(-EALREADY, store_cert_revoke(handle, &a));
+	a.cert.serial = 2;
+	assert_int_equal(-ENOENT, store_cert_revoke(handle, &a));
+
+	assert_int_equal(0, store_certs(handle, &list));
+	assert_int_equal(2, json_array_size(list.certs));
+	json_decref(list.certs);
+	snprintf(list.identity, sizeof(list.identity), "alice");
+	assert_int_equal(0, store_certs(handle, &list));
+	assert_int_equal(1, json_array_size(list.certs));
+	json_t *row = json_array_get(list.certs, 0);
+	assert_string_equal("9223372036854775807",
+			    json_string_value(json_object_get(row, "serial")));
+	assert_string_equal("revoked", json_string_value(json_object_get(row, "state")));
+	json_decref(list.certs);
+	store_load_done(&load);
+	ops->close(db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_restart),	  cmocka_unit_test(test_unchanged_is_no_revision),
-		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_labels),	  cmocka_unit_test(test_cutoffs),
+		cmocka_unit_test(test_certs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

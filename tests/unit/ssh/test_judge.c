@@ -65,6 +65,8 @@ struct object {
 	int64_t seq, valid_until;
 	bool enabled;
 	int64_t revoked;
+	const char *blocked, *blocked_caller; /* identity ("" everybody) */
+	int64_t blocked_before;
 	uint8_t *key;
 };
 
@@ -92,6 +94,11 @@ static char *object_text(const struct object *o)
 	assert_non_null(payload);
 	if (o->revoked != 0)
 		json_array_append_new(json_object_get(payload, "revoked"), json_integer(o->revoked));
+	if (o->blocked != NULL)
+		json_object_set_new(payload, "blocked",
+				    json_pack("[{s:s,s:s,s:I}]", "identity", o->blocked, "caller",
+					      o->blocked_caller, "before",
+					      (json_int_t)o->blocked_before));
 	assert_int_equal(signed_make("ssh", payload, sign_with,
 				     o->key != NULL ? o->key : keys.signing, &text), 0);
 	json_decref(payload);
@@ -366,6 +373,60 @@ static void withdrawn(void **state)
 	judge_free(j);
 }
 
+/* A cutoff ends what was issued up to its moment, for its identity and its caller, and no more. */
+static void ended(void **state)
+{
+	static const struct {
+		const char *identity, *caller;
+		int64_t before;
+		bool ends;
+	} cases[] = {
+		{"alice@example.com", "", NOW, true},
+		{"alice@example.com", "p_first", NOW, true},
+		{"", "", NOW, true}, /* everybody */
+		{"alice@example.com", "", NOW - 1, false},
+		{"alice@example.com", "p_third", NOW, false},
+		{"bob@example.com", "", NOW, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct judge *j = new_judge(&good_object);
+		struct object o = good_object;
+		struct verifier_decision d;
+		struct error err = {0};
+		struct ip_addr client;
+		struct buffer blob;
+		uint64_t seq;
+		bool enabled;
+		char *text;
+
+		assert_int_equal(ip_addr_parse("100.64.0.1", &client), 0);
+		build(&good_cert, &blob); /* valid_after is a minute before it was issued: NOW */
+		judge_cert(j, blob.data, blob.len, "deploy", &client, NOW, true, &d);
+		assert_true(d.allowed);
+		o.seq = 8;
+		o.blocked = cases[i].identity;
+		o.blocked_caller = cases[i].caller;
+		o.blocked_before = cases[i].before;
+		text = object_text(&o);
+		assert_int_equal(judge_object(j, text, strlen(text), NOW, &seq, &enabled, &err), 0);
+		free(text);
+		judge_again(j, NOW + 1, &d);
+		assert_int_equal(d.allowed, !cases[i].ends);
+		assert_true(!cases[i].ends || strstr(d.message, "ended") != NULL);
+		judge_cert(j, blob.data, blob.len, "deploy", &client, NOW + 1, true, &d);
+		assert_int_equal(d.allowed, !cases[i].ends);
+		buffer_done(&blob);
+		judge_free(j);
+	}
+	/* A list that cannot be read is no object. */
+	struct object o = good_object;
+	o.blocked = "alice@example.com";
+	o.blocked_caller = "p_1234567890123456789012345678901234567890";
+	refuse_object(&o);
+}
+
 struct grant_case {
 	const char *target, *login, *session, *address, *identity;
 	int64_t valid_until;
@@ -534,7 +595,7 @@ int main(void)
 		cmocka_unit_test(objects),	 cmocka_unit_test(certificates),
 		cmocka_unit_test(machine_states), cmocka_unit_test(tampered), cmocka_unit_test(key_login),
 		cmocka_unit_test(break_glass),
-		cmocka_unit_test(withdrawn),	 cmocka_unit_test(grants),
+		cmocka_unit_test(withdrawn),	 cmocka_unit_test(grants), cmocka_unit_test(ended),
 		cmocka_unit_test(machine_login),
 	};
 
