@@ -4,6 +4,7 @@ import argparse
 import collections
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,7 @@ class Bench:
         self.notes = []
         self.extra = {}
         self.micro = {}
+        self.profiles = {}
 
     def wants(self, group):
         return group in self.args.only
@@ -131,6 +133,13 @@ class Bench:
                            extra_peers=99)
             self.one_extra(f"1 % loss, {name}", program, lambda: self.lossy(seconds))
         argv, env = self.programs["evp"]
+        two = (argv, {**env, "WARREN_WG_SHARDS": "2"})
+        self.one_extra("two shards, 1 stream, evp", two, lambda: lab.tcp(seconds))
+        self.one_extra("two shards, 4 streams, evp", two, lambda: lab.tcp(seconds, 4))
+        self.one_extra("two shards, both directions, evp", two,
+                       lambda: lab.tcp(seconds, options=["--bidir"]))
+        self.one_extra("without TUN USO (as Linux 6.1), 1 stream, evp",
+                       (argv, {**env, "BENCH_NO_USO": "1"}), lambda: lab.tcp(seconds))
         self.one_extra("bulk UDP 1200 bytes, evp", (argv, env),
                        lambda: lab.udp(seconds, 1200, "1500M"))
         self.one_extra("the same without TUN USO (as Linux 6.1), evp",
@@ -148,8 +157,8 @@ class Bench:
             self.lab.wire_offloads(True)
             netns("b", "nft", "delete", "table", "inet", "loss")
 
-    def in_process(self):
-        argv = [TESTS + "/bench_tunnel_micro", "quick" if self.args.quick else "full"]
+    def in_process(self, what=None):
+        argv = [TESTS + "/bench_tunnel_micro", what or ("quick" if self.args.quick else "full")]
         out = subprocess.run(argv, capture_output=True, text=True)
         if out.returncode:
             self.notes.append("micro: " + out.stderr.strip())
@@ -175,6 +184,44 @@ class Bench:
                 self.notes.append("filter: " + out.stderr[-300:])
         if len(counts) == 2 and counts["0"]:
             self.micro["filter_percent"] = (counts["10000"] / counts["0"] - 1) * 100
+
+    # ---- why ----
+
+    def profile(self, name, pinned):
+        """Where the daemons' time goes, by perf; the first lines, in percent."""
+        label = f"{name}, one TCP stream" + (", pinned" if pinned else "")
+        if not shutil.which("perf"):
+            self.profiles[label] = ["perf is not installed (linux-perf)"]
+            return
+        file = f"/tmp/warren-bench.{os.getpid()}.perf"
+        try:
+            self.lab.start(self.programs[name], pinned)
+            recorder = subprocess.Popen(
+                ["perf", "record", "-q", "-o", file, "-p", ",".join(map(str, self.lab.pids())),
+                 "--", "sleep", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.lab.tcp(3, pinned=pinned)
+            recorder.wait()
+            lines = []
+            for sort, count in (("dso", 6), ("symbol", 14)):
+                out = subprocess.run(["perf", "report", "-i", file, "--stdio", "-q", "--no-children",
+                                      "--sort", sort], capture_output=True, text=True).stdout
+                found = [" ".join(x.split()) for x in out.splitlines() if "%" in x]
+                lines += [x for x in found if "0x0000" not in x][:count]
+            self.profiles[label] = [x.rstrip(" -") for x in lines]
+        except Failed as why:
+            self.profiles[label] = [str(why)]
+        finally:
+            self.lab.stop()
+            if os.path.exists(file):
+                os.unlink(file)
+
+    def explain_misses(self):
+        missed = [r["bar"] for r in self.bars() if not r["met"] and r["value"] is not None]
+        tcp = [b for b in missed if "TCP" in b or "throughput" in b or "wire" in b]
+        for tier in ("evp", "ipsec-mb"):
+            mine = [b for b in tcp if b.startswith(tier + ":")]
+            if mine and tier in self.programs:
+                self.profile(tier, all("pinned" in b for b in mine))
 
     # ---- results ----
 
@@ -260,12 +307,15 @@ class Bench:
         tier = row["bar"].split(":")[0]
         why = []
         if tier == "ipsec-mb" and not has_avx512():
-            why.append("no AVX-512 here: long packets go through OpenSSL")
+            why.append("no AVX-512 here: long packets go through OpenSSL, as with evp")
         group = "wire" if "wire" in row["bar"] else "pinned" if "pinned" in row["bar"] else \
             "tcp4" if "4 streams" in row["bar"] else "tcp1"
         ours, path = (self.median(x, group, "daemons") for x in (tier, "nocrypto"))
         if ours and path:
             why.append(f"daemons {ours:.2f} s/GB = path {path:.2f} + crypto {ours - path:.2f}")
+        cost = self.micro.get(f"aead_ns {tier}, 1424 bytes, batch of 45")
+        if cost:
+            why.append(f"AEAD {cost:.0f} ns per 1424 bytes")
         if self.load_before > 1:
             why.append(f"the machine was busy with other work (load {self.load_before:.1f})")
         return "; ".join(why) or "slower than the bar"
@@ -285,6 +335,10 @@ class Bench:
                 f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in result.items()))
         for key, value in self.micro.items():
             print(f"{key}: {value:.4g}")
+        for label, lines in self.profiles.items():
+            print(f"profile of {label}:")
+            for line in lines:
+                print("    " + line)
         rows = self.bars()
         print()
         for row in rows:
@@ -295,12 +349,11 @@ class Bench:
                   f"{sign} {row['limit']:g}{why}")
         for note in self.notes:
             print("note: " + note)
-        if self.wants("extra"):
-            print("note: two shards are not built; the measured path is one shard")
         if self.args.json:
             with open(self.args.json, "w") as f:
                 json.dump({"rows": rows, "load_before": self.load_before, "extra": self.extra,
-                           "micro": self.micro, "notes": self.notes,
+                           "micro": self.micro, "profiles": self.profiles,
+                           "notes": self.notes,
                            "values": {" ".join(k): v for k, v in self.values.items()}}, f, indent=1)
                 f.write("\n")
         missed = [r["bar"] for r in rows if not r["met"]]
@@ -330,8 +383,11 @@ def main():
         bench.extras()
     if bench.wants("micro"):
         bench.in_process()
+    else:
+        bench.in_process("aead")
     if bench.wants("filter"):
         bench.filter_instructions()
+    bench.explain_misses()
     return bench.report()
 
 

@@ -49,7 +49,8 @@ static void judge(void *ctx, enum tunnel_direction dir, const uint8_t peer_key[3
 
 int __wrap_tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tunnel)
 {
-	static struct bench bench;
+	static struct bench benches[64]; /* each shard has a flow table of its own, as in warrend */
+	static void *contexts[64];
 	struct tunnel_config changed = *config;
 	const char *rules = getenv("BENCH_RULES");
 
@@ -57,11 +58,13 @@ int __wrap_tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tu
 	if (rules) {
 		unsigned n = (unsigned)strtoul(rules, NULL, 10);
 
-		bench.filters[0] = rules_filter(n, 1);
-		bench.filters[1] = rules_filter(n, 2);
-		changed.hooks.ctx = &bench;
+		for (unsigned i = 0; i < (config->shards ? config->shards : 1) && i < 64; i++) {
+			benches[i].filters[0] = rules_filter(n, 1);
+			benches[i].filters[1] = rules_filter(n, 2);
+			contexts[i] = &benches[i];
+		}
+		changed.filter_ctx = contexts;
 		changed.hooks.filter = judge;
-		changed.hooks.event = NULL; /* its context is warren-wg's */
 	}
 	return __real_tunnel_new(&changed, ret_tunnel);
 }

@@ -24,9 +24,9 @@
 
 /* ---- the heap ---- */
 
-#ifndef WARREN_SANITIZE
-static size_t allocations;
+static size_t allocations; /* stays 0 under a sanitizer, whose heap is its own */
 
+#ifndef WARREN_SANITIZE
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
@@ -231,10 +231,6 @@ static bool swallow(void *ctx, enum tunnel_port port, const struct superpacket *
 
 static void test_packets_allocate_nothing(void **state)
 {
-#ifdef WARREN_SANITIZE
-	(void)state;
-	skip();
-#else
 	struct pair *p = new_pair(3);
 	struct pair_side *a = &p->side[0], *b = &p->side[1];
 	uint8_t packet[256], sealed[256];
@@ -269,7 +265,6 @@ static void test_packets_allocate_nothing(void **state)
 	assert_int_equal(allocations, before);
 	b->inbox_count = 0;
 	free_pair(p);
-#endif
 }
 
 /* ---- load ---- */
