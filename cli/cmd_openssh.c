@@ -128,11 +128,33 @@ static int hostkey(const struct cli *c, int argc, char **argv)
 	return code;
 }
 
+/* What this machine is called in the mesh; both empty where it is in none. */
+static void ask_names(const struct cli *c, char *fqdn, size_t fqdn_cap, char *address,
+		      size_t address_cap)
+{
+	json_t *request = json_pack("{s:s}", "cmd", "status"), *answer = NULL;
+	struct ipc_client *client = NULL;
+	struct error err = {0};
+	int code = 0;
+
+	if (ipc_connect(c->socket, &client, &err) == 0 && request != NULL)
+		if (ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err) < 0)
+			answer = NULL;
+	cli_text(answer, "fqdn", fqdn, fqdn_cap);
+	cli_text(answer, "overlayIp", address, address_cap);
+	json_decref(answer);
+	json_decref(request);
+	ipc_close(client);
+}
+
 static int install(const struct cli *c, bool print)
 {
-	char *text = openssh_config_text(print ? "/usr/bin/warren" : c->self);
+	char fqdn[256], address[64], *text;
 	int code = WARREN_EXIT_OK;
 	int r;
+
+	ask_names(c, fqdn, sizeof(fqdn), address, sizeof(address));
+	text = openssh_config_text(print ? "/usr/bin/warren" : c->self, fqdn, address);
 
 	if (text == NULL)
 		return cli_fail(c, WARREN_EXIT_FAILED, "out of memory");

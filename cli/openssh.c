@@ -251,24 +251,55 @@ int openssh_connect(const struct openssh_login *login, int *ret_fd)
 	return r;
 }
 
-char *openssh_config_text(const char *self)
+static int write_block(FILE *out, const char *self, const char *hosts)
 {
-	char *text = NULL;
+	return fprintf(out,
+		       "Match %s%s%sexec \"%s openssh detect %%h %%p %%r %%C\"\n"
+		       "  ProxyUseFdpass yes\n"
+		       "  ProxyCommand %s openssh proxy %%h %%p %%r\n"
+		       "  IdentityFile /run/warren/u/%%i/%%C\n"
+		       "  CertificateFile /run/warren/u/%%i/%%C-cert.pub\n"
+		       "  UserKnownHostsFile /run/warren/u/%%i/%%C.hosts\n"
+		       "  GlobalKnownHostsFile none\n"
+		       "  StrictHostKeyChecking yes\n",
+		       *hosts ? "host " : "", hosts, *hosts ? " " : "", self, self);
+}
 
-	if (asprintf(&text,
-		     "# Written by `warren openssh install`. Peers of the mesh with SSH enabled "
-		     "log in with\n"
-		     "# short certificates; every other host is left alone.\n"
-		     "Match exec \"%s openssh detect %%h %%p %%r %%C\"\n"
-		     "  ProxyUseFdpass yes\n"
-		     "  ProxyCommand %s openssh proxy %%h %%p %%r\n"
-		     "  IdentityFile /run/warren/u/%%i/%%C\n"
-		     "  CertificateFile /run/warren/u/%%i/%%C-cert.pub\n"
-		     "  UserKnownHostsFile /run/warren/u/%%i/%%C.hosts\n"
-		     "  GlobalKnownHostsFile none\n"
-		     "  StrictHostKeyChecking yes\n"
-		     "Match all\n",
-		     self, self) < 0)
+/* "second.example.net" and "100.64.3.4": patterns of everything with a dot or colon that can be a
+ * peer. False where one of them is unknown or not plain. */
+static bool dotted_hosts(char *out, size_t cap, const char *fqdn, const char *address)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+	const char *domain = strchr(fqdn, '.');
+	size_t octet = strspn(address, "0123456789");
+
+	if (domain == NULL || domain[1] == '\0' || strspn(domain, plain) != strlen(domain) ||
+	    octet == 0 || octet > 3 || address[octet] != '.')
+		return false;
+	return snprintf(out, cap, "*%s,*.,%.*s.*,*:*", domain, (int)octet, address) < (int)cap;
+}
+
+char *openssh_config_text(const char *self, const char *fqdn, const char *address)
+{
+	char *text = NULL, hosts[320];
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	bool good;
+
+	if (out == NULL)
 		return NULL;
-	return text;
+	fputs("# Written by `warren openssh install`. Peers of the mesh with SSH enabled log in "
+	      "with\n# short certificates; every other host is left alone.\n",
+	      out);
+	/* ssh skips the program where an earlier criterion fails. */
+	if (dotted_hosts(hosts, sizeof(hosts), fqdn, address))
+		good = write_block(out, self, hosts) > 0 &&
+		       write_block(out, self, "!*.*,!*:*,*") > 0;
+	else
+		good = write_block(out, self, "") > 0;
+	good = fputs("Match all\n", out) >= 0 && good;
+	if (fclose(out) == 0 && good)
+		return text;
+	free(text);
+	return NULL;
 }

@@ -41,7 +41,9 @@ int openssh_write_hosts(struct ipc_client *client, const char *host, int port,
 /* The folder that the broker makes for the caller's keys. */
 void openssh_directory(char *out, size_t cap);
 
-/* The drop-in's text for this program at `self`. Caller frees. */
-char *openssh_config_text(const char *self);
+/* The drop-in's text for this program at `self`. With this machine's name and overlay address in
+ * the mesh ("" where it is in none) ssh asks `detect` only for names that can be a peer's. Caller
+ * frees. */
+char *openssh_config_text(const char *self, const char *fqdn, const char *address);
 
 #endif

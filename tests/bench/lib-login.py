@@ -91,16 +91,20 @@ def main():
         "sshd": ["ssh", "-F", args.plain, *public_key, "-p", "7001", f"deploy@{args.address}", "true"],
         "drop-in": ["ssh", "-o", "BatchMode=yes", "deploy@second.warren.internal", "true"],
         "warren ssh": ["warren", "ssh", "-o", "BatchMode=yes", "deploy@second", "true"],
+        "warren ssh, own client": ["warren", "ssh", "--client=own", "-o", "BatchMode=yes", "deploy@second", "true"],
         "detect": ["warren", "openssh", "detect", "second.warren.internal", "22", "deploy", "0" * 40],
         "outside, plain": ["ssh", "-F", args.plain, *public_key, outside, "true"],
         "outside, drop-in": ["ssh", *public_key, outside, "true"],
+        # A bare name could be a peer's: ssh has to ask `detect`.
+        "outside, bare name, plain": ["ssh", "-F", args.plain, *public_key, "deploy@outside", "true"],
+        "outside, bare name, drop-in": ["ssh", *public_key, "deploy@outside", "true"],
     }
     times = {name: [] for name in commands}
     for argv in commands.values():
         run(argv)
-    # The two outside the mesh differ by a few of hundreds of milliseconds: more samples, and no order
+    # Those outside the mesh differ by a few of hundreds of milliseconds: more samples, and no order
     # that favours one.
-    order = list(commands) + [name for name in commands if name.startswith("outside")] * 2
+    order = list(commands) + [name for name in commands if name.startswith("outside")]
     for turn in range(args.rounds):
         for name in order if turn % 2 == 0 else reversed(order):
             times[name].append(run(commands[name]))
@@ -120,10 +124,13 @@ def main():
     parallel_sshd = median[f"{PARALLEL} × sshd"]
     bars = [
         ("warren ssh host true / sshd", median["warren ssh"] / median["sshd"], 0.27, "×"),
+        ("the same with warren-ssh / sshd", median["warren ssh, own client"] / median["sshd"], 0.27, "×"),
         ("ssh host true, drop-in / sshd", median["drop-in"] / median["sshd"], 0.27, "×"),
         ("detect", median["detect"], 5.0, "ms"),
         ("ssh outside the mesh, drop-in's cost",
          median["outside, drop-in"] - median["outside, plain"], 8.0, "ms"),
+        ("the same for a bare name", median["outside, bare name, drop-in"] - median["outside, bare name, plain"],
+         8.0, "ms"),
         ("30 parallel logins, drop-in / sshd", median["30 × drop-in"] / parallel_sshd, 0.35, "×"),
         ("30 parallel logins, warren ssh / sshd", median["30 × warren ssh"] / parallel_sshd, 0.35, "×"),
         ("control's CPU for a certificate", minting, 15.0, "ms"),

@@ -84,6 +84,18 @@ on first ssh -G 198.51.100.2 >$T/plain
 expect 0 on first ssh $stock -J deploy@$host deploy@198.51.100.2 'echo "$SSH_CONNECTION"'
 says '^203.0.113.2'
 
+note "detect is asked for names that can be a peer's, and for no other"
+asked() { on first ssh -vvv -G "$1" 2>&1 | grep -c 'Executing command' || true; }
+for name in second $host $host. Second.Warren.Internal "$(overlay second)" fd00::1 github; do
+	[ "$(asked $name)" = 1 ] || fail "detect runs $(asked $name) times for $name"
+done
+for name in 198.51.100.2 github.com warren.internal.example; do
+	[ "$(asked $name)" = 0 ] || fail "detect runs for $name"
+done
+for name in second $host. Second.Warren.Internal "$(overlay second)"; do
+	on first ssh -G $name | grep -q '^proxycommand.*warren' || fail "$name is not ours"
+done
+
 note "this machine's own address is not ours"
 expect 2 on first warren openssh detect "$(overlay first)" 22
 expect 2 on first warren openssh detect first.warren.internal 22
