@@ -1,30 +1,31 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Whatever is refused, dies or is revoked, before or during a command, never ends in exit status 0: not
-# for ssh, and not for what is built on it.
+# for ssh, and not for what is built on it. CLIENT: another client than ssh (test_warren_ssh_failures.sh).
 . "$WARREN_SRC/tests/netns/lib.sh"
 prepare
 mesh
 host=second.warren.internal
+CLIENT=${CLIENT:-ssh}
 on first warren openssh install
 
 note "before: nobody is logged in, and nobody is there to log in"
-expect 255 on first ssh -o BatchMode=yes deploy@$host true </dev/null
+expect 255 on first $CLIENT -o BatchMode=yes deploy@$host true </dev/null
 says 'warren login'
-expect 255 on first setsid ssh -o BatchMode=yes deploy@$host true </dev/null
+expect 255 on first setsid $CLIENT -o BatchMode=yes deploy@$host true </dev/null
 expect 255 on first warren ssh -o BatchMode=yes deploy@second true
 says 'warren login'
 expect 4 on first warren openssh proxy $host 22 deploy </dev/null
 login
 
 note "before: refused logins, and what is built on ssh"
-expect 255 on first ssh -o BatchMode=yes daemon@$host true
+expect 255 on first $CLIENT -o BatchMode=yes daemon@$host true
 expect 255 on first warren ssh -o BatchMode=yes daemon@second true
-expect 255 on first scp -q -o BatchMode=yes $T/password daemon@$host:x
-expect 255 on first sftp -q -o BatchMode=yes daemon@$host
-expect 255 on first ssh -o BatchMode=yes deploy@nothing.warren.internal true
+expect 255 on first scp -S $CLIENT -q -o BatchMode=yes $T/password daemon@$host:x
+expect 255 on first sftp -S $CLIENT -q -o BatchMode=yes daemon@$host
+expect 255 on first $CLIENT -o BatchMode=yes deploy@nothing.warren.internal true
 expect 1 on first warren openssh proxy nothing.warren.internal 22 deploy </dev/null
-expect 0 on first ssh -o BatchMode=yes deploy@$host true
+expect 0 on first $CLIENT -o BatchMode=yes deploy@$host true
 
 alive() { pgrep -u deploy -f "$1"; }
 processes() { # NAME: session processes of the connection: monitor | verifier | worker
@@ -61,12 +62,12 @@ for part in monitor worker verifier; do
 	note "$part is killed in the middle of a command"
 	if [ $part = verifier ]; then
 		# It judges; the command may go on until the next judgement, but never ends well by itself.
-		[ -n "$(on first ssh -o BatchMode=yes deploy@$host 'echo x')" ] || fail "no login before"
+		[ -n "$(on first $CLIENT -o BatchMode=yes deploy@$host 'echo x')" ] || fail "no login before"
 		dies $part bash -c "$(declare -f processes kill_one); T=$T; kill_one verifier; sleep 0.5; kill -9 \$(processes monitor) 2>/dev/null || true"
 	else
 		dies $part kill_one $part
 	fi
-	within 15 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+	within 15 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
 done
 
 note "the copy's other end is killed in the middle"
@@ -74,9 +75,9 @@ head -c 400000000 /dev/zero >$T/big
 for tool in scp 'scp -O' rsync sftp; do
 	rm -f $T/home/deploy/big* $T/home/deploy/.big*
 	case $tool in
-	scp*) on first $tool -q -o BatchMode=yes -l 80000 $T/big deploy@$host:big >$T/copy 2>&1 & ;;
-	rsync) on first rsync --bwlimit=10000 -e ssh $T/big deploy@$host:big >$T/copy 2>&1 & ;;
-	sftp) on first sftp -q -l 80000 -b - deploy@$host >$T/copy 2>&1 <<<"put $T/big big" & ;;
+	scp*) on first $tool -S $CLIENT -q -o BatchMode=yes -l 80000 $T/big deploy@$host:big >$T/copy 2>&1 & ;;
+	rsync) on first rsync --bwlimit=10000 -e $CLIENT $T/big deploy@$host:big >$T/copy 2>&1 & ;;
+	sftp) on first sftp -S $CLIENT -q -l 80000 -b - deploy@$host >$T/copy 2>&1 <<<"put $T/big big" & ;;
 	esac
 	copy=$!
 	within 20 bash -c "find $T/home/deploy -name '*big*' -size +100k | grep -q ."
@@ -91,12 +92,12 @@ rm -f $T/big
 note "the target's daemon is killed in the middle of a command"
 dies "the target's daemon" bash -c "kill -9 $(cat $T/pids/second)"
 peer_start second
-within 40 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+within 40 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
 
 note "root withdraws SSH in the middle of a command"
 dies "the switch" on second warren up --allow-server-ssh=false
 on second warren up --allow-server-ssh >/dev/null
-within 30 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+within 30 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
 
 note "policy changes in the middle of a command"
 narrow() {
@@ -106,13 +107,13 @@ EOF2
 }
 dies "the policy" narrow
 grep -q 'access was withdrawn' $T/live.$count || fail "no reason: $(cat $T/live.$count)"
-expect 255 on first ssh -o BatchMode=yes deploy@$host true
+expect 255 on first $CLIENT -o BatchMode=yes deploy@$host true
 says rule
 usual_policy
-within 30 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+within 30 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
 
 note "without the daemon there is no mesh, and no login that looks like one"
 stop first
-expect 255 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+expect 255 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
 expect 255 on first warren ssh deploy@second true
 echo "all good"
