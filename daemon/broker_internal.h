@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "daemon/break_glass.h"
-#include "daemon/broker_hostkey.h"
+#include "ssh/config/hostkey.h"
 #include "daemon/broker_loop.h"
 #include "daemon/options.h"
 #include "daemon/switches.h"
@@ -144,7 +144,7 @@ struct broker {
 	size_t root_client_count;
 	char root_socket[112];
 	struct switches_state state;
-	struct broker_hostkey hostkey;
+	struct hostkey hostkey;
 	struct break_glass break_glass;
 	struct audit_log *audit; /* NULL: cannot be written */
 	uint64_t audit_lost; /* while it could not be opened */

@@ -105,7 +105,7 @@ int broker_state_open(struct broker *b, struct error *err)
 	if (rc == 0)
 		rc = break_glass_load(b->root_dir, root, &b->break_glass, err);
 	if (rc == 0)
-		rc = broker_hostkey_load(BROKER_HOSTKEY_PATH, b->root_dir, root, &b->hostkey, err);
+		rc = hostkey_load(HOSTKEY_PATH, b->root_dir, root, &b->hostkey, err);
 	return rc;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * daemon/broker_hostkey.c against keys that ssh-keygen of OpenSSH 9.2 wrote.
+ * ssh/config/hostkey.c against keys that ssh-keygen of OpenSSH 9.2 wrote.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/broker_hostkey.h"
+#include "ssh/config/hostkey.h"
 #include "platform/buffer.h"
 #include "platform/file.h"
 
@@ -33,13 +33,13 @@ static void read_data(const char *name, struct buffer *out)
 
 static void openssh_key(void **state)
 {
-	struct broker_hostkey key;
+	struct hostkey key;
 	struct buffer text, public;
 
 	(void)state;
 	read_data("hostkey_plain", &text);
 	read_data("hostkey_plain.pub", &public);
-	assert_int_equal(broker_hostkey_parse((const char *)text.data, text.len, &key), 0);
+	assert_int_equal(hostkey_parse((const char *)text.data, text.len, &key), 0);
 	/* "ssh-ed25519 AAAA… comment" */
 	assert_true(public.len > strlen(key.line));
 	assert_memory_equal(public.data, key.line, strlen(key.line));
@@ -51,14 +51,14 @@ static void openssh_key(void **state)
 static void other_keys(void **state)
 {
 	static const char *const names[] = {"hostkey_encrypted", "hostkey_ecdsa"};
-	struct broker_hostkey key;
+	struct hostkey key;
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		struct buffer text;
 
 		read_data(names[i], &text);
-		assert_int_equal(broker_hostkey_parse((const char *)text.data, text.len, &key),
+		assert_int_equal(hostkey_parse((const char *)text.data, text.len, &key),
 				 -ENOKEY);
 		buffer_done(&text);
 	}
@@ -66,22 +66,22 @@ static void other_keys(void **state)
 
 static void damaged(void **state)
 {
-	struct broker_hostkey key, good;
+	struct hostkey key, good;
 	struct buffer text;
 	unsigned survived = 0;
 
 	(void)state;
 	read_data("hostkey_plain", &text);
-	assert_int_equal(broker_hostkey_parse((const char *)text.data, text.len, &good), 0);
+	assert_int_equal(hostkey_parse((const char *)text.data, text.len, &good), 0);
 	for (size_t cut = 0; cut < text.len; cut++)
-		assert_true(broker_hostkey_parse((const char *)text.data, cut, &key) < 0);
+		assert_true(hostkey_parse((const char *)text.data, cut, &key) < 0);
 	for (size_t i = 0; i < text.len; i++) {
 		uint8_t was = text.data[i];
 
 		text.data[i] = was == 'A' ? 'B' : 'A';
 		/* Only the comment may differ, and the two unread copies of the public key's frame.
 		 */
-		if (broker_hostkey_parse((const char *)text.data, text.len, &key) == 0) {
+		if (hostkey_parse((const char *)text.data, text.len, &key) == 0) {
 			assert_memory_equal(key.seed, good.seed, sizeof(key.seed));
 			survived++;
 		}
@@ -94,7 +94,7 @@ static void damaged(void **state)
 static void own_key(void **state)
 {
 	char folder[] = "/tmp/warren-hostkey-XXXXXX";
-	struct broker_hostkey first, second;
+	struct hostkey first, second;
 	struct error err = {0};
 	struct stat st;
 	int fd;
@@ -103,15 +103,15 @@ static void own_key(void **state)
 	assert_non_null(mkdtemp(folder));
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(broker_hostkey_load("/nonexistent", fd, folder, &first, &err), 0);
+	assert_int_equal(hostkey_load("/nonexistent", fd, folder, &first, &err), 0);
 	assert_false(first.of_machine);
 	assert_int_equal(fstatat(fd, "ssh_host_key_seed", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(broker_hostkey_load("/nonexistent", fd, folder, &second, &err), 0);
+	assert_int_equal(hostkey_load("/nonexistent", fd, folder, &second, &err), 0);
 	assert_string_equal(first.line, second.line);
 	/* A file that was cut is not replaced by a new key. */
 	assert_int_equal(file_write_atomic_at(fd, "ssh_host_key_seed", "abc\n", 4, 0600), 0);
-	assert_int_equal(broker_hostkey_load("/nonexistent", fd, folder, &second, &err), -EBADMSG);
+	assert_int_equal(hostkey_load("/nonexistent", fd, folder, &second, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, folder));
 	assert_int_equal(unlinkat(fd, "ssh_host_key_seed", 0), 0);
 	close(fd);
@@ -122,7 +122,7 @@ static void own_key(void **state)
 static void readable_by_others(void **state)
 {
 	char folder[] = "/tmp/warren-hostkey-XXXXXX", path[128];
-	struct broker_hostkey key;
+	struct hostkey key;
 	struct buffer text;
 	struct error err = {0};
 	int fd;
@@ -135,10 +135,10 @@ static void readable_by_others(void **state)
 	read_data("hostkey_plain", &text);
 	assert_int_equal(file_write_atomic_at(fd, "key", text.data, text.len, 0600), 0);
 	snprintf(path, sizeof(path), "%s/key", folder);
-	assert_int_equal(broker_hostkey_load(path, fd, folder, &key, &err), 0);
+	assert_int_equal(hostkey_load(path, fd, folder, &key, &err), 0);
 	assert_true(key.of_machine);
 	assert_int_equal(chmod(path, 0640), 0);
-	assert_int_equal(broker_hostkey_load(path, fd, folder, &key, &err), 0);
+	assert_int_equal(hostkey_load(path, fd, folder, &key, &err), 0);
 	assert_false(key.of_machine);
 	unlinkat(fd, "key", 0);
 	unlinkat(fd, "ssh_host_key_seed", 0);

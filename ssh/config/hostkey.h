@@ -2,8 +2,8 @@
  *
  * The SSH host key of this machine (design section 3).
  */
-#ifndef WARREN_DAEMON_BROKER_HOSTKEY_H
-#define WARREN_DAEMON_BROKER_HOSTKEY_H
+#ifndef WARREN_SSH_CONFIG_HOSTKEY_H
+#define WARREN_SSH_CONFIG_HOSTKEY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,9 +11,9 @@
 
 #include "platform/error.h"
 
-#define BROKER_HOSTKEY_PATH "/etc/ssh/ssh_host_ed25519_key"
+#define HOSTKEY_PATH "/etc/ssh/ssh_host_ed25519_key"
 
-struct broker_hostkey {
+struct hostkey {
 	uint8_t seed[32];
 	uint8_t public[32];
 	char line[96];	 /* "ssh-ed25519 AAAA…" */
@@ -22,11 +22,13 @@ struct broker_hostkey {
 
 /* An unencrypted Ed25519 key as ssh-keygen writes it (PROTOCOL.key of OpenSSH), nothing else:
  * -EINVAL, or -ENOKEY when it is encrypted or of another kind. */
-int broker_hostkey_parse(const char *text, size_t len,
-			 struct broker_hostkey *ret_key) WARREN_MUST_USE;
+int hostkey_parse(const char *text, size_t len,
+			 struct hostkey *ret_key) WARREN_MUST_USE;
+/* The file of such a key, root's or the caller's alone: -errno, -EPERM when others can read it. */
+int hostkey_read(const char *path, struct hostkey *ret_key) WARREN_MUST_USE;
 /* The machine's key at path where it is usable and root's alone, else our own in the folder dirfd
  * (made when there is none). folder is for messages. */
-int broker_hostkey_load(const char *path, int dirfd, const char *folder,
-			struct broker_hostkey *ret_key, struct error *err) WARREN_MUST_USE;
+int hostkey_load(const char *path, int dirfd, const char *folder,
+			struct hostkey *ret_key, struct error *err) WARREN_MUST_USE;
 
 #endif

@@ -7,17 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/broker_hostkey.h"
+#include "ssh/config/hostkey.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct broker_hostkey key;
+	struct hostkey key;
 
 	if (sodium_init() < 0)
 		abort();
-	if (broker_hostkey_parse((const char *)data, size, &key) == 0 &&
+	if (hostkey_parse((const char *)data, size, &key) == 0 &&
 	    strncmp(key.line, "ssh-ed25519 AAAA", 16) != 0)
 		abort();
 	return 0;

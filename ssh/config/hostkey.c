@@ -3,7 +3,7 @@
  * Host key: the machine's own where there is one, so that known_hosts stays true. The file is
  * root's and local, and still read strictly: one key, no encryption, both halves consistent.
  */
-#include "daemon/broker_hostkey.h"
+#include "ssh/config/hostkey.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static bool string_is(struct reader *r, const char *text)
 	return data && len == strlen(text) && memcmp(data, text, len) == 0;
 }
 
-static int finish(struct broker_hostkey *key)
+static int finish(struct hostkey *key)
 {
 	uint8_t secret[crypto_sign_SECRETKEYBYTES], blob[64];
 	struct writer w = writer_init(blob, sizeof(blob));
@@ -48,7 +48,7 @@ static int finish(struct broker_hostkey *key)
 }
 
 /* The decoded file (PROTOCOL.key, section 1). */
-static int parse_blob(const uint8_t *blob, size_t len, struct broker_hostkey *key)
+static int parse_blob(const uint8_t *blob, size_t len, struct hostkey *key)
 {
 	struct reader r = reader_init(blob, len), inner;
 	const uint8_t *magic = reader_take(&r, sizeof(MAGIC)), *part;
@@ -95,13 +95,13 @@ static int parse_blob(const uint8_t *blob, size_t len, struct broker_hostkey *ke
 	return rc;
 }
 
-int broker_hostkey_parse(const char *text, size_t len, struct broker_hostkey *ret_key)
+int hostkey_parse(const char *text, size_t len, struct hostkey *ret_key)
 {
 	const size_t begin = sizeof(BEGIN) - 1, end = sizeof(END) - 1;
 	char body[MAX_KEY_BYTES];
 	uint8_t blob[MAX_KEY_BYTES];
 	size_t body_len = 0, blob_len = 0;
-	struct broker_hostkey key = {0};
+	struct hostkey key = {0};
 	int rc;
 
 	if (len > sizeof(body) || len < begin + end || memcmp(text, BEGIN, begin) != 0 ||
@@ -121,7 +121,7 @@ int broker_hostkey_parse(const char *text, size_t len, struct broker_hostkey *re
 	return rc;
 }
 
-static int load_machine(const char *path, struct broker_hostkey *ret_key)
+int hostkey_read(const char *path, struct hostkey *ret_key)
 {
 	struct buffer text;
 	struct stat st;
@@ -133,18 +133,18 @@ static int load_machine(const char *path, struct broker_hostkey *ret_key)
 	buffer_init(&text, MAX_KEY_BYTES);
 	rc = fstat(fd, &st) < 0 ? -errno : 0;
 	/* Like sshd: a key that others can read or write is nobody's. */
-	if (rc == 0 && (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0))
+	if (rc == 0 && (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 077) != 0))
 		rc = -EPERM;
 	if (rc == 0)
 		rc = file_read_fd(fd, &text);
 	if (rc == 0)
-		rc = broker_hostkey_parse((const char *)text.data, text.len, ret_key);
+		rc = hostkey_parse((const char *)text.data, text.len, ret_key);
 	buffer_done(&text);
 	file_close(&fd);
 	return rc;
 }
 
-static int load_own(int dirfd, const char *folder, struct broker_hostkey *key, struct error *err)
+static int load_own(int dirfd, const char *folder, struct hostkey *key, struct error *err)
 {
 	char text[ENCODE_BASE64URL_SIZE(SEED_BYTES) + 1];
 	struct buffer in;
@@ -182,11 +182,11 @@ static int load_own(int dirfd, const char *folder, struct broker_hostkey *key, s
 	return rc < 0 ? rc : finish(key);
 }
 
-int broker_hostkey_load(const char *path, int dirfd, const char *folder,
-			struct broker_hostkey *ret_key, struct error *err)
+int hostkey_load(const char *path, int dirfd, const char *folder,
+			struct hostkey *ret_key, struct error *err)
 {
-	struct broker_hostkey key = {0};
-	int rc = load_machine(path, &key);
+	struct hostkey key = {0};
+	int rc = hostkey_read(path, &key);
 
 	key.of_machine = rc == 0;
 	if (rc < 0)
