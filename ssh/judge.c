@@ -592,9 +592,11 @@ static bool of_break_glass(const struct judge *j, const struct sshcert *cert)
 }
 
 /* "break-glass:KEY-ID", printable: people and logs read it. */
-static void break_glass_identity(const struct sshcert *cert, struct accepted *a)
+static void break_glass_identity(const struct judge *j, const struct sshcert *cert,
+				 struct accepted *a)
 {
-	snprintf(a->identity, sizeof(a->identity), "break-glass:%.200s", cert->key_id);
+	snprintf(a->identity, sizeof(a->identity), "%s%.200s",
+		 j->trust.standalone ? "" : "break-glass:", cert->key_id);
 	for (char *c = a->identity; *c != '\0'; c++)
 		if (*c <= ' ' || *c > '~')
 			*c = '_';
@@ -607,7 +609,8 @@ static void allow_break_glass(const struct judge *j, const struct accepted *a,
 	const struct known_peer *caller =
 		j->known != NULL ? peer_by_addr(j->known, &a->client) : NULL;
 
-	d->allowed = d->break_glass = true;
+	d->allowed = true;
+	d->break_glass = !j->trust.standalone;
 	d->caps = a->cap_mask;
 	d->pty = a->pty;
 	snprintf(d->identity, sizeof(d->identity), "%s", a->identity);
@@ -636,7 +639,8 @@ static void judge_break_glass(struct judge *j, const struct sshcert *cert, struc
 		refuse(d, error_text(&err));
 		return;
 	}
-	if (cert->valid_before_s - cert->valid_after_s > BREAK_GLASS_MAX_S) {
+	if (!j->trust.standalone &&
+	    cert->valid_before_s - cert->valid_after_s > BREAK_GLASS_MAX_S) {
 		refuse(d, "break-glass certificates are taken for a day at most: sign one with "
 			  "-V +1h");
 		return;
@@ -646,7 +650,7 @@ static void judge_break_glass(struct judge *j, const struct sshcert *cert, struc
 	a->cap_mask = caps_of_cert(cert);
 	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
 	snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
-	break_glass_identity(cert, a);
+	break_glass_identity(j, cert, a);
 	allow_break_glass(j, a, d);
 }
 
@@ -671,6 +675,8 @@ void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *lo
 		if (of_break_glass(j, cert)) {
 			judge_break_glass(j, cert, a, login, now_s, d);
 			accept_if(j, remember, d);
+		} else if (j->trust.standalone) {
+			refuse(d, "the certificate is not of an authority that this server trusts");
 		} else if (in_force(j, now_s, d) && check_cert(j, cert, login, client, now_s, d) == 0 &&
 		    take_cert(j, cert, a, d) == 0) {
 			judge_login(j, a, now_s, d);

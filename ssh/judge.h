@@ -14,6 +14,7 @@ struct judge_trust {
 	uint8_t signing_key[32];
 	char network[32], peer_id[32];
 	uint64_t min_seq;
+	bool standalone; /* no mesh: those CAs are TrustedUserCAKeys */
 	/* CAs that root pinned on this machine, and revoked serials of theirs */
 	size_t break_glass_count, revoked_count;
 	uint8_t break_glass[SSH_WIRE_BREAK_GLASS_MAX][32];

@@ -304,7 +304,8 @@ static int broker_message(struct monitor *m)
 		return 0;
 	if (n <= 0) { /* nobody is left who could withdraw the login */
 		file_close(&m->broker_fd);
-		monitor_end(m, STOPPING);
+		if (!m->config.standalone) /* there, as with sshd, sessions outlive the listener */
+			monitor_end(m, STOPPING);
 		return 0;
 	}
 	r = reader_init(data, (size_t)n);

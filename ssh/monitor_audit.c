@@ -46,7 +46,8 @@ void monitor_event(struct monitor *m, enum ssh_audit_event event,
 		return;
 	monitor_begin(&w, SSH_WIRE_AUDIT, 0);
 	ssh_wire_audit_put(&w, &a);
-	if (w.failed || monitor_send(m->broker_fd, data, w.len, NULL, 0) < 0)
+	if ((w.failed || monitor_send(m->broker_fd, data, w.len, NULL, 0) < 0) &&
+	    !m->config.standalone) /* without a broker there is no such log */
 		log_error("an audit event is lost: the broker does not take it", "connection=%u",
 			  m->config.session_id);
 }

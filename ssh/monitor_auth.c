@@ -264,6 +264,11 @@ struct proof {
 static bool proven(const struct monitor *m, const struct proof *p, const uint8_t *subject,
 		   size_t len)
 {
+	if (monitor_options_revoked(m, p->blob, p->blob_len) ||
+	    monitor_options_revoked(m, subject, len)) {
+		log_warn("a revoked key was refused", "login=%s", p->login);
+		return false;
+	}
 	return monitor_signature_known(p->algorithm) &&
 	       monitor_options_method(m, "publickey") &&
 	       monitor_options_algorithm(m, p->algorithm) &&

@@ -22,6 +22,9 @@
 #include "ssh/authorized_keys_file.h"
 #include "ssh/monitor.h"
 
+#define POLICY_SSH_CAPS                                                                            \
+	(POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP | POLICY_SSH_FORWARD |               \
+	 POLICY_SSH_REMOTE_FORWARD | POLICY_SSH_AGENT)
 #define ANSWER_MAX (60 * 1024)
 #define ANSWER_MS  3000
 
@@ -238,10 +241,13 @@ bool monitor_keys_allow(struct monitor *m, const uint8_t *blob, size_t len, bool
 	int r;
 
 	endpoint_ip(&m->config.client, &client);
-	if (!m->config.authorized_keys || !m->config.through_mesh ||
-	    verifier_key(m->verifier, m->login, &client, monitor_now_s(), remember, ret_decision) <
-		    0 ||
-	    !ret_decision->allowed)
+	if (m->config.standalone)
+		*ret_decision = (struct verifier_decision){
+			.allowed = true, .caps = POLICY_SSH_CAPS, .pty = true};
+	else if (!m->config.authorized_keys || !m->config.through_mesh ||
+		 verifier_key(m->verifier, m->login, &client, monitor_now_s(), remember,
+			      ret_decision) < 0 ||
+		 !ret_decision->allowed)
 		return false;
 	grant = calloc(1, sizeof(*grant));
 	if (grant == NULL)

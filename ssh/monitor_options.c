@@ -17,6 +17,7 @@
 #include "platform/file.h"
 #include "platform/log.h"
 #include "ssh/monitor.h"
+#include "ssh/sshd_keys.h"
 #include "ssh/sshd_query.h"
 
 #define BANNER_MAX     8192
@@ -218,6 +219,13 @@ bool monitor_options_key_files(const struct monitor *m, char *out, size_t cap)
 		len += (size_t)n;
 	}
 	return true;
+}
+
+bool monitor_options_revoked(const struct monitor *m, const uint8_t *blob, size_t len)
+{
+	const char *path = m->options->now.revoked_keys;
+
+	return path != NULL && sshd_keys_has(path, blob, len) != 0;
 }
 
 /* Doubled until it is longer than what was needed, so that the time tells nothing; a little of it

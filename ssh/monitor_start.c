@@ -182,7 +182,8 @@ int monitor_start(struct monitor *m)
 	if (r < 0)
 		return r;
 	close(SSH_WIRE_FD_CONNECTION);
-	if (monitor_take_object(m, SSH_WIRE_FD_OBJECT, &err) < 0)
+	m->no_interactive = m->config.standalone; /* nobody would make the URL */
+	if (!m->config.standalone && monitor_take_object(m, SSH_WIRE_FD_OBJECT, &err) < 0)
 		log_warn("the ssh object is refused; nobody can log in", "reason=%s",
 			 error_text(&err));
 	close(SSH_WIRE_FD_OBJECT);

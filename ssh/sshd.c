@@ -1,14 +1,397 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The listener of warren-sshd.
+ * warren-sshd: accepts connections, applies MaxStartups and PerSourceMaxStartups, and starts a
+ * monitor for each. Reads no byte of SSH. As with sshd, sessions outlive it.
  */
 #include "ssh/sshd.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "platform/log.h"
+#include "platform/secret.h"
+#include "platform/unixsock.h"
+#include "ssh/config/startups.h"
+#include "ssh/sshd_internal.h"
+#include "ssh/sshd_keys.h"
+
+#define ACCEPTS_PER_TURN 16
+#define FIXED_POLLS	 2
+
+struct connection {
+	pid_t pid; /* 0: free */
+	int sock;
+	bool authenticated;
+	struct ip_addr source;
+};
+
+struct sshd {
+	const struct sshd_arguments *arguments;
+	struct sshd_force force;
+	struct sshd_listeners listeners;
+	bool handed, stopping;
+	int signals, log;
+	uint64_t stamp;
+	uint32_t last_id;
+	size_t count; /* slots that may be in use */
+	struct connection connections[SSHD_SESSIONS_MAX];
+	struct pollfd polls[FIXED_POLLS + SSHD_LISTEN_MAX + SSHD_SESSIONS_MAX];
+};
+
+/* ------------------------------------------------------------------ configuration */
+
+static int load_key(const struct sshd_options *o, struct hostkey *ret_key, struct error *err)
+{
+	const char *path = HOSTKEY_PATH;
+	int rc = -ENOENT;
+
+	for (size_t i = 0; rc < 0 && i < o->host_keys.count; i++) {
+		path = o->host_keys.word[i];
+		rc = hostkey_read(path, ret_key);
+	}
+	if (o->host_keys.count == 0)
+		rc = hostkey_read(path, ret_key);
+	if (rc < 0)
+		return error_set(err, rc,
+				 "HostKey %s cannot be used (%s): an unencrypted Ed25519 key that "
+				 "nobody else can read is needed",
+				 path, strerror(-rc));
+	return 0;
+}
+
+int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force, struct error *err)
+{
+	const struct sshd_query nobody = {0};
+	struct sshd_force *f = calloc(1, sizeof(*f));
+	int rc;
+
+	if (f == NULL)
+		return error_set(err, -ENOMEM, "no memory");
+	buffer_init(&f->text, SSH_WIRE_SSHD_CONFIG_MAX);
+	rc = sshd_arguments_load(a, &f->config, err);
+	if (rc == 0) {
+		sshd_config_evaluate(f->config, &nobody, &f->options);
+		sshd_arguments_override(a, &f->options);
+		rc = sshd_config_text(f->config, &f->text);
+		if (rc < 0)
+			error_set(err, rc, "the configuration is too long");
+	}
+	if (rc == 0)
+		rc = load_key(&f->options, &f->key, err);
+	if (rc == 0 && f->options.trusted_ca_keys != NULL)
+		rc = sshd_keys_read(f->options.trusted_ca_keys, f->ca, SSH_WIRE_BREAK_GLASS_MAX,
+				    &f->ca_count, err);
+	if (rc == 0 && f->options.revoked_keys != NULL)
+		rc = sshd_keys_check(f->options.revoked_keys, err);
+	if (rc == 0)
+		*ret_force = *f;
+	else
+		sshd_force_done(f);
+	secret_wipe(&f->key, sizeof(f->key));
+	free(f);
+	return rc;
+}
+
+void sshd_force_done(struct sshd_force *f)
+{
+	sshd_config_free(f->config);
+	buffer_done(&f->text);
+	secret_wipe(&f->key, sizeof(f->key));
+	f->config = NULL;
+}
+
+/* Files of authorities and host keys count too. */
+static uint64_t stamp_of(const struct sshd *s)
+{
+	const struct sshd_options *o = &s->force.options;
+	uint64_t sum = sshd_config_stamp(s->arguments->path);
+
+	if (o->trusted_ca_keys != NULL)
+		sum = sum * 31 + sshd_config_stamp(o->trusted_ca_keys);
+	for (size_t i = 0; i < o->host_keys.count; i++)
+		sum = sum * 31 + sshd_config_stamp(o->host_keys.word[i]);
+	return sum;
+}
+
+static bool same_places(const struct sshd_listeners *l, const struct sshd_options *o)
+{
+	struct endpoint at[SSHD_LISTEN_MAX];
+	size_t count = 0;
+
+	if (sshd_config_listen(o, at, &count, NULL) < 0 || count != l->count)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!endpoint_equal(&at[i], &l->at[i]))
+			return false;
+	return true;
+}
+
+static void listen_again(struct sshd *s)
+{
+	struct error err = {0};
+
+	if (s->handed || same_places(&s->listeners, &s->force.options))
+		return;
+	sshd_listen_close(&s->listeners);
+	if (sshd_listen_open(&s->force.options, &s->listeners, &err) < 0)
+		log_error("nothing can be listened on", "error=\"%s\"", error_text(&err));
+}
+
+/* What is wrong leaves everything as it was. */
+static void reload(struct sshd *s)
+{
+	struct sshd_force new;
+	struct error err = {0};
+
+	s->stamp = stamp_of(s);
+	if (sshd_force_load(s->arguments, &new, &err) < 0) {
+		log_error("the new configuration is wrong; what was in force stays", "error=\"%s\"",
+			  error_text(&err));
+		return;
+	}
+	sshd_force_done(&s->force);
+	s->force = new;
+	s->stamp = stamp_of(s);
+	log_set_level((enum log_level)s->force.options.log_level);
+	log_info("the new configuration is in force", NULL);
+	listen_again(s);
+}
+
+/* ------------------------------------------------------------------ connections */
+
+static const char *refusal(const struct sshd *s, const struct ip_addr *source)
+{
+	const struct sshd_startups *limits = &s->force.options.startups;
+	unsigned all = 0, of_source = 0;
+	size_t used = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct connection *c = &s->connections[i];
+
+		used += c->pid != 0;
+		if (c->pid == 0 || c->authenticated)
+			continue;
+		all++;
+		of_source += startups_same_source(limits, source, &c->source);
+	}
+	if (used == SSHD_SESSIONS_MAX)
+		return "Too many SSH sessions on this machine.\r\n";
+	return startups_refusal(limits, all, of_source, randombytes_uniform(100));
+}
+
+static struct connection *free_slot(struct sshd *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->connections[i].pid == 0)
+			return &s->connections[i];
+	return s->count < SSHD_SESSIONS_MAX ? &s->connections[s->count++] : NULL;
+}
+
+static void serve(struct sshd *s, int fd, const struct endpoint *client)
+{
+	char text[ENDPOINT_STRLEN];
+	struct connection c = {.sock = -1};
+	struct connection *slot;
+	const char *no;
+	int rc;
+
+	endpoint_ip(client, &c.source);
+	no = refusal(s, &c.source);
+	if (no != NULL) {
+		log_info("turned an SSH connection away", "from=%s reason=%.*s",
+			 endpoint_format(client, text), (int)strcspn(no, "\r"), no);
+		startups_turn_away(fd, no);
+		return;
+	}
+	if (startups_expect_an_end(fd, s->force.options.tcp_keep_alive) < 0)
+		log_debug("a connection may outlive its peer", NULL);
+	rc = sshd_spawn(&s->force, ++s->last_id, fd, &c.sock, &c.pid);
+	slot = rc == 0 ? free_slot(s) : NULL;
+	if (slot != NULL)
+		*slot = c;
+	if (rc < 0)
+		log_error("cannot serve an SSH connection", "error=\"%s\"", strerror(-rc));
+	close(fd);
+}
+
+static void accept_some(struct sshd *s, int listener)
+{
+	if (stamp_of(s) != s->stamp)
+		reload(s);
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage name;
+		socklen_t len = sizeof(name);
+		int fd = accept4(listener, (struct sockaddr *)&name, &len, SOCK_CLOEXEC);
+		struct endpoint client;
+
+		if (fd < 0)
+			return;
+		endpoint_from_sockaddr((struct sockaddr *)&name, len, &client);
+		serve(s, fd, &client);
+	}
+}
+
+/* Who logged in no longer counts; everything else is for `warren status`, which has no part here. */
+static void hear(struct connection *c)
+{
+	static uint8_t data[65536];
+	ssize_t n = unixsock_recv(c->sock, data, sizeof(data), NULL, NULL, MSG_DONTWAIT);
+
+	if (n > 0 && data[0] == SSH_WIRE_AUTHENTICATED)
+		c->authenticated = true;
+	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR))
+		file_close(&c->sock);
+}
+
+static void reap(struct sshd *s)
+{
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		for (size_t i = 0; i < s->count; i++)
+			if (s->connections[i].pid == pid) {
+				file_close(&s->connections[i].sock);
+				s->connections[i].pid = 0;
+			}
+}
+
+static void on_signal(struct sshd *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(s);
+		else if (info.ssi_signo == SIGHUP)
+			reload(s);
+		else
+			s->stopping = true;
+	}
+}
+
+/* ------------------------------------------------------------------ loop */
+
+static int turn(struct sshd *s)
+{
+	struct pollfd *p = s->polls;
+	size_t n = FIXED_POLLS, listeners = s->listeners.count, count = s->count;
+
+	p[0] = (struct pollfd){.fd = s->signals, .events = POLLIN};
+	p[1] = (struct pollfd){.fd = s->log, .events = POLLIN};
+	for (size_t i = 0; i < listeners; i++)
+		p[n++] = (struct pollfd){.fd = s->listeners.fds[i], .events = POLLIN};
+	for (size_t i = 0; i < count; i++) {
+		const struct connection *c = &s->connections[i];
+
+		p[n++] = (struct pollfd){.fd = c->pid != 0 ? c->sock : -1, .events = POLLIN};
+	}
+	if (poll(p, n, -1) < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (p[1].revents != 0 && !sshd_daemon_log(s->log, s->force.options.syslog_facility))
+		file_close(&s->log);
+	for (size_t i = 0; i < count; i++)
+		if (p[FIXED_POLLS + listeners + i].revents != 0 && s->connections[i].sock >= 0)
+			hear(&s->connections[i]);
+	if (p[0].revents != 0)
+		on_signal(s);
+	for (size_t i = 0; i < listeners && i < s->listeners.count; i++)
+		if (p[FIXED_POLLS + i].revents != 0 &&
+		    s->listeners.fds[i] == p[FIXED_POLLS + i].fd)
+			accept_some(s, s->listeners.fds[i]);
+	return 0;
+}
+
+static int watch_signals(struct sshd *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signals < 0 ? -errno : 0;
+}
+
+static int start(struct sshd *s, struct error *err)
+{
+	int rc = sshd_force_load(s->arguments, &s->force, err);
+
+	if (rc < 0)
+		return rc;
+	log_set_level((enum log_level)s->force.options.log_level);
+	s->stamp = stamp_of(s);
+	rc = sshd_listen_handed(&s->listeners, err);
+	s->handed = s->listeners.count > 0;
+	if (rc == 0 && !s->handed)
+		rc = sshd_listen_open(&s->force.options, &s->listeners, err);
+	if (rc == 0 && !s->arguments->foreground)
+		rc = sshd_daemon_detach(&s->log, err);
+	if (rc == 0)
+		rc = watch_signals(s);
+	return rc;
+}
+
+static int inetd(const struct sshd_arguments *a)
+{
+	static struct sshd_force force;
+	struct error err = {0};
+	int rc = sshd_force_load(a, &force, &err);
+
+	if (rc == 0)
+		rc = sshd_spawn_here(&force);
+	log_error("the connection on standard input cannot be served", "error=\"%s\"",
+		  err.code != 0 ? error_text(&err) : strerror(-rc));
+	return WARREN_EXIT_FAILED;
+}
 
 int sshd_run(const struct sshd_arguments *a)
 {
-	(void)a;
-	fputs("warren-sshd: only -t and -T work in this version\n", stderr);
-	return WARREN_EXIT_FAILED;
+	struct sshd *s;
+	struct error err = {0};
+	int rc;
+
+	if (secret_process_init() < 0)
+		return WARREN_EXIT_FAILED;
+	if (a->inetd)
+		return inetd(a);
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return WARREN_EXIT_FAILED;
+	s->arguments = a;
+	s->signals = s->log = -1;
+	rc = start(s, &err);
+	if (rc < 0) {
+		fprintf(stderr, "warren-sshd: %s\n",
+			err.code != 0 ? error_text(&err) : strerror(-rc));
+		free(s);
+		return WARREN_EXIT_FAILED;
+	}
+	sshd_daemon_oom_protect();
+	sshd_daemon_pid_file(s->force.options.pid_file, true);
+	sshd_daemon_notify("READY=1");
+	while (rc == 0 && !s->stopping)
+		rc = turn(s);
+	sshd_daemon_notify("STOPPING=1");
+	sshd_daemon_pid_file(s->force.options.pid_file, false);
+	sshd_listen_close(&s->listeners);
+	sshd_force_done(&s->force);
+	free(s);
+	return rc < 0 ? WARREN_EXIT_FAILED : WARREN_EXIT_OK;
 }

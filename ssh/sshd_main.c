@@ -3,6 +3,7 @@
  * warren-sshd: the command line of the SSH server alone. `warren sshd` runs it.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,7 @@ int main(int argc, char **argv)
 	static struct sshd_arguments a = {.path = SSHD_CONFIG_DIR};
 	struct sshd_config *c = NULL;
 	struct error err = {0};
+	static char absolute[PATH_MAX];
 	int option, status;
 
 	log_init("warren-sshd", 2, LOG_LEVEL_INFO, getenv("WARREN_LOG_JSON") != NULL);
@@ -156,6 +158,8 @@ int main(int argc, char **argv)
 			return usage();
 	if (optind != argc || (a.connection_count > 0 && !a.show))
 		return usage();
+	if (a.path[0] != '/' && realpath(a.path, absolute) != NULL)
+		a.path = absolute; /* the daemon leaves this folder */
 	if (!a.test && !a.show)
 		return sshd_run(&a);
 	if (sshd_arguments_load(&a, &c, &err) < 0)

@@ -87,6 +87,7 @@ static int child_config(struct child *c, struct reader *r)
 	reader_cstring(r, trust.network, sizeof(trust.network));
 	reader_cstring(r, trust.peer_id, sizeof(trust.peer_id));
 	trust.min_seq = reader_u64(r);
+	trust.standalone = reader_u8(r) == 1;
 	trust.break_glass_count = reader_u32(r);
 	for (size_t i = 0; i < trust.break_glass_count && i < SSH_WIRE_BREAK_GLASS_MAX; i++)
 		reader_bytes(r, trust.break_glass[i], sizeof(trust.break_glass[i]));
@@ -327,6 +328,7 @@ int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
 	writer_cstring(&w, config->network);
 	writer_cstring(&w, config->peer_id);
 	writer_u64(&w, config->min_seq);
+	writer_u8(&w, config->standalone);
 	writer_u32(&w, config->break_glass_count);
 	for (size_t i = 0; i < config->break_glass_count; i++)
 		writer_bytes(&w, config->break_glass[i], sizeof(config->break_glass[i]));

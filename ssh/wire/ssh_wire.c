@@ -18,7 +18,8 @@ enum config_flag {
 	FLAG_NO_AUTH = 1 << 4,
 	FLAG_THROUGH_MESH = 1 << 5,
 	FLAG_AUTHORIZED_KEYS = 1 << 6,
-	FLAG_ALL = (1 << 7) - 1,
+	FLAG_STANDALONE = 1 << 7,
+	FLAG_ALL = (1 << 8) - 1,
 };
 
 static void put_endpoint(struct writer *w, const struct endpoint *ep)
@@ -86,6 +87,7 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 	flags |= c->no_auth ? FLAG_NO_AUTH : 0U;
 	flags |= c->through_mesh ? FLAG_THROUGH_MESH : 0U;
 	flags |= c->authorized_keys ? FLAG_AUTHORIZED_KEYS : 0U;
+	flags |= c->standalone ? FLAG_STANDALONE : 0U;
 	writer_u8(w, CONFIG_VERSION);
 	writer_u32(w, c->session_id);
 	writer_bytes(w, c->signing_key, sizeof(c->signing_key));
@@ -96,7 +98,7 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 	writer_u64(w, c->min_seq);
 	put_endpoint(w, &c->client);
 	put_endpoint(w, &c->server);
-	writer_u8(w, (uint8_t)flags);
+	writer_u16(w, (uint16_t)flags);
 	put_break_glass(w, c);
 	writer_string(w, c->sshd_config_len > 0 ? c->sshd_config : (const uint8_t *)"",
 		      c->sshd_config_len);
@@ -105,7 +107,7 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 {
 	struct ssh_wire_config c = {0};
-	uint8_t flags;
+	uint16_t flags;
 
 	if (reader_u8(r) != CONFIG_VERSION)
 		return -EPROTO;
@@ -118,7 +120,7 @@ int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 	c.min_seq = reader_u64(r);
 	get_endpoint(r, &c.client);
 	get_endpoint(r, &c.server);
-	flags = reader_u8(r);
+	flags = reader_u16(r);
 	get_break_glass(r, &c);
 	c.sshd_config = reader_string(r, SSH_WIRE_SSHD_CONFIG_MAX, &c.sshd_config_len);
 	if (!reader_done(r) || (flags & ~FLAG_ALL) != 0)
@@ -130,6 +132,7 @@ int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 	c.no_auth = flags & FLAG_NO_AUTH;
 	c.through_mesh = flags & FLAG_THROUGH_MESH;
 	c.authorized_keys = flags & FLAG_AUTHORIZED_KEYS;
+	c.standalone = flags & FLAG_STANDALONE;
 	*ret_config = c;
 	return 0;
 }

@@ -39,6 +39,7 @@ struct ssh_wire_config {
 	bool allow_root, allow_sftp, allow_local_forward, allow_remote_forward, no_auth;
 	bool authorized_keys;      /* keys of ~/.ssh/authorized_keys, where policy agrees */
 	bool through_mesh;         /* accepted on the SSH TUN: client is an overlay address */
+	bool standalone;	   /* warren-sshd: no mesh, no object, no main; CAs below are its own */
 	/* CAs that root pinned here (Ed25519), and revoked serials of theirs */
 	uint32_t break_glass_count, revoked_count;
 	uint8_t break_glass[SSH_WIRE_BREAK_GLASS_MAX][32];

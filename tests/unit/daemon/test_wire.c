@@ -173,7 +173,7 @@ static void config_is_strict(void **state)
 	(void)state;
 	ssh_wire_config_put(&w, &c);
 	/* behind the switches: one CA and two serials with their counts, the configuration */
-	const size_t flags = w.len - 1 - (4 + 32) - (4 + 16) - (4 + 14);
+	const size_t flags = w.len - 2 - (4 + 32) - (4 + 16) - (4 + 14);
 
 	for (size_t cut = 0; cut < w.len; cut++) {
 		r = reader_init(out, cut);

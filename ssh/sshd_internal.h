@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What sshd*.c share. One thread, one poll(2) loop.
+ */
+#ifndef WARREN_SSH_SSHD_INTERNAL_H
+#define WARREN_SSH_SSHD_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "platform/addr.h"
+#include "platform/buffer.h"
+#include "ssh/config/hostkey.h"
+#include "ssh/sshd.h"
+#include "ssh/wire/ssh_wire.h"
+
+#define SSHD_SESSIONS_MAX 1000
+
+struct sshd_listeners {
+	size_t count;
+	int fds[SSHD_LISTEN_MAX];
+	struct endpoint at[SSHD_LISTEN_MAX];
+};
+
+/* What is in force. */
+struct sshd_force {
+	struct sshd_config *config;
+	struct sshd_options options; /* without anybody's connection */
+	struct buffer text;	     /* for monitors */
+	struct hostkey key;
+	size_t ca_count;
+	uint8_t ca[SSH_WIRE_BREAK_GLASS_MAX][32];
+};
+/* Files, -o, host key and authorities; ret_force is untouched when something is wrong. */
+int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force,
+		    struct error *err) WARREN_MUST_USE;
+void sshd_force_done(struct sshd_force *f);
+
+/* ---- sshd_listen.c */
+int sshd_listen_open(const struct sshd_options *o, struct sshd_listeners *l,
+		     struct error *err) WARREN_MUST_USE;
+/* Sockets of a service manager; none: *l is empty. */
+int sshd_listen_handed(struct sshd_listeners *l, struct error *err) WARREN_MUST_USE;
+void sshd_listen_close(struct sshd_listeners *l);
+
+/* ---- sshd_spawn.c */
+/* A monitor for the connection, which is borrowed. *ret_sock: the broker's end of its socket. */
+int sshd_spawn(const struct sshd_force *f, uint32_t id, int connection, int *ret_sock,
+	       pid_t *ret_pid) WARREN_MUST_USE;
+/* This process becomes the monitor of the connection on standard input; returns on failure. */
+int sshd_spawn_here(const struct sshd_force *f) WARREN_MUST_USE;
+
+/* ---- sshd_relay.c */
+/* Carries bytes between two descriptors and a socket until the socket's side is done. */
+void sshd_relay_run(int in, int out, int sock);
+
+/* ---- sshd_daemon.c */
+/* Goes into the background; the parent ends. *ret_log: what the process and its children write to
+ * standard error, to be given to sshd_daemon_log. */
+int sshd_daemon_detach(int *ret_log, struct error *err) WARREN_MUST_USE;
+/* Passes lines to syslog. false at the end of the pipe. */
+bool sshd_daemon_log(int log, int facility);
+void sshd_daemon_pid_file(const char *path, bool make);
+void sshd_daemon_notify(const char *state);
+/* The listener is the last to be killed for memory; a session is as others (sshd's
+ * platform_pre_listen). */
+void sshd_daemon_oom_protect(void);
+void sshd_daemon_oom_restore(void); /* in the child */
+
+#endif

@@ -1,0 +1,261 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# `warren sshd` without a mesh, with stock ssh as the client: ways to listen and to start, logins by
+# authorized_keys and TrustedUserCAKeys, each limit of sshd_config(5) seen working, a broken file.
+set -u
+bin=${WARREN_BIN:?}
+for tool in ssh ssh-keygen python3 socat; do
+	command -v "$tool" >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
+done
+dir=$(mktemp -d /run/sshd_alone.XXXXXX) # StrictModes: no folder above may be anybody's
+chmod 755 "$dir"
+failed=0 passed=0 pid=
+finish() {
+	[[ -n $pid ]] && kill "$pid" 2>/dev/null
+	[[ -n ${frozen:-} ]] && kill -KILL "$frozen" 2>/dev/null
+	rm -rf "$dir"
+}
+trap finish EXIT
+ok() { # NAME: the command before it decides
+	local rc=$?
+	if ((rc == 0)); then passed=$((passed + 1)) && echo "ok   $1"; else failed=$((failed + 1)) && echo "FAIL $1"; fi
+}
+is() { # NAME EXPECTED GOT
+	[[ $2 == "$3" ]]
+	ok "$1"
+	[[ $2 == "$3" ]] || printf '  expected %q\n  got      %q\n' "$2" "$3"
+}
+soon() { # COMMAND…: true within some seconds
+	for _ in {1..80}; do
+		"$@" && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+for key in host id ca; do ssh-keygen -q -t ed25519 -N '' -f "$dir/$key"; done
+cp "$dir/id" "$dir/cert" && cp "$dir/id.pub" "$dir/cert.pub"
+ssh-keygen -q -s "$dir/ca" -I someone -n root -V +1h "$dir/cert.pub"
+mkdir "$dir/keys" && cp "$dir/id.pub" "$dir/keys/root"
+cat >"$dir/ssh" <<-EOF
+	Host *
+	  User root
+	  IdentityFile $dir/id
+	  IdentitiesOnly yes
+	  StrictHostKeyChecking no
+	  UserKnownHostsFile $dir/known
+	  LogLevel ERROR
+	Host t
+	  HostName 127.0.0.1
+	  Port 2301
+	  HostKeyAlias t
+EOF
+s() { timeout 20 ssh -F "$dir/ssh" "$@"; }
+common="HostKey $dir/host
+AuthorizedKeysFile $dir/keys/%u
+TrustedUserCAKeys $dir/ca.pub
+PidFile $dir/pid"
+start() { # configuration on stdin
+	[[ -n $pid ]] && kill "$pid" && wait "$pid" 2>/dev/null
+	{ cat; echo "$common"; } >"$dir/conf"
+	grep -q '^ListenAddress' "$dir/conf" || sed -i '1i ListenAddress 127.0.0.1:2301' "$dir/conf"
+	"$bin/warren" sshd -D -f "$dir/conf" 2>"$dir/log" &
+	pid=$!
+	soon grep -q "listening on=" "$dir/log" || { echo "the server does not start"; cat "$dir/log"; }
+}
+logged() { grep -q -- "$1" "$dir/log"; }
+
+echo "# listening"
+start <<-EOF
+	Port 2301
+	Port 2302
+	ListenAddress 127.0.0.1
+	ListenAddress [::1]:2303
+	ListenAddress 192.0.2.77:2304
+	FreeBind yes
+EOF
+is "first port" root "$(s t id -un)"
+is "second port" root "$(s -p 2302 t id -un)"
+is "IPv6" root "$(s -p 2303 ::1 id -un)"
+logged "192.0.2.77:2304"; ok "FreeBind: an address that is not there yet"
+is "SSH_CONNECTION" "127.0.0.1 2301" "$(s t 'echo ${SSH_CONNECTION#* * }')"
+mv "$dir/keys/root" "$dir/keys/gone"
+s t true 2>/dev/null; [[ $? == 255 ]]; ok "no key, no login"
+is "certificate" root "$(s -i "$dir/cert" -o "CertificateFile=$dir/cert-cert.pub" t id -un)"
+cp "$dir/cert-cert.pub" "$dir/right" && ssh-keygen -q -s "$dir/id" -I forged -n root -V +1h "$dir/cert.pub"
+s -i "$dir/cert" -o "CertificateFile=$dir/cert-cert.pub" t true 2>/dev/null; [[ $? == 255 ]]; ok "another authority"
+mv "$dir/right" "$dir/cert-cert.pub" && mv "$dir/keys/gone" "$dir/keys/root"
+is "pid file" "$pid" "$(cat "$dir/pid")"
+(($(cat "/proc/$pid/oom_score_adj") == -1000)) || ! (echo -1000 >/proc/self/oom_score_adj) 2>/dev/null
+ok "the listener is not killed for memory"
+is "its sessions may be" 0 "$(s t 'cat /proc/self/oom_score_adj')"
+
+echo "# ways to start"
+is "inetd" inetd "$(s -o ProxyCommand="$bin/warren sshd -i -f $dir/conf" x echo inetd)"
+socat TCP-LISTEN:2310,reuseaddr,bind=127.0.0.1 EXEC:"$bin/warren sshd -i -f $dir/conf",nofork 2>/dev/null &
+sleep 0.3
+is "inetd on a socket" "127.0.0.1 2310" "$(s -p 2310 t 'echo ${SSH_CONNECTION#* * }')"
+cat >"$dir/activate.py" <<-'EOF'
+	import os, socket, sys
+	socks = []
+	for name, port in (("other", 2311), ("warren-sshd", 2312)):
+	    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+	    s.bind(("127.0.0.1", port)); s.listen(8); socks.append((name, s))
+	fds = [os.dup(s.fileno()) for _, s in socks]; high = [os.dup2(f, 50 + i) for i, f in enumerate(fds)]
+	for i, f in enumerate(high): os.dup2(f, 3 + i)
+	for i in (3, 4): os.set_inheritable(i, True)
+	os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="other:warren-sshd")
+	os.execv(sys.argv[1], sys.argv[1:])
+EOF
+python3 "$dir/activate.py" "$bin/warren-sshd" -D -f "$dir/conf" -o PidFile=none 2>"$dir/activated" &
+activated=$!
+soon grep -q "listening on=127.0.0.1:2312" "$dir/activated"; ok "activated by name"
+is "on the handed socket" root "$(s -p 2312 t id -un)"
+grep -q "another name.*name=other" "$dir/activated" && ! grep -q "on=127.0.0.1:2311" "$dir/activated"; ok "other sockets are left alone"
+kill "$activated" && wait "$activated"; ok "SIGTERM ends it in order"
+"$bin/warren" sshd -f "$dir/conf" -o ListenAddress=127.0.0.1:2313 -o "PidFile=$dir/background" </dev/null >/dev/null 2>&1
+is "background: exit status" 0 $?
+soon test -s "$dir/background"; ok "background: pid file"
+is "background: login" root "$(s -p 2313 t id -un)"
+kill "$(cat "$dir/background")"
+soon test ! -e "$dir/background"; ok "background: ends"
+"$bin/warren" sshd -D -f "$dir/conf" -o ListenAddress=127.0.0.1:2301 2>"$dir/out"; [[ $? == 1 ]] && grep -q "cannot listen on 127.0.0.1:2301: Address already in use" "$dir/out"
+ok "taken port: a sentence and status 1"
+
+echo "# reload"
+is "before" 6 "$("$bin/warren" sshd -T -f "$dir/conf" | awk '/^maxauthtries/ {print $2}')"
+cp "$dir/conf" "$dir/good"
+echo "X11Forwarding yes" >>"$dir/conf"
+is "a broken file: logins go on" root "$(s t id -un)"
+soon logged "line .*: X11Forwarding yes: X11 forwarding is not offered.*"; ok "a broken file: said with its line"
+{ cat "$dir/good"; echo "SetEnv FRESH=1"; } >"$dir/conf"
+is "a good one is in force with the next connection" 1 "$(s t 'echo $FRESH')"
+sed -i 's/127.0.0.1$/127.0.0.1:2320/' "$dir/conf"
+kill -HUP "$pid"
+soon logged "listening on=127.0.0.1:2320"; ok "SIGHUP: new addresses"
+is "login there" root "$(s -p 2320 t id -un)"
+
+echo "# limits"
+start <<<"LoginGraceTime 2"
+begin=$SECONDS
+exec 5<>/dev/tcp/127.0.0.1/2301
+cat <&5 >/dev/null
+exec 5>&-
+((SECONDS - begin <= 4 && SECONDS - begin >= 1)); ok "LoginGraceTime: a silent client is cut off"
+start <<<"MaxAuthTries 2"
+for i in 1 2 3 4; do ssh-keygen -q -t ed25519 -N '' -f "$dir/wrong$i"; done
+out=$(s -o IdentitiesOnly=yes -o IdentityFile=none -i "$dir/wrong1" -i "$dir/wrong2" -i "$dir/wrong3" -i "$dir/id" t true 2>&1)
+[[ $? == 255 && $out == *"Too many authentication failures"* ]]; ok "MaxAuthTries"
+start <<<"MaxSessions 2"
+s -M -S "$dir/mux" -fN t; ok "a master"
+s -S "$dir/mux" t sleep 5 & one=$!
+s -S "$dir/mux" t sleep 5 & two=$!
+sleep 1
+out=$(s -S "$dir/mux" t true 2>&1); [[ $? != 0 ]] || [[ $out == *refused* ]]; ok "MaxSessions: the third session is refused"
+s -S "$dir/mux" -O exit t 2>/dev/null
+kill "$one" "$two" 2>/dev/null; wait "$one" "$two" 2>/dev/null
+start <<-EOF
+	ClientAliveInterval 1
+	ClientAliveCountMax 2
+EOF
+ssh -F "$dir/ssh" t 'sleep 30' </dev/null & frozen=$!
+soon logged "what=exec sleep 30"; ok "a client"
+sleep 3.5
+! logged "connection over"; ok "ClientAlive: one that answers stays"
+kill -STOP "$frozen"
+soon logged "ssh connection over"; ok "ClientAlive: a frozen one is ended"
+kill -KILL "$frozen"; wait "$frozen" 2>/dev/null; frozen=
+start <<<"ChannelTimeout session:command=1 session:shell=none"
+begin=$SECONDS
+s t 'sleep 15' </dev/null >/dev/null 2>&1
+((SECONDS - begin <= 6)); ok "ChannelTimeout: an idle command is closed"
+is "ChannelTimeout: one that speaks goes on" 3 "$(s t 'for i in 1 2 3; do sleep 0.6; echo $i; done' | wc -l)"
+start <<<"UnusedConnectionTimeout 1"
+begin=$SECONDS
+s -N t 2>/dev/null
+((SECONDS - begin <= 6)); ok "UnusedConnectionTimeout"
+is "UnusedConnectionTimeout: one in use stays" done "$(s t 'sleep 2; echo done')"
+start <<<"RekeyLimit 1M"
+head -c 5000000 /dev/urandom >"$dir/data"
+s -v -o LogLevel=DEBUG1 t "cat $dir/data" 2>"$dir/verbose" | cmp - "$dir/data"; ok "RekeyLimit: every byte arrives"
+(($(grep -c "SSH2_MSG_KEXINIT received" "$dir/verbose") >= 3)); ok "RekeyLimit: keys are changed on the way"
+start <<<"MaxStartups 3:100:3"
+exec 5<>/dev/tcp/127.0.0.1/2301 6<>/dev/tcp/127.0.0.1/2301 7<>/dev/tcp/127.0.0.1/2301
+soon test "$(pgrep -c -P "$pid")" -ge 3
+s t true 2>"$dir/out"; [[ $? == 255 ]] && soon logged "Exceeded MaxStartups"; ok "MaxStartups"
+exec 5>&- 6>&- 7>&-
+start <<<"PerSourceMaxStartups 2"
+exec 5<>/dev/tcp/127.0.0.1/2301 6<>/dev/tcp/127.0.0.1/2301
+sleep 0.5
+s t true 2>/dev/null; [[ $? == 255 ]] && soon logged "unfinished logins from your address"; ok "PerSourceMaxStartups"
+is "PerSourceMaxStartups: another source gets in" root "$(s -b 127.0.0.2 t id -un)"
+exec 5>&- 6>&-
+start <<<"MaxStartups 200:30:400
+PerSourceMaxStartups 90"
+python3 - "$bin" <<-'EOF' &
+	import socket, time
+	held = []
+	for i in range(300):
+	    s = socket.socket(); s.bind(("127.0.1.%d" % (i % 4 + 1), 0))
+	    try: s.connect(("127.0.0.1", 2301))
+	    except OSError: continue
+	    held.append(s)
+	    if i % 3 == 0: s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+	time.sleep(6)
+EOF
+scanner=$!
+sleep 3
+is "300 half-open connections: logins work" root "$(s t id -un)"
+kill "$scanner"; wait "$scanner" 2>/dev/null
+kill -0 "$pid"; ok "and the server lives"
+
+echo "# what sessions may"
+start <<-EOF
+	Banner $dir/banner
+	AcceptEnv ONLY_*
+	SetEnv SET=1
+	PermitOpen 127.0.0.1:2399
+	PermitListen 2398
+	GatewayPorts clientspecified
+	Subsystem echo /bin/cat
+	Match User root LocalPort 2301
+	  PermitTTY no
+	  AllowAgentForwarding no
+EOF
+echo "a banner" >"$dir/banner"
+is "Banner" "a banner" "$(s -o LogLevel=INFO t true 2>&1 >/dev/null | tr -d '\r')"
+is "AcceptEnv, SetEnv" "yes--1" "$(ONLY_THIS=yes LC_ALL=C s -o SendEnv=ONLY_THIS -o SendEnv=LC_ALL t 'echo $ONLY_THIS-$LC_ALL-$SET')"
+[[ $(s -tt t tty </dev/null 2>&1) == *"not allowed"* || $(s -tt t tty </dev/null 2>&1) == *"failed"* ]]; ok "PermitTTY"
+is "Subsystem" hello "$(echo hello | s -s t echo)"
+socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 SYSTEM:'echo open' 2>/dev/null & there=$!
+sleep 0.3
+is "PermitOpen" open "$(s -W 127.0.0.1:2399 t </dev/null)"
+s -W 127.0.0.1:2301 t </dev/null >/dev/null 2>&1; [[ $? != 0 ]]; ok "PermitOpen: no other"
+s -R 0.0.0.0:2398:127.0.0.1:2399 -fN -o ExitOnForwardFailure=yes t; ok "PermitListen"
+is "GatewayPorts: on the address that was asked for" "0.0.0.0:2398" "$(ss -Hltn 'sport = 2398' | awk '{print $4}')"
+s -R 2397:127.0.0.1:2399 -N -o ExitOnForwardFailure=yes t 2>/dev/null; [[ $? == 255 ]]; ok "PermitListen: no other"
+kill "$there"
+start <<-EOF
+	AllowUsers nobody
+EOF
+s t true 2>"$dir/out"; [[ $? == 255 ]] && grep -q "AllowUsers" "$dir/out"; ok "AllowUsers"
+start <<<"PermitRootLogin no"
+s t true 2>"$dir/out"; [[ $? == 255 ]] && grep -q "PermitRootLogin" "$dir/out"; ok "PermitRootLogin no"
+start <<<"ForceCommand echo forced; echo \$SSH_ORIGINAL_COMMAND"
+is "ForceCommand" "forced id" "$(s t id | paste -sd' ')"
+start <<<"PubkeyAuthentication no"
+s t true 2>/dev/null; [[ $? == 255 ]]; ok "PubkeyAuthentication no"
+start <<<"PubkeyAcceptedAlgorithms rsa-sha2-512"
+s t true 2>/dev/null; [[ $? == 255 ]]; ok "PubkeyAcceptedAlgorithms"
+start <<<"RevokedKeys $dir/id.pub"
+s t true 2>/dev/null; [[ $? == 255 ]]; ok "RevokedKeys"
+start <<-EOF
+	Ciphers aes256-gcm@openssh.com
+	KexAlgorithms ecdh-sha2-nistp256
+EOF
+is "Ciphers, KexAlgorithms" root "$(s t id -un)"
+s -o Ciphers=aes128-ctr t true 2>/dev/null; [[ $? == 255 ]]; ok "no other cipher"
+
+echo "$passed passed, $failed failed"
+((failed == 0))
