@@ -75,6 +75,12 @@ bool ring_push(struct ring *r, const void *a, size_t a_len, const void *b, size_
 	return true;
 }
 
+size_t ring_used(const struct ring *r)
+{
+	return atomic_load_explicit(&r->head, memory_order_relaxed) -
+	       atomic_load_explicit(&r->tail, memory_order_acquire);
+}
+
 void *ring_peek(struct ring *r, size_t *ret_len)
 {
 	size_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);

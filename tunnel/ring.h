@@ -27,6 +27,8 @@ int ring_init(struct ring *r, size_t size_bytes) WARREN_MUST_USE;
 void ring_done(struct ring *r);
 /* Appends the record a[a_len] || b[b_len]; false when there is no room. */
 bool ring_push(struct ring *r, const void *a, size_t a_len, const void *b, size_t b_len);
+/* Bytes in use, for who pushes. */
+size_t ring_used(const struct ring *r);
 /* The oldest record, aligned to 8 bytes, until ring_pop; NULL: empty. */
 void *ring_peek(struct ring *r, size_t *ret_len);
 void ring_pop(struct ring *r);

@@ -277,7 +277,8 @@ static void receive_other(struct tunnel *t, const uint8_t *data, size_t len,
 	} else if (t->hooks.foreign && len) {
 		struct note note = {.type = NOTE_FOREIGN, .endpoint = *from};
 
-		(void)shards_tell_control(t, &note, data, len);
+		if (!shards_tell_control(t, &note, data, len))
+			DEVICE_COUNT(t->drops[DROP_RX_FOREIGN], 1);
 	} else {
 		DEVICE_COUNT(t->drops[DROP_RX_FOREIGN], 1);
 	}

@@ -80,12 +80,17 @@ static void wake_ready(void *ctx, int fd)
 bool shards_tell_control(struct tunnel *t, const struct note *note, const void *data, size_t len)
 {
 	struct shards_threads *threads = t->shards->threads;
+	bool hint = note->type == NOTE_FOREIGN || note->type == NOTE_EVENT;
+	struct ring *ring;
 
 	if (!threads) {
 		control_note(t, note, data, len);
 		return true;
 	}
-	if (!ring_push(&threads->each[t->number].to_control, note, sizeof(*note), data, len))
+	ring = &threads->each[t->number].to_control;
+	/* A flood of what is not WireGuard leaves half of the room to handshakes. */
+	if ((hint && ring_used(ring) > TO_CONTROL_BYTES / 2) ||
+	    !ring_push(ring, note, sizeof(*note), data, len))
 		return false;
 	/* Whoever of us is second sees what the other did: control arms, then looks again. */
 	if (atomic_exchange_explicit(&threads->armed, false, memory_order_acq_rel))

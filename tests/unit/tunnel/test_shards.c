@@ -295,6 +295,27 @@ static void test_snapshots_reach_threads(void **state)
 	tunnel_free(t);
 }
 
+static void test_flood_leaves_room(void **state)
+{
+	struct tunnel_config config = {.shards = 1};
+	struct note foreign = {.type = NOTE_FOREIGN}, initiation = {.type = NOTE_INITIATION};
+	uint8_t data[1400] = {0};
+	struct tunnel *t;
+	unsigned junk = 0, handshakes = 0;
+
+	(void)state;
+	assert_int_equal(tunnel_new(&config, &t), 0);
+	assert_int_equal(tunnel_start(t), 0);
+	/* The shard sleeps and control does not look: we are both. */
+	while (junk < 10000 && shards_tell_control(t, &foreign, data, sizeof(data)))
+		junk++;
+	assert_in_range(junk, 50, 9999);
+	while (handshakes < 100000 && shards_tell_control(t, &initiation, data, 148))
+		handshakes++;
+	assert_in_range(handshakes, 300, 99999);
+	tunnel_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_index_names_its_shard),
 		cmocka_unit_test(test_peers_are_spread),
 		cmocka_unit_test(test_snapshots_reach_threads),
+		cmocka_unit_test(test_flood_leaves_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
