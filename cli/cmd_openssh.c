@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/connection.h"
 #include "cli/openssh.h"
+#include "cli/openssh_jump.h"
 #include "platform/file.h"
 
 #define DROP_IN "/etc/ssh/ssh_config.d/99-warren.conf"
@@ -48,6 +49,8 @@ static int detect(const struct cli *c, int argc, char **argv)
 	json_decref(request);
 	json_decref(result);
 	ipc_close(client);
+	if (found == WARREN_EXIT_OK && argc > 5)
+		openssh_jump(c, argv);
 	return found;
 }
 

@@ -161,6 +161,8 @@ static int ask_certificate(const struct cli *c, struct ipc_client *client, const
 			    (int)prompt->no_browser);
 	if (request == NULL)
 		return cli_fail(c, WARREN_EXIT_FAILED, "out of memory");
+	if (prompt->jump)
+		json_object_set_new(request, "jump", json_true());
 	if (t->hash[0] != '\0')
 		json_object_set_new(request, "hash", json_string(t->hash));
 	r = ipc_call(client, request, prompt_event, prompt, -1, ret_answer, &code, &err);

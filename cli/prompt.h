@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 struct prompt {
+	bool jump; /* the login is for a connection that another machine will make (ssh -J) */
 	FILE *out; /* NULL: stderr */
 	bool no_browser;
 	bool qr;

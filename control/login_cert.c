@@ -37,7 +37,7 @@ static uint32_t extensions(uint32_t caps)
 static void add_source(struct sshcert *cert, const struct ip_addr *addr)
 {
 	struct ip_prefix *p = &cert->sources[cert->source_count];
-	if (addr->family == 0)
+	if (addr->family == 0 || cert->source_count == SSHCERT_MAX_SOURCES)
 		return;
 	p->addr = *addr;
 	p->bits = addr->family == 4 ? 32 : 128;
@@ -77,6 +77,10 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 	cert->has_source_address = true;
 	if (cert->source_count == 0)
 		return -EINVAL; /* would be good from everywhere */
+	for (size_t i = 0; i < want->via_count; i++) {
+		add_source(cert, &want->via[i]->v4);
+		add_source(cert, &want->via[i]->v6);
+	}
 	cert->extensions = extensions(decision->caps);
 	/* A stock sshd that trusts this CA knows nothing of policy. */
 	if ((decision->caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) == 0 &&
@@ -167,21 +171,25 @@ static void remember(const struct cert_job *job, const struct login_cert_want *w
 
 /* Signs and answers; r is gone after it. */
 static void give_cert(struct cert_job *job, struct server_request *r,
-		      const struct state_peer *caller, const struct jwt_identity *identity,
-		      const struct policy_ssh_decision *decision, int64_t now_s)
+		      const struct state_peer *caller, const struct login_question *question,
+		      const struct policy_ssh_decision *decision)
 {
+	const struct state_peer *via[SSHCERT_MAX_SOURCES / 2];
 	struct control *c = job->l->c;
 	uint8_t raw[8 + 12];
 	char request_id[ENCODE_BASE64URL_SIZE(12)];
 	struct login_cert_want want = {.caller = caller,
 				       .target = job->target,
 				       .login = job->login,
-				       .identity = identity->user,
+				       .identity = question->identity->user,
 				       .request_id = request_id,
-				       .now_s = state_issue_s(c->state, identity->user,
-							      caller->id, now_s)};
+				       .via = via,
+				       .now_s = state_issue_s(c->state, question->identity->user,
+							      caller->id, question->now_s)};
 	struct buffer blob;
 
+	/* The caller's own two addresses come first. */
+	want.via_count = login_via(c->state, question, via, SSHCERT_MAX_SOURCES / 2 - 1);
 	random_bytes(c->random, raw, sizeof(raw));
 	memcpy(&want.serial, raw, sizeof(want.serial));
 	want.serial &= INT64_MAX; /* as large as JSON and SQL write numbers */
@@ -194,7 +202,7 @@ static void give_cert(struct cert_job *job, struct server_request *r,
 	if (e == 0) {
 		remember(job, &want);
 		reply_cert(r, &job->cert, &blob);
-		audit(job->l, "ssh_cert", identity->user, job, NULL);
+		audit(job->l, "ssh_cert", question->identity->user, job, NULL);
 	} else if (e == -EACCES) {
 		server_reply_error(r, 403, "denied", "the policy's permission ends now");
 	} else if (e == -EINVAL || e == -EMSGSIZE) {
@@ -238,7 +246,7 @@ static void token_verified(void *ctx, enum jwt_fault fault, struct jwt_identity 
 	question.now_s = clock_realtime_s(c->clock);
 	login_judge(c->state, &question, &decision);
 	if (decision.allowed) {
-		give_cert(job, r, caller, identity, &decision, question.now_s);
+		give_cert(job, r, caller, &question, &decision);
 	} else {
 		server_reply_error(r, 403, "denied", "%s", decision.reason);
 		audit(job->l, "ssh_cert_denied", identity->user, job, decision.reason);

@@ -46,6 +46,9 @@ struct login_question {
 };
 void login_judge(const struct state *state, const struct login_question *question,
 		 struct policy_ssh_decision *ret_decision);
+/* Peers through which the login may come ("via"), at most max. */
+size_t login_via(const struct state *state, const struct login_question *question,
+		 const struct state_peer **ret_peers, size_t max);
 /* Local account names that may be asked for: user names, without "=" or anything a list could
  * split. */
 bool login_name_ok(const char *login);
@@ -54,6 +57,8 @@ bool login_name_ok(const char *login);
 struct login_cert_want {
 	const struct state_peer *caller;
 	const char *target, *login, *identity, *request_id;
+	const struct state_peer *const *via; /* through whom it may come, too */
+	size_t via_count;
 	uint64_t serial;
 	int64_t now_s;
 };

@@ -223,6 +223,7 @@ static int sign_ssh(struct state *s, struct entry *e, const struct view *v, json
 	int r;
 
 	if (json_object_set(payload, "peers", v->ssh_peers) < 0 ||
+	    json_object_set_new(payload, "domain", json_string(s->c->config->domain)) < 0 ||
 	    json_object_set_new(payload, "seq", json_integer(++s->seq)) < 0 ||
 	    json_object_set_new(payload, "now", json_integer(now_s)) < 0 ||
 	    json_object_set_new(payload, "valid_until", json_integer(now_s + ttl)) < 0)

@@ -399,7 +399,9 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	(void)stpcpy(p->peer, peer->id);
-	if (!policy_allows(m->policy, m->world, m->peers->self.id, peer->id, POLICY_PROTO_TCP,
+	/* Through another machine it is that one which must reach the target. */
+	if (!json_is_true(json_object_get(r->args, "jump")) &&
+	    !policy_allows(m->policy, m->world, m->peers->self.id, peer->id, POLICY_PROTO_TCP,
 			   SSH_PORT, main_now_s(m), &reason)) {
 		char text[600];
 

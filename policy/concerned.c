@@ -19,14 +19,22 @@ static size_t collect(const struct policy *p, const struct policy_world *w,
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < p->rule_count + p->ssh_count; i++) {
-		bool ssh = i >= p->rule_count;
+	for (size_t i = 0; i < p->rule_count + p->ssh_count * 2; i++) {
+		bool ssh = i >= p->rule_count, via = i >= p->rule_count + p->ssh_count;
 		struct link l = {0};
 
 		if (!ssh && p->rules[i].deny)
 			continue;
-		l.from = ssh ? &p->ssh[i - p->rule_count].from : &p->rules[i].from;
-		l.to = ssh ? &p->ssh[i - p->rule_count].to : &p->rules[i].to;
+		if (via) {
+			const struct model_ssh_rule *rule =
+				&p->ssh[i - p->rule_count - p->ssh_count];
+
+			l.from = &rule->via;
+			l.to = &rule->to;
+		} else {
+			l.from = ssh ? &p->ssh[i - p->rule_count].from : &p->rules[i].from;
+			l.to = ssh ? &p->ssh[i - p->rule_count].to : &p->rules[i].to;
+		}
 		l.self_from = match_list_memo(l.from, w, self, memo);
 		l.self_to = match_list_memo(l.to, w, self, memo);
 		if (l.self_from || l.self_to)
@@ -39,7 +47,7 @@ int policy_concerned(const struct policy *p, const struct policy_world *w, const
 		     bool *ret_concerned)
 {
 	const struct world_peer *self = world_find_peer(w, peer_id);
-	size_t most = p->rule_count + p->ssh_count;
+	size_t most = p->rule_count + p->ssh_count * 2; /* "via" towards "to", too */
 	struct link *links = calloc(most + 1, sizeof(*links));
 	signed char *memo = malloc(p->set_count + 1);
 	int rc = self ? 0 : -ENOENT;

@@ -202,7 +202,9 @@ bool policy_concerns(const struct policy *p, const struct policy_world *w, const
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
 		if ((match_list_peer(&rule->from, w, a) && match_list_peer(&rule->to, w, b)) ||
-		    (match_list_peer(&rule->from, w, b) && match_list_peer(&rule->to, w, a)))
+		    (match_list_peer(&rule->from, w, b) && match_list_peer(&rule->to, w, a)) ||
+		    (match_list_peer(&rule->via, w, a) && match_list_peer(&rule->to, w, b)) ||
+		    (match_list_peer(&rule->via, w, b) && match_list_peer(&rule->to, w, a)))
 			return true;
 	}
 	return false;

@@ -81,6 +81,7 @@ struct model_ssh_rule {
 	int64_t not_after_s;
 	uint32_t cert_ttl_s;	  /* 0: not given */
 	uint32_t max_login_age_s; /* 0: not given */
+	struct model_list via;	  /* machines through which the login may come; count 0: none */
 	const char **destinations;
 	size_t destination_count;
 };

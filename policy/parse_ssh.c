@@ -25,6 +25,11 @@ static int read_to(struct parse *ps, const struct jsonc_node *node, void *out)
 	return parse_list(ps, node, (struct model_place){0}, &((struct model_ssh_rule *)out)->to);
 }
 
+static int read_via(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	return parse_list(ps, node, (struct model_place){0}, &((struct model_ssh_rule *)out)->via);
+}
+
 static int strings(struct parse *ps, const struct jsonc_node *node, const char *what)
 {
 	char quoted[48] = "\"";
@@ -215,7 +220,7 @@ static int parse_ssh_rule(struct parse *ps, const struct jsonc_node *node,
 		{.name = "cert_ttl", .read = read_cert_ttl},
 		{.name = "destinations", .read = read_destinations},
 		{.name = "max_login_age", .read = read_max_login_age},
-		{.name = "via", .unenforced = true},
+		{.name = "via", .read = read_via},
 		{.name = "files_only", .read = read_files_only},
 		{.name = "record", .unenforced = true},
 		{.name = NULL},

@@ -115,6 +115,8 @@ struct policy_ssh_query {
 	const char *const *groups; /* provider's groups of the identity, as proven by login */
 	size_t group_count;
 	const char *caller_peer;  /* peer id the connection comes from */
+	const char *via_peer;     /* the machine whose address the target sees, when that is not
+				   * the caller (ssh -J); NULL: directly */
 	const char *target_peer;
 	const char *login;        /* local account asked for */
 	enum policy_ssh_proof proof;
@@ -139,6 +141,10 @@ struct policy_ssh_decision {
 /* Always fills ret_decision; false answers carry a reason. */
 void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 		      const struct policy_ssh_query *query, struct policy_ssh_decision *ret_decision);
+/* Machines through which this login may come too ("via" of the rules that allow it; query->via_peer
+ * is ignored): their ids, w's, at most max. */
+size_t policy_ssh_via(const struct policy *p, const struct policy_world *w,
+		      const struct policy_ssh_query *query, const char **ret_ids, size_t max);
 /* Could anybody use this login there, coming from that machine, with the right login of their own? For
  * refusing before a person is asked to log in. Ages of logins are not looked at. */
 bool policy_ssh_anyone(const struct policy *p, const struct policy_world *w, const char *caller_peer,

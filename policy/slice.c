@@ -179,6 +179,11 @@ static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 		rc = put_when(out, rule->not_after_s);
 	if (!rc && rule->cert_ttl_s)
 		rc = buffer_printf(out, ",\"cert_ttl\":%u", rule->cert_ttl_s);
+	if (!rc && rule->via.count) {
+		rc = buffer_append(out, ",", 1);
+		if (!rc)
+			rc = put_list(slice, "via", &rule->via);
+	}
 	if (!rc && rule->max_login_age_s)
 		rc = buffer_printf(out, ",\"max_login_age\":%u", rule->max_login_age_s);
 	if (!rc && rule->destination_count)

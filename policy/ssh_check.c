@@ -102,7 +102,16 @@ static bool has_login(const struct model_ssh_rule *rule, const struct policy_ssh
 }
 
 /* How far a rule goes along with a query; a bigger one makes the better reason for a refusal. */
-enum fit { FIT_NONE, FIT_TARGET, FIT_CALLER, FIT_EXPIRED, FIT_NEEDS_LOGIN, FIT_TOO_OLD, FIT_YES };
+enum fit {
+	FIT_NONE,
+	FIT_TARGET,
+	FIT_CALLER,
+	FIT_VIA,
+	FIT_EXPIRED,
+	FIT_NEEDS_LOGIN,
+	FIT_TOO_OLD,
+	FIT_YES
+};
 
 static bool proof_enough(const struct model_ssh_rule *rule, const struct policy_ssh_query *query)
 {
@@ -119,6 +128,12 @@ static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world
 		return FIT_NONE;
 	if (!match_list_caller(&rule->from, w, query))
 		return FIT_TARGET;
+	if (query->via_peer) {
+		const struct world_peer *via = world_find_peer(w, query->via_peer);
+
+		if (!via || !match_list_peer(&rule->via, w, via))
+			return FIT_VIA;
+	}
 	if (!match_in_force(rule->not_after_s, query->now_s))
 		return FIT_EXPIRED;
 	if (!proof_enough(rule, query))
@@ -181,10 +196,13 @@ static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_que
 	merge_destinations(rule, decision, unlimited);
 }
 
-static void refuse(enum fit best, bool other_login, const struct world_peer *target,
+static void refuse(enum fit best, bool other_login, const struct policy_world *w,
 		   const struct policy_ssh_query *query, struct policy_ssh_decision *decision)
 {
-	char login[72], who[72], host[72];
+	const struct world_peer *via = query->via_peer ? world_find_peer(w, query->via_peer) : NULL;
+	char login[72], who[72], host[72], through[72];
+
+	const struct world_peer *target = world_find_peer(w, query->target_peer);
 
 	jsonc_show(query->login ? query->login : "", login);
 	jsonc_show(query->identity ? query->identity : "this machine", who);
@@ -195,6 +213,10 @@ static void refuse(enum fit best, bool other_login, const struct world_peer *tar
 	else if (other_login)
 		(void)snprintf(decision->reason, sizeof(decision->reason),
 			       "policy lets %s log in on %s, but not as %s", who, host, login);
+	else if (best == FIT_VIA)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "policy lets %s log in on %s, but not through %s (no \"via\")", who,
+			       host, jsonc_show(via ? via->name.text : "another machine", through));
 	else if (best == FIT_TOO_OLD)
 		(void)snprintf(decision->reason, sizeof(decision->reason),
 			       "policy asks for a more recent login; log in again (warren login)");
@@ -231,11 +253,39 @@ void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 			best = how;
 	}
 	if (!ret_decision->allowed) {
-		refuse(best, other_login && best < FIT_EXPIRED, target, query, ret_decision);
+		refuse(best, other_login && best < FIT_VIA, w, query, ret_decision);
 		return;
 	}
 	if (unlimited)
 		ret_decision->destination_count = 0;
+}
+
+size_t policy_ssh_via(const struct policy *p, const struct policy_world *w,
+		      const struct policy_ssh_query *query, const char **ret_ids, size_t max)
+{
+	const struct world_peer *target = world_find_peer(w, query->target_peer);
+	struct policy_ssh_query direct = *query;
+	size_t count = 0;
+
+	direct.via_peer = NULL;
+	for (size_t i = 0; target && i < p->ssh_count; i++) {
+		const struct model_ssh_rule *rule = &p->ssh[i];
+
+		if (!rule->via.count || fit(rule, w, target, &direct) != FIT_YES ||
+		    !has_login(rule, &direct))
+			continue;
+		for (size_t j = 0; j < w->peer_count && count < max; j++) {
+			const struct world_peer *peer = &w->peers[j];
+			bool known =
+				peer == target || strcmp(peer->id.text, query->caller_peer) == 0;
+
+			for (size_t k = 0; k < count && !known; k++)
+				known = strcmp(ret_ids[k], peer->id.text) == 0;
+			if (!known && match_list_peer(&rule->via, w, peer))
+				ret_ids[count++] = peer->id.text;
+		}
+	}
+	return count;
 }
 
 static int add_login(struct buffer *out, size_t start, const char *login)

@@ -130,6 +130,7 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 	struct forward_task t = {.open = forward_helper_connect};
 	struct pending_connect *p = free_pending(m);
 	char originator[64], what[300];
+	struct ip_addr mesh;
 	uint32_t channel, port;
 	const char *why;
 	int ret;
@@ -154,15 +155,18 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 		return ret;
 	monitor_audit_forward(m, what, NULL);
 	t.port = (uint16_t)port;
+	memcpy(p->host, t.host, sizeof(p->host));
+	/* Names of the mesh are known here and maybe nowhere else on this machine. */
+	if (verifier_resolve(m->verifier, t.host, &mesh) == 0)
+		ip_addr_format(&mesh, t.host);
 	ret = forward_helper_start(m, &t, &p->fd, &p->pid);
 	if (ret < 0) {
 		p->fd = -1;
 		return connected(m, channel, -1, strerror(-ret));
 	}
-	remember_destination(m, t.host, t.port);
+	remember_destination(m, p->host, t.port);
 	p->channel = channel;
 	p->port = t.port;
-	memcpy(p->host, t.host, sizeof(p->host));
 	p->deadline_ns = monitor_now_ns() + FORWARD_CONNECT_LIMIT_S * NSEC_PER_SEC;
 	return 0;
 }

@@ -36,6 +36,7 @@ struct known {
 	uint64_t seq;
 	int64_t valid_until_s;
 	bool enabled;
+	char domain[128]; /* of the mesh's names; "": an older server's object */
 	size_t ca_count, peer_count, revoked_count;
 	uint8_t ca[MAX_CAS][32];
 	struct known_peer *peers;
@@ -52,6 +53,7 @@ enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE, PROOF_KEY, PROO
 struct accepted {
 	enum proof proof;
 	char identity[256], login[64];
+	char caller[32]; /* peer that the certificate was made for; "": whoever has the address */
 	struct ip_addr client;
 	int64_t auth_time_s;
 	int64_t issued_s; /* of the proof, by control's clock */
@@ -295,6 +297,9 @@ static int load(struct judge *j, struct known *k, const json_t *object, struct e
 		r = json_get_bool(object, "enabled", &k->enabled, err);
 	if (r < 0)
 		return r;
+	r = json_get_string(object, "domain", k->domain, sizeof(k->domain), err);
+	if (r < 0 && r != -ENOENT)
+		return r;
 	if (strcmp(network, j->trust.network) != 0 || strcmp(peer, j->trust.peer_id) != 0)
 		return error_set(err, -EACCES, "the object was made for another machine");
 	k->seq = (uint64_t)seq;
@@ -349,6 +354,23 @@ const char *judge_host_name(const struct judge *j)
 		if (strcmp(j->known->peers[i].id, j->trust.peer_id) == 0)
 			return j->known->peers[i].name;
 	return "";
+}
+
+int judge_resolve(const struct judge *j, const char *host, struct ip_addr *ret_addr)
+{
+	const struct known *k = j->known;
+	size_t len = strcspn(host, ".");
+
+	if (k == NULL || (host[len] == '.' && (k->domain[0] == '\0' ||
+					       strcasecmp(host + len + 1, k->domain) != 0)))
+		return -ENOENT;
+	for (size_t i = 0; i < k->peer_count; i++)
+		if (strncasecmp(k->peers[i].name, host, len) == 0 &&
+		    k->peers[i].name[len] == '\0') {
+			*ret_addr = k->peers[i].v4;
+			return 0;
+		}
+	return -ENOENT;
 }
 
 /* ------------------------------------------------------------------ judgement */
@@ -439,12 +461,15 @@ static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s
 	}
 	for (size_t i = 0; i < a->group_count; i++)
 		groups[i] = a->groups[i];
+	/* Through another machine (ssh -J): its address, somebody else's certificate. */
+	const bool jumped = a->caller[0] != '\0' && strcmp(a->caller, caller->id) != 0;
 	struct policy_ssh_query query = {
 		.identity = of_machine(a) ? NULL : a->identity,
 		.proof = a->proof == PROOF_KEY ? POLICY_SSH_PROOF_KEY : POLICY_SSH_PROOF_USUAL,
 		.groups = groups,
 		.group_count = a->group_count,
-		.caller_peer = caller->id,
+		.caller_peer = jumped ? a->caller : caller->id,
+		.via_peer = jumped ? caller->id : NULL,
 		.target_peer = j->trust.peer_id,
 		.login = a->login,
 		.auth_time_s = a->auth_time_s,
@@ -516,6 +541,23 @@ static int identity_of_key_id(const char *key_id, const char *self, char *out, s
 	return 0;
 }
 
+/* The peer that it was made for, from the same key id. */
+static int caller_of_key_id(const char *key_id, char *out, size_t cap)
+{
+	const char *caller = strstr(strchr(key_id, ' '), " caller=");
+	size_t len;
+
+	if (caller == NULL)
+		return -EINVAL;
+	caller += strlen(" caller=");
+	len = strcspn(caller, " ");
+	if (len == 0 || len >= cap)
+		return -EINVAL;
+	memcpy(out, caller, len);
+	out[len] = '\0';
+	return 0;
+}
+
 static uint32_t caps_of_cert(const struct sshcert *cert)
 {
 	uint32_t mask = POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP;
@@ -563,6 +605,10 @@ static int take_cert(struct judge *j, const struct sshcert *cert, struct accepte
 	if (identity_of_key_id(cert->key_id, j->trust.peer_id, a->identity, sizeof(a->identity)) <
 	    0) {
 		refuse(d, "the certificate was made for another machine");
+		return -EACCES;
+	}
+	if (caller_of_key_id(cert->key_id, a->caller, sizeof(a->caller)) < 0) {
+		refuse(d, "the certificate does not say for which machine's user it was made");
 		return -EACCES;
 	}
 	a->serial = cert->serial;

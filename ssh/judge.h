@@ -29,6 +29,9 @@ int judge_object(struct judge *j, const char *text, size_t len, int64_t now_s, u
 		 bool *ret_enabled, struct error *err) WARREN_MUST_USE;
 /* This machine's name in the mesh by the newest object; empty before there is one. */
 const char *judge_host_name(const struct judge *j);
+/* As verifier_resolve. */
+int judge_resolve(const struct judge *j, const char *host,
+		  struct ip_addr *ret_addr) WARREN_MUST_USE;
 /* Always fill ret_decision. remember: AGAIN judges this login from now on. */
 void judge_cert(struct judge *j, const uint8_t *blob, size_t len, const char *login,
 		const struct ip_addr *client, int64_t now_s, bool remember,

@@ -32,7 +32,8 @@
 #include "ssh/monitor_wire.h"
 
 #define ANSWER_LIMIT_MS 2000
-#define VERIFIER_CONFIG 0 /* first message: what to believe */
+#define VERIFIER_CONFIG	 0 /* first message: what to believe */
+#define VERIFIER_RESOLVE 32
 #define SERVICE_ACCOUNT "warren-ssh"
 
 struct verifier {
@@ -166,6 +167,20 @@ static int child_judge(struct child *c, uint8_t type, struct reader *r, struct w
 	return 0;
 }
 
+static int child_resolve(struct child *c, struct reader *r, struct writer *w)
+{
+	struct ip_addr addr = {0};
+	char host[256];
+
+	reader_cstring(r, host, sizeof(host));
+	if (!reader_done(r))
+		return -EBADMSG;
+	if (judge_resolve(c->judge, host, &addr) < 0)
+		addr.family = 0;
+	put_addr(w, &addr);
+	return 0;
+}
+
 static int child_message(struct child *c, const uint8_t *data, size_t len, int fd)
 {
 	static uint8_t out[MONITOR_WIRE_MAX];
@@ -183,6 +198,8 @@ static int child_message(struct child *c, const uint8_t *data, size_t len, int f
 	writer_u32(&w, id);
 	if (type == VERIFIER_OBJECT)
 		result = child_object(c, &r, fd, &w);
+	else if (type == VERIFIER_RESOLVE)
+		result = child_resolve(c, &r, &w);
 	else if (type >= VERIFIER_CERT && type <= VERIFIER_BANNER)
 		result = child_judge(c, type, &r, &w);
 	else
@@ -530,4 +547,30 @@ int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *
 	begin(v, &w, VERIFIER_AGAIN);
 	writer_u64(&w, (uint64_t)now_s);
 	return ask_decision(v, &w, ret_decision);
+}
+
+int verifier_resolve(struct verifier *v, const char *host, struct ip_addr *ret_addr)
+{
+	uint8_t data[512], *answer;
+	struct writer w = writer_init(data, sizeof(data));
+	struct ip_addr addr = {0};
+	struct reader r;
+	int ret;
+
+	if (v == NULL)
+		return -EPIPE;
+	answer = malloc(MONITOR_WIRE_MAX);
+	if (answer == NULL)
+		return -ENOMEM;
+	begin(v, &w, VERIFIER_RESOLVE);
+	writer_cstring(&w, host);
+	ret = ask(v, &w, NULL, 0, answer, &r);
+	if (ret == 0) {
+		get_addr(&r, &addr);
+		ret = !reader_done(&r) ? -EBADMSG : addr.family == 0 ? -ENOENT : 0;
+	}
+	free(answer);
+	if (ret == 0)
+		*ret_addr = addr;
+	return ret;
 }

@@ -75,6 +75,10 @@ int verifier_banner(struct verifier *v, const char *login, const struct ip_addr 
 /* Judges the remembered login again, by the newest object. */
 int verifier_again(struct verifier *v, int64_t now_s,
 		   struct verifier_decision *ret_decision) WARREN_MUST_USE;
+/* The overlay address of a machine of the mesh by its name, with or without the network's domain;
+ * -ENOENT: none that this machine's policy knows. */
+int verifier_resolve(struct verifier *v, const char *host,
+		     struct ip_addr *ret_addr) WARREN_MUST_USE;
 /* Was pid the child? It is gone then, and every question fails. */
 bool verifier_reaped(struct verifier *v, pid_t pid);
 /* Ends the child and reaps it. NULL is fine. */

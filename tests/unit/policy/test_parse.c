@@ -197,8 +197,6 @@ static const struct {
 	 "p:1:62: \"none\" is no \"auth\"; write identity, machine, key or banner"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"record\": true} ] }",
 	 "p:1:54: \"record\" is not enforced by this version yet; remove it"},
-	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"via\": [\"y\"]} ] }",
-	 "p:1:54: \"via\" is not enforced by this version yet; remove it"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"files_only\": 1} ] }",
 	 "p:1:68: \"files_only\" is true or false, not a number"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"files_only\": true, "

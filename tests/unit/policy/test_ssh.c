@@ -659,9 +659,74 @@ static void test_explain(void **state)
 	policy_world_free(w);
 }
 
+static void test_via(void **state)
+{
+	static const char text[] =
+		"{\"hosts\":{\"jumps\":[\"peer:j1\",\"peer:j2\"]},"
+		"\"ssh\":[{\"from\":\"a@x.y\",\"to\":\"peer:t\",\"logins\":[\"deploy\"],\"via\":\"jumps\"},"
+		"{\"from\":\"a@x.y\",\"to\":\"peer:t\",\"logins\":[\"root\"]}]}";
+	static const struct policy_peer peers[] = {
+		{.id = "p_c", .name = "c"}, {.id = "p_j1", .name = "j1"}, {.id = "p_j2", .name = "j2"},
+		{.id = "p_t", .name = "t"}, {.id = "p_o", .name = "o"}};
+	struct policy_ssh_query q = {.identity = "a@x.y", .caller_peer = "p_c", .target_peer = "p_t",
+				     .login = "deploy", .auth_time_s = 1000, .now_s = 1000};
+	struct policy_ssh_decision d;
+	struct policy_world *w;
+	struct policy *p = NULL, *slice = NULL;
+	struct error err = {0};
+	const char *ids[8];
+	struct buffer out;
+
+	(void)state;
+	assert_int_equal(policy_parse("p", text, strlen(text), &p, &err), 0);
+	assert_int_equal(policy_world_new(&w), 0);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(policy_world_add_peer(w, &peers[i]), 0);
+	buffer_init(&out, POLICY_MAX_TEXT);
+	assert_int_equal(policy_slice(p, w, "p_t", &out), 0);
+	assert_int_equal(policy_parse("slice", buffer_cstring(&out), out.len, &slice, &err), 0);
+	for (int part = 0; part < 2; part++) {
+		const struct policy *judge = part ? slice : p;
+
+		q.via_peer = NULL, q.login = "deploy";
+		policy_ssh_check(judge, w, &q, &d);
+		assert_true(d.allowed);
+		q.via_peer = "p_j2";
+		policy_ssh_check(judge, w, &q, &d);
+		assert_true(d.allowed);
+		q.via_peer = "p_o";
+		policy_ssh_check(judge, w, &q, &d);
+		assert_false(d.allowed);
+		assert_non_null(strstr(d.reason, "not through o"));
+		q.via_peer = "p_gone";
+		policy_ssh_check(judge, w, &q, &d);
+		assert_false(d.allowed);
+		q.via_peer = "p_j2", q.login = "root";
+		policy_ssh_check(judge, w, &q, &d);
+		assert_false(d.allowed);
+		assert_int_equal(policy_ssh_via(judge, w, &q, ids, 8), 0);
+		q.login = "deploy";
+		assert_int_equal(policy_ssh_via(judge, w, &q, ids, 8), 2);
+		assert_string_equal(ids[0], "p_j1");
+		assert_string_equal(ids[1], "p_j2");
+		assert_int_equal(policy_ssh_via(judge, w, &q, ids, 1), 1);
+		q.identity = "b@x.y";
+		assert_int_equal(policy_ssh_via(judge, w, &q, ids, 8), 0);
+		q.identity = "a@x.y";
+	}
+	/* The target has to know whose address that is. */
+	assert_true(policy_concerns(p, w, "p_j1", "p_t"));
+	assert_false(policy_concerns(p, w, "p_o", "p_t"));
+	buffer_done(&out);
+	policy_free(slice);
+	policy_free(p);
+	policy_world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_via),
 		cmocka_unit_test(test_world),	       cmocka_unit_test(test_table),
 		cmocka_unit_test(test_union),	       cmocka_unit_test(test_reasons),
 		cmocka_unit_test(test_logins),	       cmocka_unit_test(test_anyone),

@@ -281,6 +281,40 @@ static void certificates(void **state)
 	expect_case(&c);
 }
 
+/* ssh -J: the certificate names its caller and the jump's address, the target sees the latter. */
+static void through_another(void **state)
+{
+	static const char via[] =
+		"{ \"ssh\": [ {\"from\": [\"alice@example.com\"], \"to\": [\"peer:second\"],"
+		" \"logins\": [\"deploy\"], \"via\": [\"peer:first\"]} ] }";
+	static const char machine[] =
+		"{ \"ssh\": [ {\"from\": [\"peer:first\"], \"to\": [\"peer:second\"],"
+		" \"logins\": [\"deploy\"], \"via\": [\"peer:first\"]} ] }";
+	struct object o = good_object;
+	struct verifier_decision d;
+	struct cert_case c = good_cert;
+
+	(void)state;
+	c.key_id = "alice@example.com caller=p_laptop target=" SELF " request=r1";
+	c.says = "not through first";
+	expect_case(&c);
+	o.policy = via;
+	c.says = NULL;
+	judge_one(&o, &c, &d);
+	assert_true(d.allowed);
+	assert_string_equal(d.caller_name, "first");
+	/* first is where it comes from, not who asks. */
+	o.policy = machine;
+	c.says = "";
+	judge_one(&o, &c, &d);
+	assert_false(d.allowed);
+	c = good_cert, c.key_id = "alice@example.com target=" SELF " request=r1";
+	c.says = "does not say";
+	expect_case(&c);
+	c.key_id = "alice@example.com caller= target=" SELF " request=r1";
+	expect_case(&c);
+}
+
 static void machine_states(void **state)
 {
 	struct object o = good_object;
@@ -593,6 +627,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects),	 cmocka_unit_test(certificates),
+		cmocka_unit_test(through_another),
 		cmocka_unit_test(machine_states), cmocka_unit_test(tampered), cmocka_unit_test(key_login),
 		cmocka_unit_test(break_glass),
 		cmocka_unit_test(withdrawn),	 cmocka_unit_test(grants), cmocka_unit_test(ended),
