@@ -478,7 +478,8 @@ static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s
 	snprintf(d->caller_peer, sizeof(d->caller_peer), "%s", caller->id);
 	snprintf(d->caller_name, sizeof(d->caller_name), "%s", caller->name);
 	snprintf(d->identity, sizeof(d->identity), "%s", a->identity);
-	if (!of_machine(a) && cut_off(k, a, caller->id)) {
+	if (!of_machine(a) &&
+	    (cut_off(k, a, caller->id) || (jumped && cut_off(k, a, a->caller)))) {
 		refuse(d, "this login was ended: log in again");
 		return;
 	}
