@@ -279,6 +279,7 @@ struct session_wish {
 	char *command;
 	bool pty, agent;
 	bool confined; /* served by warren-sftp-server in the home folder */
+	bool logged;   /* by its log: session_log.c */
 	char term[64];
 	struct winsize size;
 	size_t env_count;

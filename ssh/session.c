@@ -114,6 +114,19 @@ static bool confined(const struct monitor *m, const struct session_wish *wish)
 		(wish->kind == MONITOR_EXEC && (m->decision.caps & POLICY_SSH_EXEC) == 0));
 }
 
+/* Is it an SFTP server whose log we can read? */
+static bool logged(const struct monitor *m, const struct session_wish *wish)
+{
+	const char *command = sshd_subsystem_command(&m->options->now, "sftp");
+
+	if (wish->confined)
+		return true;
+	return wish->kind == MONITOR_SUBSYSTEM && !own_subsystem(wish) && !wish->pty &&
+	       m->decision.force_command[0] == '\0' &&
+	       (command == NULL || strcmp(command, SESSION_SFTP_SERVER) == 0 ||
+		strcmp(command, SSHD_INTERNAL_SFTP) == 0);
+}
+
 static uint32_t cap_of(const struct session_wish *wish)
 {
 	return wish->kind == MONITOR_SHELL ? POLICY_SSH_SHELL
@@ -312,6 +325,7 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 	int r;
 
 	wish->confined = confined(m, wish);
+	wish->logged = logged(m, wish);
 	why = forbidden(m, wish);
 	if (s == NULL || m->session_count >= m->options->now.max_sessions)
 		return refuse(m, id, "too many sessions on this connection");

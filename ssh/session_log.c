@@ -24,7 +24,7 @@ int session_log_open(struct session *s, const struct session_wish *wish, int *re
 
 	s->log_fd = s->pass_fd = -1;
 	buffer_init(&s->log_line, SFTP_LOG_LINE_MAX);
-	if (wish->pty || (!wish->confined && wish->kind != MONITOR_SUBSYSTEM))
+	if (!wish->logged)
 		return 0;
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return -errno;

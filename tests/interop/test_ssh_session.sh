@@ -263,6 +263,7 @@ live f -L 22795:127.0.0.1:22799
 is "forward in use" 200 "$(get http://127.0.0.1:22795/)"
 python3 -c 'import socket,time; s=socket.create_connection(("127.0.0.1",22795)); time.sleep(8)' &
 pids+=($!)
+wait_for 5 bash -c '[[ -n $(ss -Htn state established "dport = :22799") ]]'
 sleep 0.5
 echo narrow >&9
 ended f "narrowed with a forward open" "access was narrowed"
