@@ -263,6 +263,7 @@ static bool on_start(void *user, enum libssh_start kind, const char *command)
 		ok = false;
 	} else if (result == MONITOR_YES) {
 		ok = take_descriptors(w, c, answer);
+		c->active_ns = worker_now_ns();
 	} else if (*message) {
 		/* A failure reply would hide the reason: ssh shows none. */
 		channel_refuse(c, message);
