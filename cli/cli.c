@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	{"logout", cli_logout, "forget this user's login (--deregister: leave the network)"},
 	{"ssh", cli_ssh, "[flags] [user@]host [command…]: OpenSSH through the mesh"},
 	{"ssh-cert", cli_ssh_cert, "[USER@]HOST: a certificate for scripts and other clients"},
+	{"ssh-token", cli_ssh_token, "a token for clients that give it as SSH password"},
 	{"ca", cli_ca, "show [PEER]: the key for a stock sshd's TrustedUserCAKeys"},
 	{"break-glass", cli_break_glass, "pin | unpin | revoke | show: CAs that need no control server"},
 	{"sessions", cli_sessions, "SSH sessions on this machine (end ID)"},

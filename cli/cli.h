@@ -54,6 +54,7 @@ int cli_policy(const struct cli *c, int argc, char **argv);
 int cli_audit(const struct cli *c, int argc, char **argv);
 int cli_ssh(const struct cli *c, int argc, char **argv);
 int cli_ssh_cert(const struct cli *c, int argc, char **argv);
+int cli_ssh_token(const struct cli *c, int argc, char **argv);
 int cli_ca(const struct cli *c, int argc, char **argv);
 int cli_break_glass(const struct cli *c, int argc, char **argv);
 int cli_openssh(const struct cli *c, int argc, char **argv);

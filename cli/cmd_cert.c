@@ -169,6 +169,30 @@ int cli_ssh_cert(const struct cli *c, int argc, char **argv)
 	return code;
 }
 
+int cli_ssh_token(const struct cli *c, int argc, char **argv)
+{
+	struct prompt prompt = {0};
+	json_t *answer = NULL;
+	const char *token;
+	int code;
+
+	for (int i = 1; i < argc; i++)
+		if (!cli_switch(argv[i], "--no-browser", &prompt.no_browser) &&
+		    !cli_switch(argv[i], "--qr", &prompt.qr))
+			return cli_usage("ssh-token [--no-browser] [--qr]");
+	code = cli_request(c, json_pack("{s:s}", "cmd", "ssh_token"), prompt_event, &prompt,
+			   &answer);
+	token = json_string_value(json_object_get(answer, "token"));
+	if (code == 0 && c->json)
+		cli_print_json(answer);
+	else if (code == 0 && token != NULL)
+		code = puts(token) < 0 || fflush(stdout) != 0 ? WARREN_EXIT_FAILED : 0;
+	else if (code == 0)
+		code = cli_fail(c, WARREN_EXIT_FAILED, "the daemon's answer has no token");
+	json_decref(answer);
+	return code;
+}
+
 int cli_ca(const struct cli *c, int argc, char **argv)
 {
 	json_t *request, *answer = NULL;

@@ -27,6 +27,7 @@ static const struct {
 	{"--enable-ssh-remote-port-forwarding", "enable_ssh_remote_port_forwarding"},
 	{"--disable-ssh-auth", "disable_ssh_auth"},
 	{"--enable-ssh-authorized-keys", "enable_ssh_authorized_keys"},
+	{"--enable-ssh-jwt-password", "enable_ssh_jwt_password"},
 };
 
 #define UP_USAGE                                                                                   \
@@ -34,7 +35,7 @@ static const struct {
 	"          [--hostname NAME] [--mtu N]\n"                                                  \
 	"          [--allow-server-ssh] [--enable-ssh-root] [--enable-ssh-sftp]\n"                 \
 	"          [--enable-ssh-local-port-forwarding] [--enable-ssh-remote-port-forwarding]\n"   \
-	"          [--disable-ssh-auth] [--enable-ssh-authorized-keys]\n"                          \
+	"          [--disable-ssh-auth] [--enable-ssh-authorized-keys] [--enable-ssh-jwt-password]\n"                          \
 	"          [--ssh-jwt-cache-ttl SECONDS] [--no-browser] [--qr]"
 
 struct up {

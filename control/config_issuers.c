@@ -159,8 +159,26 @@ int config_issuers(const json_t *root, struct control_config *config, struct err
 
 /* ---- what depends on the rest ---- */
 
+/* Tokens for SSH passwords (ssh/PROTOCOL.md section 8) must be good for nothing here. */
+static int check_ssh_audience(const struct control_issuer *i, struct error *err)
+{
+	bool taken = strcmp(i->client_id, CONTROL_SSH_AUDIENCE) == 0;
+
+	for (size_t k = 0; k < i->audience_count; k++)
+		taken = taken || strcmp(i->audiences[k], CONTROL_SSH_AUDIENCE) == 0;
+	for (size_t k = 0; k < i->enroll_audience_count; k++)
+		taken = taken || strcmp(i->enroll_audiences[k], CONTROL_SSH_AUDIENCE) == 0;
+	return taken ? error_set(err, -EINVAL,
+				 "the issuer \"%s\" cannot have the audience \"%s\": it is for "
+				 "tokens that do as SSH passwords, and nothing else",
+				 i->issuer, CONTROL_SSH_AUDIENCE)
+		     : 0;
+}
+
 static int check_people(const struct control_issuer *i, struct error *err)
 {
+	if (check_ssh_audience(i, err) < 0)
+		return -EINVAL;
 	if (!i->client_id[0])
 		return error_set(
 			err, -EINVAL,
@@ -184,6 +202,8 @@ static int check_people(const struct control_issuer *i, struct error *err)
 static int check_workload(const struct control_config *c, struct control_issuer *i,
 			  struct error *err)
 {
+	if (check_ssh_audience(i, err) < 0)
+		return -EINVAL;
 	if (i->client_secret_file[0] || i->user_claim[0] || i->groups_claim[0] || i->resource[0])
 		return error_set(err, -EINVAL,
 				 "the issuer \"%s\" is for workloads, which the policy's "

@@ -31,6 +31,8 @@ struct issuers;
 enum { CONTROL_MAX_ISSUERS = 16, CONTROL_MAX_AUDIENCES = 4, CONTROL_AUDIENCE_SIZE = 300 };
 
 /* One entry of "issuers"; issuers.h. */
+#define CONTROL_SSH_AUDIENCE "warren-ssh"
+
 struct control_issuer {
 	char issuer[256], client_id[128], client_secret_file[256], ca_file[256];
 	char user_claim[64], groups_claim[64], resource[256];
@@ -158,6 +160,8 @@ int store_job(struct store *s, int (*fn)(void *db, void *arg), void *arg,
 /* ---- issuer.c (embedded OIDC provider) */
 int issuer_new(struct control *c, struct issuer **ret_issuer, struct error *err) WARREN_MUST_USE;
 void issuer_free(struct issuer *i);
+/* Its key set; borrowed. */
+const json_t *issuer_keys(const struct issuer *i);
 /* Admin API and CLI: users of the embedded issuer. password is wiped by the callee; Argon2id. */
 int issuer_routes(struct issuer *i) WARREN_MUST_USE;
 

@@ -191,6 +191,11 @@ static int make_keys(struct issuer *i, struct error *err)
 	return r;
 }
 
+const json_t *issuer_keys(const struct issuer *i)
+{
+	return i->jwks_json;
+}
+
 static void tables_made(void *arg, int result)
 {
 	if (result != 0)

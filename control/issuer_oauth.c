@@ -21,6 +21,8 @@
 static const struct issuer_client clients[] = {
 	{"warren", "Warren on a computer", true, true},
 	{"warren-control", "Warren's login page", false, true},
+	/* Tokens that do as an SSH password, and for nothing else. */
+	{"warren-ssh", "Warren, for an SSH password", true, false},
 };
 
 const struct issuer_client *issuer_oauth_client(const char *id)

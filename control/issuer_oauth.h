@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pure rules of the embedded provider: its two clients, redirect URIs, PKCE, scopes, user
+ * The pure rules of the embedded provider: its clients, redirect URIs, PKCE, scopes, user
  * codes.
  */
 #ifndef WARREN_CONTROL_ISSUER_OAUTH_H

@@ -3,6 +3,7 @@
  * One OIDC client per configured issuer: their secrets, their lives.
  */
 #include "control/issuers_internal.h"
+#include "control/state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -63,6 +64,50 @@ static const char *text_or_null(const char *text)
 	return text[0] ? text : NULL;
 }
 
+static void keys_changed(void *ctx)
+{
+	struct control *c = ctx;
+
+	if (c->state)
+		state_renew_maps(c->state);
+}
+
+static json_t *token_issuer(const struct issuers *is, const struct issuers_client *client)
+{
+	const struct control_config *config = is->c->config;
+	const struct control_issuer *i = client->config;
+	const char *text;
+	json_t *keys;
+
+	if (!i)
+		return json_pack("{s:s,s:s,s:s,s:O}", "issuer", config->public_url, "user_claim",
+				 "email", "groups_claim", "groups", "jwks",
+				 issuer_keys(is->c->issuer));
+	text = client->oidc ? oidc_keys(client->oidc) : NULL;
+	keys = text ? json_loads(text, 0, NULL) : NULL;
+	if (!keys)
+		return NULL;
+	return json_pack("{s:s,s:s,s:s,s:o}", "issuer", i->issuer, "user_claim",
+			 i->user_claim[0] ? i->user_claim : "email", "groups_claim",
+			 i->groups_claim[0] ? i->groups_claim : "groups", "jwks", keys);
+}
+
+json_t *issuers_tokens(struct control *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && c->issuers && i < c->issuers->count; i++) {
+		const struct issuers_client *client = &c->issuers->clients[i];
+		json_t *entry = client->config && client->config->workload
+					? NULL
+					: token_issuer(c->issuers, client);
+
+		if (entry)
+			(void)json_array_append_new(list, entry);
+	}
+	return list;
+}
+
 static int start_client(struct issuers *is, struct issuers_client *client, const char *pin,
 			struct error *err)
 {
@@ -94,6 +139,8 @@ static int start_client(struct issuers *is, struct issuers_client *client, const
 			.trust.ca_file = text_or_null(i->ca_file),
 		};
 	}
+	oidc.keys_changed = keys_changed;
+	oidc.keys_ctx = is->c;
 	return oidc_new(is->c->http, is->c->clock, is->c->random, &oidc, &client->oidc, err);
 }
 

@@ -27,6 +27,10 @@ int issuers_start(struct issuers *is, const char *pin, struct error *err) WARREN
 void issuers_stop(struct issuers *is);
 void issuers_free(struct issuers *is);
 
+/* The people's issuers whose tokens do as SSH passwords, with their keys as far as they are known:
+ * the array "tokens" of an object of type "ssh". New reference, NULL without memory. */
+json_t *issuers_tokens(struct control *c);
+
 /* oidc_verify by the issuer that the token names. A workload's identity has no groups, its claim
  * "sub" as user, and was checked for this use's audience. -ENOMEM or -ECANCELED: on_done is not
  * called. */

@@ -53,6 +53,9 @@ bool state_nonce_known(struct state *s, const char *nonce);
 /* Token bucket per peer for what it asks of others. */
 bool state_may_signal(struct state *s, const char *peer);
 
+/* What is not the state's own, and part of maps, has changed. */
+void state_renew_maps(struct state *s);
+
 /* ---- changes; each calls done exactly once, later, unless it returns an error at once */
 /* a is heap memory with the wished peer; it is the state's until done, whose ctx gets *a read-only
  * through state_enroll_done. */

@@ -4,6 +4,7 @@
  * its SSH monitor believes (section 6). Owns the choice of what concerns a peer: only machines that
  * some rule connects with it, its slice of the policy, and groups that the slice asks for.
  */
+#include "control/issuers.h"
 #include "control/state_impl.h"
 
 #include <errno.h>
@@ -256,6 +257,12 @@ static int ssh_component(struct state *s, struct entry *e, struct view *v)
 			  "blocked", v->blocked);
 	if (!payload)
 		return -ENOMEM;
+	/* Only where a rule takes tokens as passwords. */
+	if (strstr((const char *)v->slice.data, "\"token\"") &&
+	    json_object_set_new(payload, "tokens", issuers_tokens(s->c)) < 0) {
+		json_decref(payload);
+		return -ENOMEM;
+	}
 	r = content_hash(v, payload, hash);
 	if (r == 0 && (!e->ssh_signed || memcmp(hash, e->ssh_hash, 32) != 0 ||
 		       e->ssh_until_s - state_now(s) < s->c->config->map_ttl_s / 2)) {

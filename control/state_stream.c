@@ -36,6 +36,11 @@ void state_mark(struct state *s, struct entry *e)
 	}
 }
 
+void state_renew_maps(struct state *s)
+{
+	state_mark_all(s);
+}
+
 void state_mark_all(struct state *s)
 {
 	for (struct stream *t = s->streams; t; t = t->next)

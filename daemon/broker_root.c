@@ -50,7 +50,8 @@ static bool narrowed(const struct switches *old, const struct switches *new)
 	       (old->enable_ssh_remote_port_forwarding &&
 		!new->enable_ssh_remote_port_forwarding) ||
 	       (old->disable_ssh_auth && !new->disable_ssh_auth) ||
-	       (old->enable_ssh_authorized_keys && !new->enable_ssh_authorized_keys);
+	       (old->enable_ssh_authorized_keys && !new->enable_ssh_authorized_keys) ||
+	       (old->enable_ssh_jwt_password && !new->enable_ssh_jwt_password);
 }
 
 static int cmd_set(struct broker *b, const json_t *request, struct error *err)

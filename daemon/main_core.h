@@ -193,6 +193,9 @@ void main_ping_pong(struct main_core *m, uint64_t token, uint64_t rtt_ns,
 void main_monitor_new(struct main_core *m, uint32_t session_id, int fd);
 void main_monitor_login_changed(struct main_core *m, const char *id);
 
+/* ---- main_token.c */
+void main_ssh_token(struct main_core *m, struct ipc_request *r);
+
 /* ---- main_ipc.c */
 void main_ipc_dispatch(void *ctx, struct ipc_request *r);
 /* Finds a peer by what a person wrote; answers the request with a sentence when there is none. */

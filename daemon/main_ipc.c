@@ -138,6 +138,7 @@ static const struct {
 	{"ssh_prepare", openssh_prepare, false},
 	{"ssh_hostkey", openssh_hostkey, false},
 	{"ssh_ca", openssh_ca, false},
+	{"ssh_token", main_ssh_token, false},
 };
 
 void main_ipc_dispatch(void *ctx, struct ipc_request *r)

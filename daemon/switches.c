@@ -35,6 +35,7 @@ static const struct {
 	 offsetof(struct switches, enable_ssh_remote_port_forwarding)},
 	{"disable_ssh_auth", offsetof(struct switches, disable_ssh_auth)},
 	{"enable_ssh_authorized_keys", offsetof(struct switches, enable_ssh_authorized_keys)},
+	{"enable_ssh_jwt_password", offsetof(struct switches, enable_ssh_jwt_password)},
 };
 
 enum { FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
@@ -81,6 +82,7 @@ int switches_update(struct switches *s, const json_t *object, struct error *err)
 					   "enable_ssh_remote_port_forwarding",
 					   "disable_ssh_auth",
 					   "enable_ssh_authorized_keys",
+					   "enable_ssh_jwt_password",
 					   "ssh_jwt_cache_ttl",
 					   NULL};
 	struct switches new = *s;

@@ -24,6 +24,7 @@ struct switches {
 	bool enable_ssh_remote_port_forwarding;
 	bool disable_ssh_auth;
 	bool enable_ssh_authorized_keys;
+	bool enable_ssh_jwt_password;
 	uint32_t ssh_jwt_cache_ttl_s;
 };
 

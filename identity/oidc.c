@@ -132,6 +132,8 @@ static int copy_config(struct oidc *o, const struct oidc_config *c)
 	o->require_email_verified = c->require_email_verified;
 	o->access_tokens = c->access_tokens;
 	o->workload = c->workload;
+	o->keys_changed = c->keys_changed;
+	o->keys_ctx = c->keys_ctx;
 	return rc;
 }
 
@@ -321,6 +323,19 @@ static void arm_refresh(struct oidc *o, uint64_t delay_s)
 	uv_unref((uv_handle_t *)&o->refresh_timer);
 }
 
+static void remember_text(struct oidc *o, const struct http_response *response)
+{
+	char *text = strndup(response->body, response->body_len);
+	bool changed = text && (!o->jwks_text || strcmp(text, o->jwks_text) != 0);
+
+	if (text) {
+		free(o->jwks_text);
+		o->jwks_text = text;
+	}
+	if (changed && o->keys_wanted && o->keys_changed)
+		o->keys_changed(o->keys_ctx);
+}
+
 static int load_keys(struct oidc *o, const struct http_response *response, struct error *err)
 {
 	struct jwks *jwks = NULL;
@@ -337,6 +352,7 @@ static int load_keys(struct oidc *o, const struct http_response *response, struc
 	}
 	jwks_free(o->jwks);
 	o->jwks = jwks;
+	remember_text(o, response);
 	keep(&o->keys_cache, response->max_age_s);
 	return 0;
 }
@@ -400,8 +416,19 @@ static void on_refresh_timer(uv_timer_t *timer)
 {
 	struct oidc *o = timer->data;
 
-	if (clock_monotonic_ns(o->clock) - o->keys_used_ns < IDLE_S * NSEC_PER_SEC)
+	if (o->keys_wanted ||
+	    clock_monotonic_ns(o->clock) - o->keys_used_ns < IDLE_S * NSEC_PER_SEC)
 		refetch_keys(o, ignore_ready, &o->refresh_timer);
+}
+
+const char *oidc_keys(struct oidc *o)
+{
+	bool first = !o->keys_wanted;
+
+	o->keys_wanted = true;
+	if (first && !o->jwks_text)
+		refetch_keys(o, ignore_ready, &o->refresh_timer);
+	return o->jwks_text;
 }
 
 static void free_verification(struct oidc_verification *v)
@@ -583,6 +610,7 @@ void oidc_free(struct oidc *o)
 	http_cancel(o->metadata_cache.request);
 	http_cancel(o->keys_cache.request);
 	jwks_free(o->jwks);
+	free(o->jwks_text);
 	oidc_metadata_done(&o->metadata);
 	free_config(o);
 	uv_close((uv_handle_t *)&o->refresh_timer, on_closed);

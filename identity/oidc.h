@@ -33,6 +33,9 @@ struct oidc_config {
 	bool workload;	      /* of machines: no "azp", no e-mail address, no logins */
 	const char *resource; /* RFC 8707: asked for in logins; NULL: none */
 	int64_t max_age_s;    /* how old a login may be; 0: any */
+	/* NULL, or told when oidc_keys says something else than before. */
+	void (*keys_changed)(void *ctx);
+	void *keys_ctx;
 };
 
 struct oidc;
@@ -94,6 +97,10 @@ typedef void oidc_verify_cb(void *ctx, enum jwt_fault fault, struct jwt_identity
 			    const struct error *err);
 int oidc_verify(struct oidc *o, const char *token, const char *const *audiences, int64_t max_age_s,
 		oidc_verify_cb *on_done, void *ctx) WARREN_MUST_USE;
+
+/* The provider's key set as text, as far as it is known: NULL, and it is fetched, when it is not.
+ * Valid until the loop runs. Keeps it refreshed ahead of its end from now on. */
+const char *oidc_keys(struct oidc *o);
 
 /* For a relying party on the web (control's login page): URL to send a browser to, and the exchange
  * of the code that comes back. redirect_uri, state and nonce are the caller's; verifier is PKCE's.

@@ -61,6 +61,10 @@ struct oidc {
 	struct oidc_cache metadata_cache, keys_cache;
 	struct oidc_metadata metadata;
 	struct jwks *jwks;
+	char *jwks_text;
+	bool keys_wanted; /* somebody lives on oidc_keys */
+	void (*keys_changed)(void *ctx);
+	void *keys_ctx;
 	uint64_t keys_used_ns, refetched_ns; /* last use; last fetch for an unknown kid */
 	uv_timer_t refresh_timer;
 	struct oidc_verification *verifications;

@@ -119,6 +119,7 @@ static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 		{"machine", POLICY_SSH_AUTH_MACHINE},
 		{"key", POLICY_SSH_AUTH_KEY},
 		{"banner", POLICY_SSH_AUTH_BANNER},
+		{"token", POLICY_SSH_AUTH_TOKEN},
 	};
 	struct model_ssh_rule *rule = out;
 	const struct jsonc_node *item = node->type == JSONC_STRING ? node : node->first;
@@ -134,8 +135,8 @@ static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 				auth = auths[i].auth;
 		if (!auth)
 			rc = parse_fail(ps, item->pos,
-					"\"%s\" is no \"auth\"; write identity, machine, key "
-					"or banner",
+					"\"%s\" is no \"auth\"; write identity, machine, key, "
+					"banner or token",
 					jsonc_show(item->text, shown));
 		rule->auth |= auth;
 	}

@@ -103,12 +103,14 @@ enum policy_ssh_auth {
 	POLICY_SSH_AUTH_IDENTITY = 1 << 0, /* nothing else (default) */
 	POLICY_SSH_AUTH_MACHINE = 1 << 1,  /* "none" authentication by overlay address may do */
 	POLICY_SSH_AUTH_KEY = 1 << 2,	   /* a key of the account's authorized_keys may do */
+	POLICY_SSH_AUTH_TOKEN = 1 << 4,	   /* a person's token given as password may do */
 	POLICY_SSH_AUTH_BANNER = 1 << 3,   /* who can't be asked sees the login's URL in the banner */
 };
 /* How the caller was proven. */
 enum policy_ssh_proof {
 	POLICY_SSH_PROOF_USUAL = 0, /* identity: a person's login; none: the overlay address */
 	POLICY_SSH_PROOF_KEY = 1,   /* a key of authorized_keys; no identity */
+	POLICY_SSH_PROOF_TOKEN = 2, /* a person's token as password */
 };
 struct policy_ssh_query {
 	const char *identity;     /* NULL with machine login */

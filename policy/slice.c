@@ -145,7 +145,8 @@ static int put_ssh_caps(struct buffer *out, uint32_t caps)
 
 static int put_ssh_auth(struct buffer *out, uint32_t auth)
 {
-	static const char *const names[] = {"identity", "machine", "key", "banner"};
+	static const char *const names[] = {"identity", "machine", "key", "banner",
+					    "token"};
 	const char *have[sizeof(names) / sizeof(names[0])];
 	size_t n = 0;
 

@@ -117,6 +117,8 @@ static bool proof_enough(const struct model_ssh_rule *rule, const struct policy_
 {
 	if (query->proof == POLICY_SSH_PROOF_KEY)
 		return (rule->auth & POLICY_SSH_AUTH_KEY) != 0;
+	if (query->proof == POLICY_SSH_PROOF_TOKEN)
+		return query->identity && (rule->auth & POLICY_SSH_AUTH_TOKEN) != 0;
 	return query->identity || (rule->auth & POLICY_SSH_AUTH_MACHINE) != 0;
 }
 

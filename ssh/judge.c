@@ -23,6 +23,8 @@
 #define MAX_GROUPS  256
 #define MAX_REVOKED 100000
 #define MAX_BLOCKED 10000
+#define MAX_ISSUERS 16
+#define MAX_ISSUERS_TEXT 40000
 #define SKEW_S	    60
 #define BREAK_GLASS_MAX_S 86700 /* a day, and what ssh-keygen backdates */
 
@@ -43,11 +45,14 @@ struct known {
 	uint64_t *revoked;
 	json_t *identities;
 	json_t *blocked; /* array of {identity, caller, before}; NULL: none */
+	json_t *peer_list; /* as the object has it */
+	char *issuers;	   /* JSON text of "tokens" */
 	struct policy *policy;
 	struct policy_world *world;
 };
 
-enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE, PROOF_KEY, PROOF_BREAK_GLASS };
+enum proof { PROOF_NONE, PROOF_CERT, PROOF_GRANT, PROOF_MACHINE, PROOF_KEY, PROOF_BREAK_GLASS,
+	     PROOF_TOKEN };
 
 /* The login that was accepted, for judge_again. */
 struct accepted {
@@ -80,6 +85,8 @@ static void known_free(struct known *k)
 	policy_world_free(k->world);
 	json_decref(k->identities);
 	json_decref(k->blocked);
+	json_decref(k->peer_list);
+	free(k->issuers);
 	free(k->peers);
 	free(k->revoked);
 	free(k);
@@ -259,6 +266,7 @@ static int load_world(struct known *k, const json_t *object, const char *self, s
 		k->identities = NULL;
 		return r;
 	}
+	k->peer_list = json_incref(peers);
 	json_incref(k->identities);
 	json_object_foreach(k->identities, identity, list)
 	{
@@ -277,6 +285,23 @@ static int load_world(struct known *k, const json_t *object, const char *self, s
 			return r;
 	}
 	return 0;
+}
+
+/* Optional: control says it where a rule takes tokens. */
+static int load_issuers(struct known *k, const json_t *object, struct error *err)
+{
+	json_t *list = json_object_get(object, "tokens");
+
+	if (list == NULL)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) > MAX_ISSUERS)
+		return error_set(err, -EINVAL, "\"tokens\" is not a list of issuers");
+	k->issuers = json_dumps(list, JSON_COMPACT);
+	if (k->issuers == NULL)
+		return -ENOMEM;
+	return strlen(k->issuers) <= MAX_ISSUERS_TEXT
+		       ? 0
+		       : error_set(err, -EMSGSIZE, "the keys of the issuers are too many");
 }
 
 static int load(struct judge *j, struct known *k, const json_t *object, struct error *err)
@@ -312,6 +337,8 @@ static int load(struct judge *j, struct known *k, const json_t *object, struct e
 		r = load_blocked(k, object, err);
 	if (r == 0)
 		r = load_world(k, object, j->trust.peer_id, err);
+	if (r == 0)
+		r = load_issuers(k, object, err);
 	if (r == 0)
 		r = json_get_text(object, "policy", POLICY_MAX_TEXT, &text, err);
 	if (r == 0)
@@ -411,7 +438,7 @@ static void add_known_groups(const struct known *k, struct accepted *a)
 	const json_t *list = json_object_get(k->identities, a->identity);
 
 	/* A grant's own groups stand until the object has newer ones. */
-	if (list == NULL && a->proof == PROOF_GRANT)
+	if (list == NULL && (a->proof == PROOF_GRANT || a->proof == PROOF_TOKEN))
 		return;
 	a->group_count = 0;
 	for (size_t i = 0; i < json_array_size(list) && a->group_count < MAX_GROUPS; i++)
@@ -465,7 +492,9 @@ static void judge_login(struct judge *j, const struct accepted *a, int64_t now_s
 	const bool jumped = a->caller[0] != '\0' && strcmp(a->caller, caller->id) != 0;
 	struct policy_ssh_query query = {
 		.identity = of_machine(a) ? NULL : a->identity,
-		.proof = a->proof == PROOF_KEY ? POLICY_SSH_PROOF_KEY : POLICY_SSH_PROOF_USUAL,
+		.proof = a->proof == PROOF_KEY	   ? POLICY_SSH_PROOF_KEY
+			 : a->proof == PROOF_TOKEN ? POLICY_SSH_PROOF_TOKEN
+						   : POLICY_SSH_PROOF_USUAL,
 		.groups = groups,
 		.group_count = a->group_count,
 		.caller_peer = jumped ? a->caller : caller->id,
@@ -811,6 +840,59 @@ void judge_key(struct judge *j, const char *login, const struct ip_addr *client,
 	memset(ret_decision, 0, sizeof(*ret_decision));
 	judge_login(j, a, now_s, ret_decision);
 	accept_if(j, remember, ret_decision);
+}
+
+const char *judge_issuers(const struct judge *j)
+{
+	return j->known != NULL && j->known->issuers != NULL ? j->known->issuers : "[]";
+}
+
+/* Is this person logged in on the machine that calls? */
+static bool is_at(const struct known *k, const char *identity, const struct ip_addr *client)
+{
+	const struct known_peer *caller = peer_by_addr(k, client);
+	const json_t *peer, *name;
+	size_t i, n;
+
+	json_array_foreach(k->peer_list, i, peer)
+	{
+		const char *id = json_string_value(json_object_get(peer, "id"));
+
+		if (caller == NULL || id == NULL || strcmp(id, caller->id) != 0)
+			continue;
+		json_array_foreach(json_object_get(peer, "identities"), n, name)
+		{
+			if (json_is_string(name) && strcmp(json_string_value(name), identity) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+void judge_token(struct judge *j, const struct verifier_token *token, const char *login,
+		 const struct ip_addr *client, int64_t now_s,
+		 struct verifier_decision *ret_decision)
+{
+	struct accepted *a = candidate(j, PROOF_TOKEN, login, client);
+	struct verifier_decision *d = ret_decision;
+
+	memset(d, 0, sizeof(*d));
+	if (!in_force(j, now_s, d))
+		return;
+	if (!is_at(j->known, token->identity, client)) {
+		refuse(d, "the token's owner is not logged in on the machine that shows it: run "
+			  "`warren login` there");
+		return;
+	}
+	snprintf(a->identity, sizeof(a->identity), "%s", token->identity);
+	a->auth_time_s = token->auth_time_s;
+	a->issued_s = token->issued_s;
+	for (size_t i = 0; i < token->group_count && i < MAX_GROUPS; i++)
+		snprintf(a->groups[a->group_count++], sizeof(a->groups[0]), "%s",
+			 token->groups[i]);
+	add_known_groups(j->known, a);
+	judge_login(j, a, now_s, d);
+	accept_if(j, true, d);
 }
 
 void judge_banner(const struct judge *j, const char *login, const struct ip_addr *client,

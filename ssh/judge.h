@@ -44,6 +44,13 @@ void judge_machine(struct judge *j, const char *login, const struct ip_addr *cli
 /* A key of authorized_keys: who holds it is the monitor's to find out. */
 void judge_key(struct judge *j, const char *login, const struct ip_addr *client, int64_t now_s,
 	       bool remember, struct verifier_decision *ret_decision);
+/* A person's token as password, already verified against judge_issuers: it does only from a machine
+ * that this person is logged in on. */
+void judge_token(struct judge *j, const struct verifier_token *token, const char *login,
+		 const struct ip_addr *client, int64_t now_s,
+		 struct verifier_decision *ret_decision);
+/* JSON array of the object's "tokens"; "[]" without. Valid until the next object. */
+const char *judge_issuers(const struct judge *j);
 /* allowed: a person's login may be waited for although the client can show nothing but a banner. */
 void judge_banner(const struct judge *j, const char *login, const struct ip_addr *client,
 		  int64_t now_s, struct verifier_decision *ret_decision);

@@ -116,6 +116,17 @@ static void take_publickey(struct libssh_server *s, ssh_message m, struct libssh
 	}
 }
 
+/* libssh wants callbacks here, which can't wait for an answer. */
+static char *password_of(ssh_message m)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	const char *text = ssh_message_auth_password(m);
+#pragma GCC diagnostic pop
+
+	return text ? strdup(text) : NULL;
+}
+
 static void take_request(struct libssh_server *s, ssh_message m, struct libssh_auth_request *r)
 {
 	r->kind = LIBSSH_AUTH_OTHER;
@@ -137,6 +148,10 @@ static void take_request(struct libssh_server *s, ssh_message m, struct libssh_a
 		break;
 	case SSH_AUTH_METHOD_PUBLICKEY:
 		take_publickey(s, m, r);
+		break;
+	case SSH_AUTH_METHOD_PASSWORD:
+		r->kind = LIBSSH_AUTH_PASSWORD;
+		r->password = password_of(m);
 		break;
 	default:
 		break;
@@ -188,13 +203,16 @@ int libssh_server_auth_next(struct libssh_server *s, struct libssh_auth_request 
 	return 0;
 }
 
-void libssh_server_auth_methods(struct libssh_server *s, bool publickey, bool interactive)
+void libssh_server_auth_methods(struct libssh_server *s, bool publickey, bool interactive,
+				bool password)
 {
 	/* libssh takes an empty set for "publickey,password". */
 	unsigned methods = publickey || !interactive ? SSH_AUTH_METHOD_PUBLICKEY : 0;
 
 	if (interactive)
 		methods |= SSH_AUTH_METHOD_INTERACTIVE;
+	if (password)
+		methods |= SSH_AUTH_METHOD_PASSWORD;
 	ssh_set_auth_methods(s->session, (int)methods);
 }
 

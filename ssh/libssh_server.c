@@ -193,7 +193,7 @@ int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
 	ssh_set_log_callback(count_requests);
 	ssh_set_log_userdata(s);
 	ssh_set_log_level(SSH_LOG_PACKET);
-	libssh_server_auth_methods(s, true, true);
+	libssh_server_auth_methods(s, true, true, false);
 	*ret_server = s;
 	return 0;
 }

@@ -27,6 +27,7 @@ enum libssh_auth_kind {
 	LIBSSH_AUTH_QUERY,	 /* would this key do? */
 	LIBSSH_AUTH_KEY,	 /* with a signature */
 	LIBSSH_AUTH_INTERACTIVE, /* keyboard-interactive begins */
+	LIBSSH_AUTH_PASSWORD,	 /* text in password */
 	LIBSSH_AUTH_RESPONSE,	 /* the client has shown our text */
 	LIBSSH_AUTH_OTHER,	 /* a method that we don't offer, or what libssh could not read */
 };
@@ -36,6 +37,7 @@ struct libssh_auth_request {
 	enum libssh_auth_kind kind;
 	char login[LIBSSH_LOGIN_MAX];	      /* empty for RESPONSE and for what was not read */
 	char algorithm[LIBSSH_ALGORITHM_MAX]; /* KEY: as signed; QUERY: the key's type */
+	char *password; /* PASSWORD: the caller's to wipe and free; may be NULL */
 	uint8_t blob[LIBSSH_BLOB_MAX];	      /* the whole key or certificate */
 	size_t blob_len;
 	const uint8_t *signature, *signed_data; /* KEY */
@@ -111,7 +113,8 @@ void libssh_server_disconnect(struct libssh_server *s, const char *text, int tim
  * connection is over. */
 int libssh_server_auth_next(struct libssh_server *s,
 			    struct libssh_auth_request *ret_request) WARREN_MUST_USE;
-void libssh_server_auth_methods(struct libssh_server *s, bool publickey, bool interactive);
+void libssh_server_auth_methods(struct libssh_server *s, bool publickey, bool interactive,
+				bool password);
 /* Answers to the newest request: the key would do; failure (partial: go on with the methods); a
  * text without a question. */
 int libssh_server_auth_pk_ok(struct libssh_server *s) WARREN_MUST_USE;

@@ -51,6 +51,7 @@ static const struct request requests[] = {
 	{MONITOR_AUTH_QUERY, IN(MONITOR_AUTH), false, monitor_auth_query},
 	{MONITOR_AUTH_KEY, IN(MONITOR_AUTH), false, monitor_auth_key},
 	{MONITOR_AUTH_INTERACTIVE, IN(MONITOR_AUTH), false, monitor_auth_interactive},
+	{MONITOR_AUTH_PASSWORD, IN(MONITOR_AUTH), false, monitor_auth_password},
 	{MONITOR_AUTH_CANCEL, IN(MONITOR_AUTH), false, monitor_auth_cancel},
 	{MONITOR_SESSION, IN(MONITOR_OPEN), false, session_start},
 	{MONITOR_SIGNAL, IN(MONITOR_OPEN), false, session_signal},
@@ -187,6 +188,7 @@ static int refuse_in_ending(struct monitor *m, uint8_t type, uint32_t id)
 	switch (type) {
 	case MONITOR_AUTH_NONE:
 	case MONITOR_AUTH_KEY:
+	case MONITOR_AUTH_PASSWORD:
 		writer_cstring(&w, "");
 		writer_cstring(&w, "");
 		break;

@@ -197,12 +197,21 @@ int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r) WARREN_M
 int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int monitor_auth_password(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id,
 		      struct reader *r) WARREN_MUST_USE;
 /* A new object, or the moment of again_at: is the login still allowed? */
 void monitor_auth_again(struct monitor *m);
+
+/* ---- monitor_token.c */
+#define MONITOR_TOKEN_AGE_S    600
+#define MONITOR_TOKEN_AUDIENCE "warren-ssh"
+/* Who gave this token as password? 0 and the verifier's decision, or negative and a sentence. */
+int monitor_token_judge(struct monitor *m, const uint8_t *token, size_t len,
+			struct verifier_decision *ret_decision,
+			char message[static 256]) WARREN_MUST_USE;
 
 /* ---- monitor_keys.c */
 #define MONITOR_KEYS_FINGERPRINT 52
@@ -230,6 +239,10 @@ struct monitor_proof {
 	size_t subject_len, signature_len, data_len;
 };
 bool monitor_proof_verify(const struct monitor_proof *p);
+/* One packet to the worker's program in a mode of its own, in a process without rights, and one
+ * back into answer[MONITOR_WIRE_MAX], which may be the request: its length, or negative. */
+ssize_t monitor_helper(const char *mode, const uint8_t *request, size_t len,
+		       uint8_t *answer) WARREN_MUST_USE;
 /* Is data exactly what RFC 4252 section 7 signs for this request? */
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,
 			    size_t session_id_len, const char *login, const char *algorithm,

@@ -41,11 +41,16 @@ int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
 
 static const char *methods(const struct monitor *m)
 {
-	bool interactive = !m->no_interactive && monitor_options_method(m, "keyboard-interactive");
+	bool key = monitor_options_method(m, "publickey");
 
-	if (!monitor_options_method(m, "publickey") && interactive)
-		return "keyboard-interactive";
-	return interactive ? "publickey,keyboard-interactive" : "publickey";
+	if (m->no_interactive)
+		return "publickey";
+	if (m->config.tokens && m->config.through_mesh && monitor_options_method(m, "password"))
+		return key ? "publickey,keyboard-interactive,password"
+			   : "keyboard-interactive,password";
+	if (!monitor_options_method(m, "keyboard-interactive"))
+		return "publickey";
+	return key ? "publickey,keyboard-interactive" : "keyboard-interactive";
 }
 
 static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wire_result result,
@@ -58,7 +63,7 @@ static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wir
 	writer_u8(&w, (uint8_t)result);
 	if (result == MONITOR_NO && type != MONITOR_AUTH_NONE)
 		monitor_options_delay(m);
-	if (type == MONITOR_AUTH_NONE || type == MONITOR_AUTH_KEY)
+	if (type == MONITOR_AUTH_NONE || type == MONITOR_AUTH_KEY || type == MONITOR_AUTH_PASSWORD)
 		writer_cstring(&w, methods(m));
 	writer_cstring(&w, message);
 	return monitor_reply(m, &w, NULL, 0);
@@ -356,6 +361,29 @@ int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 	if (good)
 		opened(m);
 	return answer(m, MONITOR_AUTH_KEY, id, good ? MONITOR_YES : MONITOR_NO, message);
+}
+
+int monitor_auth_password(struct monitor *m, uint32_t id, struct reader *r)
+{
+	struct verifier_decision d = {0};
+	char login[64], message[256] = "";
+	const uint8_t *token;
+	bool good = false;
+	size_t len;
+
+	reader_cstring(r, login, sizeof(login));
+	token = reader_string(r, MONITOR_TOKEN_MAX, &len);
+	if (!reader_done(r) || token == NULL || !same_login(m, login))
+		return -EBADMSG;
+	if (count_request(m) < 0)
+		return -EPERM;
+	if (monitor_token_judge(m, token, len, &d, message) == 0)
+		good = admit(m, &d, "token", message);
+	else
+		unproven(m, message[0] != '\0' ? message : "passwords are not taken");
+	if (good)
+		opened(m);
+	return answer(m, MONITOR_AUTH_PASSWORD, id, good ? MONITOR_YES : MONITOR_NO, message);
 }
 
 /* ------------------------------------------------------------------ a person's login through

@@ -114,9 +114,9 @@ bool monitor_options_method(const struct monitor *m, const char *method)
 	if (strcmp(method, "certificate") == 0 || strcmp(method, "authorized_keys") == 0 ||
 	    strcmp(method, "break-glass") == 0 || strcmp(method, "publickey") == 0)
 		return o->pubkey_authentication;
-	if (strcmp(method, "keyboard-interactive") == 0)
+	if (strcmp(method, "keyboard-interactive") == 0 || strcmp(method, "banner") == 0)
 		return o->kbd_interactive_authentication;
-	if (strcmp(method, "password") == 0)
+	if (strcmp(method, "password") == 0 || strcmp(method, "token") == 0)
 		return o->password_authentication;
 	return true;
 }
@@ -145,7 +145,7 @@ const char *monitor_options_admit(struct monitor *m, struct verifier_decision *d
 	if (!monitor_options_method(m, method))
 		return "this machine's configuration does not take this way to log in";
 	if (m->account.uid == 0 && o->now.permit_root == SSHD_ROOT_NO_PASSWORD &&
-	    strcmp(method, "password") == 0)
+	    (strcmp(method, "password") == 0 || strcmp(method, "token") == 0))
 		return "root may not log in with a password on this machine (PermitRootLogin)";
 	if (m->account.uid == 0 && o->now.permit_root == SSHD_ROOT_FORCED &&
 	    d->force_command[0] == '\0')

@@ -104,9 +104,9 @@ static bool verify_ed25519(const struct monitor_proof *p)
 	       crypto_sign_verify_detached(p->signature, p->data, p->data_len, key) == 0;
 }
 
-static _Noreturn void become_helper(const char *program, int fd)
+static _Noreturn void become_helper(const char *program, const char *mode, int fd)
 {
-	char *const argv[] = {(char[]){MONITOR_WORKER_PROGRAM}, (char[]){"--verify"}, NULL};
+	char *const argv[] = {(char[]){MONITOR_WORKER_PROGRAM}, strdup(mode), NULL};
 	char *const envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL};
 	sigset_t none;
 
@@ -121,50 +121,58 @@ static _Noreturn void become_helper(const char *program, int fd)
 	_exit(1);
 }
 
-/* One packet there, one byte back. */
-static bool talk(int fd, const struct monitor_proof *p, uint8_t *data)
+static ssize_t talk(int fd, const uint8_t *request, size_t len, uint8_t *answer)
 {
-	struct writer w = writer_init(data, MONITOR_WIRE_MAX);
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-	int ready;
+	int ready = unixsock_send(fd, request, len, NULL, 0);
 
-	writer_cstring(&w, p->algorithm);
-	writer_string(&w, p->subject, p->subject_len);
-	writer_string(&w, p->signature, p->signature_len);
-	writer_string(&w, p->data, p->data_len);
-	if (w.failed || unixsock_send(fd, w.data, w.len, NULL, 0) < 0)
-		return false;
+	if (ready < 0)
+		return ready;
 	do
 		ready = poll(&poll_fd, 1, HELPER_MS);
 	while (ready < 0 && errno == EINTR);
-	return ready > 0 &&
-	       unixsock_recv(fd, data, MONITOR_WIRE_MAX, NULL, NULL, MSG_DONTWAIT) == 1 &&
-	       data[0] == MONITOR_YES;
+	return ready > 0 ? unixsock_recv(fd, answer, MONITOR_WIRE_MAX, NULL, NULL, MSG_DONTWAIT)
+			 : -ETIMEDOUT;
 }
 
-static bool ask_helper(const struct monitor_proof *p)
+ssize_t monitor_helper(const char *mode, const uint8_t *request, size_t len, uint8_t *answer)
 {
-	uint8_t *data = malloc(MONITOR_WIRE_MAX);
 	char program[MONITOR_PATH_MAX];
-	bool good = false;
+	ssize_t n = -EAGAIN;
 	int pair[2];
 	pid_t pid;
 
-	if (data == NULL || monitor_worker_path(program) < 0 || unixsock_pair(pair) < 0) {
-		free(data);
-		return false;
-	}
+	if (monitor_worker_path(program) < 0 || unixsock_pair(pair) < 0)
+		return -ENOENT;
 	pid = fork();
 	if (pid == 0)
-		become_helper(program, pair[1]);
+		become_helper(program, mode, pair[1]);
 	close(pair[1]);
 	if (pid > 0) {
-		good = talk(pair[0], p, data);
+		n = talk(pair[0], request, len, answer);
 		kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
 	close(pair[0]);
+	return n;
+}
+
+static bool ask_helper(const struct monitor_proof *p)
+{
+	uint8_t *data = malloc(MONITOR_WIRE_MAX);
+	struct writer w;
+	bool good;
+
+	if (data == NULL)
+		return false;
+	w = writer_init(data, MONITOR_WIRE_MAX);
+	writer_cstring(&w, p->algorithm);
+	writer_string(&w, p->subject, p->subject_len);
+	writer_string(&w, p->signature, p->signature_len);
+	writer_string(&w, p->data, p->data_len);
+	good = !w.failed && monitor_helper("--verify", data, w.len, data) == 1 &&
+	       data[0] == MONITOR_YES;
 	free(data);
 	return good;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define MONITOR_WIRE_MAX      65536
+#define MONITOR_TOKEN_MAX     16384 /* a JWT as password */
 #define MONITOR_WIRE_ENV_MAX  64
 #define MONITOR_WIRE_SESSIONS 256 /* hard limit over max_sessions */
 
@@ -31,6 +32,7 @@ enum monitor_wire_request {
 	MONITOR_BYTES = 14,
 	MONITOR_USER = 15,
 	MONITOR_LIMITS = 16,
+	MONITOR_AUTH_PASSWORD = 19,
 	/* events */
 	MONITOR_INTERACTIVE_DONE = 40,
 	MONITOR_EXIT = 41,
@@ -58,6 +60,8 @@ enum verifier_wire_request {
 	VERIFIER_AGAIN = 5,
 	VERIFIER_KEY = 6,
 	VERIFIER_BANNER = 7,
+	VERIFIER_ISSUERS = 20,
+	VERIFIER_TOKEN = 21,
 };
 
 #endif

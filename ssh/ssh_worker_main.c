@@ -17,6 +17,8 @@ int main(int argc, char **argv)
 		return worker_run();
 	if (argc == 2 && strcmp(argv[1], "--verify") == 0)
 		return worker_verify();
+	if (argc == 2 && strcmp(argv[1], "--token") == 0)
+		return worker_token();
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("warren-ssh-worker " WARREN_VERSION);
 		return 0;

@@ -181,6 +181,32 @@ static int child_resolve(struct child *c, struct reader *r, struct writer *w)
 	return 0;
 }
 
+static int child_token(struct child *c, struct reader *r, struct writer *w)
+{
+	static struct verifier_token token;
+	struct verifier_decision d = {0};
+	struct ip_addr client = {0};
+	char login[64];
+	int64_t now_s;
+
+	reader_cstring(r, token.identity, sizeof(token.identity));
+	token.auth_time_s = (int64_t)reader_u64(r);
+	token.issued_s = (int64_t)reader_u64(r);
+	token.group_count = reader_u32(r);
+	if (token.group_count > VERIFIER_GROUPS_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < token.group_count; i++)
+		reader_cstring(r, token.groups[i], sizeof(token.groups[i]));
+	reader_cstring(r, login, sizeof(login));
+	get_addr(r, &client);
+	now_s = (int64_t)reader_u64(r);
+	if (!reader_done(r))
+		return -EBADMSG;
+	judge_token(c->judge, &token, login, &client, now_s, &d);
+	put_decision(w, &d);
+	return 0;
+}
+
 static int child_message(struct child *c, const uint8_t *data, size_t len, int fd)
 {
 	static uint8_t out[MONITOR_WIRE_MAX];
@@ -202,6 +228,10 @@ static int child_message(struct child *c, const uint8_t *data, size_t len, int f
 		result = child_resolve(c, &r, &w);
 	else if (type >= VERIFIER_CERT && type <= VERIFIER_BANNER)
 		result = child_judge(c, type, &r, &w);
+	else if (type == VERIFIER_ISSUERS && reader_done(&r))
+		writer_cstring(&w, judge_issuers(c->judge)), result = 0;
+	else if (type == VERIFIER_TOKEN)
+		result = child_token(c, &r, &w);
 	else
 		result = -EBADMSG;
 	if (result < 0 || w.failed)
@@ -535,6 +565,57 @@ int verifier_banner(struct verifier *v, const char *login, const struct ip_addr 
 {
 	return ask_proof(v, VERIFIER_BANNER, NULL, 0, login, client, "", false, now_s,
 			 ret_decision);
+}
+
+int verifier_issuers(struct verifier *v, uint8_t *out, size_t cap, size_t *ret_len)
+{
+	uint8_t *answer = malloc(MONITOR_WIRE_MAX);
+	uint8_t data[16];
+	struct writer w = writer_init(data, sizeof(data));
+	const uint8_t *text;
+	struct reader r;
+	int ret = v != NULL && answer != NULL ? 0 : -EPIPE;
+
+	if (ret == 0) {
+		begin(v, &w, VERIFIER_ISSUERS);
+		ret = ask(v, &w, NULL, 0, answer, &r);
+	}
+	if (ret == 0) {
+		text = reader_string(&r, cap, ret_len);
+		if (text == NULL || !reader_done(&r))
+			ret = -EBADMSG;
+		else
+			memcpy(out, text, *ret_len);
+	}
+	free(answer);
+	return ret;
+}
+
+int verifier_token(struct verifier *v, const struct verifier_token *token, const char *login,
+		   const struct ip_addr *client, int64_t now_s,
+		   struct verifier_decision *ret_decision)
+{
+	uint8_t *data = malloc(MONITOR_WIRE_MAX);
+	struct writer w = writer_init(data, data != NULL ? MONITOR_WIRE_MAX : 0);
+	int r;
+
+	if (v == NULL || data == NULL) {
+		free(data);
+		return -EPIPE;
+	}
+	begin(v, &w, VERIFIER_TOKEN);
+	writer_cstring(&w, token->identity);
+	writer_u64(&w, (uint64_t)token->auth_time_s);
+	writer_u64(&w, (uint64_t)token->issued_s);
+	writer_u32(&w, (uint32_t)token->group_count);
+	for (size_t i = 0; i < token->group_count; i++)
+		writer_cstring(&w, token->groups[i]);
+	writer_cstring(&w, login);
+	put_addr(&w, client);
+	writer_u64(&w, (uint64_t)now_s);
+	r = ask_decision(v, &w, ret_decision);
+	free(data);
+	return r;
 }
 
 int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *ret_decision)

@@ -40,6 +40,16 @@ struct verifier_decision {
 	char destinations[POLICY_SSH_MAX_DESTINATIONS][72];
 };
 
+#define VERIFIER_GROUPS_MAX 256
+
+/* Who a token speaks of, as a process without rights verified it. */
+struct verifier_token {
+	char identity[256];
+	int64_t auth_time_s, issued_s;
+	size_t group_count;
+	char groups[VERIFIER_GROUPS_MAX][128];
+};
+
 struct verifier_object {
 	uint64_t seq;
 	bool enabled;
@@ -68,6 +78,12 @@ int verifier_machine(struct verifier *v, const char *login, const struct ip_addr
  * now on. */
 int verifier_key(struct verifier *v, const char *login, const struct ip_addr *client, int64_t now_s,
 		 bool remember, struct verifier_decision *ret_decision) WARREN_MUST_USE;
+/* The issuers whose tokens do as passwords, as the object has them: a JSON array for the process
+ * that verifies one; out[cap]. */
+int verifier_issuers(struct verifier *v, uint8_t *out, size_t cap, size_t *ret_len) WARREN_MUST_USE;
+int verifier_token(struct verifier *v, const struct verifier_token *token, const char *login,
+		   const struct ip_addr *client, int64_t now_s,
+		   struct verifier_decision *ret_decision) WARREN_MUST_USE;
 /* Does policy want a client that cannot be asked to see the login's URL in the banner? allowed says
  * so; it lets nobody in. */
 int verifier_banner(struct verifier *v, const char *login, const struct ip_addr *client,

@@ -12,4 +12,7 @@ int worker_run(void);
 /* `warren-ssh-worker --verify`: descriptor 4 brings one signature and takes one answer. */
 int worker_verify(void);
 
+/* `warren-ssh-worker --token`: descriptor 4 brings one token and takes one answer. */
+int worker_token(void);
+
 #endif

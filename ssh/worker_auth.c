@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "platform/clock.h"
+#include "platform/secret.h"
 
 #define IGNORE_EVERY_NS (3 * NSEC_PER_SEC)
 
@@ -72,7 +73,8 @@ static void use_methods(struct worker *w, const char *methods)
 {
 	if (*methods)
 		libssh_server_auth_methods(w->server, has_method(methods, "publickey"),
-					   has_method(methods, "keyboard-interactive"));
+					   has_method(methods, "keyboard-interactive"),
+					   has_method(methods, "password"));
 }
 
 static int refuse(struct worker *w, const char *message, bool counts)
@@ -197,6 +199,29 @@ static int on_key(struct worker *w)
 	return rc < 0 ? rc : conclude(w, result, a->methods, a->message, true);
 }
 
+/* A token, where the machine takes them: the monitor says whether. */
+static int on_password(struct worker *w)
+{
+	struct worker_auth *a = &w->auth;
+	char *password = a->request.password;
+	size_t len = password ? strlen(password) : 0;
+	struct writer *out;
+	uint8_t result;
+	int rc;
+
+	a->request.password = NULL;
+	out = worker_monitor_begin(&w->monitor, MONITOR_AUTH_PASSWORD);
+	writer_cstring(out, a->login);
+	writer_string(out, password ? password : "", len <= MONITOR_TOKEN_MAX ? len : 0);
+	rc = ask_monitor(w, true, &result, a->methods, sizeof(a->methods), a->message,
+			 sizeof(a->message));
+	if (password)
+		secret_wipe(password, len);
+	free(password);
+	secret_wipe(w->monitor.out, sizeof(w->monitor.out));
+	return rc < 0 ? rc : conclude(w, result, a->methods, a->message, true);
+}
+
 /* The answer may take a while (control is asked for a login): worker_auth_packet goes on. */
 static int on_interactive(struct worker *w)
 {
@@ -300,6 +325,8 @@ static int on_request(struct worker *w)
 		return on_query(w);
 	case LIBSSH_AUTH_KEY:
 		return on_key(w);
+	case LIBSSH_AUTH_PASSWORD:
+		return on_password(w);
 	case LIBSSH_AUTH_INTERACTIVE:
 		return on_interactive(w);
 	case LIBSSH_AUTH_RESPONSE:

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-enum { CONFIG_VERSION = 2 };
+enum { CONFIG_VERSION = 4 };
 
 enum config_flag {
 	FLAG_ROOT = 1 << 0,
@@ -19,7 +19,8 @@ enum config_flag {
 	FLAG_THROUGH_MESH = 1 << 5,
 	FLAG_AUTHORIZED_KEYS = 1 << 6,
 	FLAG_STANDALONE = 1 << 7,
-	FLAG_ALL = (1 << 8) - 1,
+	FLAG_TOKENS = 1 << 8,
+	FLAG_ALL = (1 << 9) - 1,
 };
 
 static void put_endpoint(struct writer *w, const struct endpoint *ep)
@@ -88,6 +89,7 @@ void ssh_wire_config_put(struct writer *w, const struct ssh_wire_config *c)
 	flags |= c->through_mesh ? FLAG_THROUGH_MESH : 0U;
 	flags |= c->authorized_keys ? FLAG_AUTHORIZED_KEYS : 0U;
 	flags |= c->standalone ? FLAG_STANDALONE : 0U;
+	flags |= c->tokens ? FLAG_TOKENS : 0U;
 	writer_u8(w, CONFIG_VERSION);
 	writer_u32(w, c->session_id);
 	writer_bytes(w, c->signing_key, sizeof(c->signing_key));
@@ -133,6 +135,7 @@ int ssh_wire_config_get(struct reader *r, struct ssh_wire_config *ret_config)
 	c.through_mesh = flags & FLAG_THROUGH_MESH;
 	c.authorized_keys = flags & FLAG_AUTHORIZED_KEYS;
 	c.standalone = flags & FLAG_STANDALONE;
+	c.tokens = flags & FLAG_TOKENS;
 	*ret_config = c;
 	return 0;
 }

@@ -37,6 +37,7 @@ struct ssh_wire_config {
 	struct endpoint client;    /* overlay address and port of the caller */
 	struct endpoint server;
 	bool allow_root, allow_sftp, allow_local_forward, allow_remote_forward, no_auth;
+	bool tokens;               /* JWTs as passwords, where policy agrees */
 	bool authorized_keys;      /* keys of ~/.ssh/authorized_keys, where policy agrees */
 	bool through_mesh;         /* accepted on the SSH TUN: client is an overlay address */
 	bool standalone;	   /* warren-sshd: no mesh, no object, no main; CAs below are its own */

@@ -87,7 +87,7 @@ static void test_redirects(void **state)
 		if (got != table[i].want)
 			fail_msg("%s with %s: %d", table[i].client, table[i].uri, (int)got);
 	}
-	assert_null(issuer_oauth_client("warren-ssh"));
+	assert_null(issuer_oauth_client("warren-other"));
 	assert_null(issuer_oauth_client(""));
 }
 

@@ -112,6 +112,7 @@ static struct ssh_wire_config sample(void)
 		.no_auth = true,
 		.through_mesh = true,
 		.authorized_keys = true,
+		.tokens = true,
 		.break_glass_count = 1,
 		.revoked_count = 2,
 		.revoked = {7, UINT64_MAX},
@@ -154,7 +155,7 @@ static void config_returns(void **state)
 	assert_false(back.allow_remote_forward);
 	assert_true(back.no_auth);
 	assert_true(back.through_mesh);
-	assert_true(back.authorized_keys);
+	assert_true(back.authorized_keys && back.tokens);
 	assert_int_equal(back.break_glass_count, 1);
 	assert_memory_equal(back.break_glass, c.break_glass, sizeof(c.break_glass));
 	assert_int_equal(back.revoked_count, 2);

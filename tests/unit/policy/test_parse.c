@@ -194,7 +194,7 @@ static const struct {
 	 "agent"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"auth\": \"none\"} ] "
 	 "}",
-	 "p:1:62: \"none\" is no \"auth\"; write identity, machine, key or banner"},
+	 "p:1:62: \"none\" is no \"auth\"; write identity, machine, key, banner or token"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"record\": true} ] }",
 	 "p:1:54: \"record\" is not enforced by this version yet; remove it"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"files_only\": 1} ] }",

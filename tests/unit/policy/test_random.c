@@ -204,7 +204,7 @@ static void make_policy(struct text *t)
 	for (uint32_t i = rnd(5); i > 0; i--) {
 		static const char *const auths[] = {"\"machine\"", "\"key\"",
 						    "[\"identity\", \"key\"]",
-						    "[\"banner\", \"key\"]"};
+						    "[\"banner\", \"token\"]"};
 		bool forward = rnd(2);
 
 		put(t, "{\"from\": ");
