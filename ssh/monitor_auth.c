@@ -373,11 +373,12 @@ int monitor_auth_password(struct monitor *m, uint32_t id, struct reader *r)
 
 	reader_cstring(r, login, sizeof(login));
 	token = reader_string(r, MONITOR_TOKEN_MAX, &len);
-	if (!reader_done(r) || token == NULL || !same_login(m, login))
+	if (!reader_done(r) || token == NULL || !monitor_auth_same_login(m, login))
 		return -EBADMSG;
 	if (count_request(m) < 0)
 		return -EPERM;
-	if (monitor_token_judge(m, token, len, &d, message) == 0)
+	if (monitor_options_method(m, "password") &&
+	    monitor_token_judge(m, token, len, &d, message) == 0)
 		good = admit(m, &d, "token", message);
 	else
 		unproven(m, message[0] != '\0' ? message : "passwords are not taken");
