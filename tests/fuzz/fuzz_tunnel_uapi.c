@@ -23,7 +23,7 @@ static int accept_port(void *ctx, uint16_t port, uint32_t mark)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct tunnel_config config = {.max_peers = 8};
+	struct tunnel_config config = {.max_peers = 8, .aead = "evp"};
 	struct tunnel *t;
 	struct buffer reply;
 
