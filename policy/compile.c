@@ -63,7 +63,7 @@ static int pick_rules(struct compile *c, int64_t now_s)
 		const struct model_rule *rule = &c->policy->rules[i];
 		struct near_rule nr = {.rule = rule};
 
-		if (!match_in_force(rule->not_after_s, now_s))
+		if (!when_in_force(&rule->when, now_s))
 			continue;
 		nr.self_from = in_list(c, &rule->from, c->self);
 		nr.self_to = in_list(c, &rule->to, c->self);

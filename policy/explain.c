@@ -76,7 +76,10 @@ static int put_rules(const struct question *q, const struct world_peer *src,
 		if (!rc)
 			rc = buffer_printf(
 				q->out, "%s\n",
-				match_in_force(rule->not_after_s, q->now_s) ? "" : " (expired)");
+				when_in_force(&rule->when, q->now_s) ? ""
+				: rule->when.not_after_s && q->now_s >= rule->when.not_after_s
+					? " (expired)"
+					: " (not at this hour)");
 	}
 	return rc;
 }

@@ -80,11 +80,6 @@ bool match_list_memo(const struct model_list *list, const struct policy_world *w
 	return false;
 }
 
-bool match_in_force(int64_t not_after_s, int64_t now_s)
-{
-	return not_after_s == 0 || now_s < not_after_s;
-}
-
 /* Does the rule speak of this protocol and port? */
 static bool covers(const struct model_rule *rule, uint8_t proto, uint16_t port)
 {
@@ -105,7 +100,7 @@ static const struct model_rule *find_rule(const struct policy *p, const struct p
 	for (size_t i = 0; i < p->rule_count; i++) {
 		const struct model_rule *rule = &p->rules[i];
 
-		if (rule->deny == deny && match_in_force(rule->not_after_s, now_s) &&
+		if (rule->deny == deny && when_in_force(&rule->when, now_s) &&
 		    covers(rule, proto, port) && match_list_peer(&rule->from, w, src) &&
 		    match_list_peer(&rule->to, w, dst))
 			return rule;
@@ -215,13 +210,13 @@ int64_t policy_next_change(const struct policy *p, int64_t now_s)
 	int64_t next = 0;
 
 	for (size_t i = 0; i < p->rule_count; i++) {
-		int64_t end = p->rules[i].not_after_s;
+		int64_t end = when_next_change(&p->rules[i].when, now_s);
 
 		if (end > now_s && (next == 0 || end < next))
 			next = end;
 	}
 	for (size_t i = 0; i < p->ssh_count; i++) {
-		int64_t end = p->ssh[i].not_after_s;
+		int64_t end = when_next_change(&p->ssh[i].when, now_s);
 
 		if (end > now_s && (next == 0 || end < next))
 			next = end;

@@ -8,6 +8,7 @@
 #include "policy/arena.h"
 #include "policy/jsonc.h"
 #include "policy/policy.h"
+#include "policy/when.h"
 
 #define MODEL_NAME_MAX	     64
 #define MODEL_SSH_PORT	     22
@@ -66,7 +67,7 @@ struct model_rule {
 	struct model_list from, to;
 	uint8_t proto; /* enum policy_proto */
 	struct model_ports ports;
-	int64_t not_after_s; /* 0: no end */
+	struct when when;
 };
 
 struct model_ssh_rule {
@@ -78,7 +79,7 @@ struct model_ssh_rule {
 	uint32_t caps;
 	uint32_t auth; /* POLICY_SSH_AUTH_* */
 	bool files_only; /* caps is POLICY_SSH_SFTP then */
-	int64_t not_after_s;
+	struct when when;
 	uint32_t cert_ttl_s;	  /* 0: not given */
 	uint32_t max_login_age_s; /* 0: not given */
 	struct model_list via;	  /* machines through which the login may come; count 0: none */
@@ -100,6 +101,7 @@ struct model_test {
 	const char *from_text, *to_text;
 	struct model_atom from, to; /* to: sshTests only */
 	uint8_t proto;
+	int64_t at_s; /* 0: now */
 	struct model_expect *expects;
 	size_t expect_count;
 };
@@ -211,6 +213,5 @@ bool match_list_memo(const struct model_list *list, const struct policy_world *w
 /* Does an ssh rule's "from" stand for this caller? */
 bool match_list_caller(const struct model_list *list, const struct policy_world *w,
 		       const struct policy_ssh_query *query);
-bool match_in_force(int64_t not_after_s, int64_t now_s);
 
 #endif

@@ -40,12 +40,15 @@ int parse_ports(struct parse *ps, const struct jsonc_node *node,
 		struct model_ports *ret_ports) WARREN_MUST_USE;
 int parse_proto(struct parse *ps, const struct jsonc_node *node,
 		uint8_t *ret_proto) WARREN_MUST_USE;
+/* RFC 3339, after 1970. name: the key, for the sentence. */
+int parse_time(struct parse *ps, const struct jsonc_node *node, const char *name,
+	       int64_t *ret_s) WARREN_MUST_USE;
 /* Whole seconds, or "90s", "30m", "8h", "7d". */
 int parse_duration(struct parse *ps, const struct jsonc_node *node, uint32_t min_s, uint32_t max_s,
 		   uint32_t *ret_s) WARREN_MUST_USE;
-/* {"not_after": …} */
+/* {"not_after": …, "hours": …, "tz": …} */
 int parse_when(struct parse *ps, const struct jsonc_node *node,
-	       int64_t *ret_not_after_s) WARREN_MUST_USE;
+	       struct when *ret_when) WARREN_MUST_USE;
 
 /* The arrays of the top level, each in its file. */
 int parse_workloads(struct parse *ps, const struct jsonc_node *object) WARREN_MUST_USE;

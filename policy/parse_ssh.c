@@ -145,7 +145,7 @@ static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 
 static int read_when(struct parse *ps, const struct jsonc_node *node, void *out)
 {
-	return parse_when(ps, node, &((struct model_ssh_rule *)out)->not_after_s);
+	return parse_when(ps, node, &((struct model_ssh_rule *)out)->when);
 }
 
 static int read_cert_ttl(struct parse *ps, const struct jsonc_node *node, void *out)

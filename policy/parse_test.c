@@ -38,6 +38,11 @@ static int read_to(struct parse *ps, const struct jsonc_node *node, void *out)
 	return read_atom(ps, node, &test->to_text, &test->to);
 }
 
+static int read_at(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	return parse_time(ps, node, "at", &((struct reading *)out)->test->at_s);
+}
+
 static int read_proto(struct parse *ps, const struct jsonc_node *node, void *out)
 {
 	struct model_test *test = ((struct reading *)out)->test;
@@ -121,6 +126,7 @@ static int read_test(struct parse *ps, const struct jsonc_node *node, bool ssh,
 {
 	static const struct parse_key test_keys[] = {
 		{.name = "from", .read = read_from},
+		{.name = "at", .read = read_at},
 		{.name = "proto", .read = read_proto},
 		{.name = "accept", .read = read_accept},
 		{.name = "deny", .read = read_deny},
@@ -128,6 +134,7 @@ static int read_test(struct parse *ps, const struct jsonc_node *node, bool ssh,
 	};
 	static const struct parse_key ssh_keys[] = {
 		{.name = "from", .read = read_from},
+		{.name = "at", .read = read_at},
 		{.name = "to", .read = read_to},
 		{.name = "accept", .read = read_accept},
 		{.name = "deny", .read = read_deny},

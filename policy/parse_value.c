@@ -391,29 +391,87 @@ int model_parse_time(const char *text, int64_t *ret_s)
 	return *ret_s < 0 || *ret_s > LAST_SECOND ? -EINVAL : 0;
 }
 
-static int read_not_after(struct parse *ps, const struct jsonc_node *node, void *out)
+int parse_time(struct parse *ps, const struct jsonc_node *node, const char *name, int64_t *ret_s)
 {
+	char quoted[40];
 	int64_t when;
-	int rc = parse_expect(ps, node, JSONC_STRING, "\"not_after\"");
+	int rc;
 
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+	rc = parse_expect(ps, node, JSONC_STRING, quoted);
 	if (rc)
 		return rc;
 	if (model_parse_time(node->text, &when) || when <= 0)
-		return parse_fail(ps, node->pos,
-				  "\"not_after\" is a time like \"2027-01-01T00:00:00Z\"");
-	*(int64_t *)out = when;
+		return parse_fail(ps, node->pos, "%s is a time like \"2027-01-01T00:00:00Z\"",
+				  quoted);
+	*ret_s = when;
 	return 0;
 }
 
-int parse_when(struct parse *ps, const struct jsonc_node *node, int64_t *ret_not_after_s)
+static int read_not_after(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	return parse_time(ps, node, "not_after", &((struct when *)out)->not_after_s);
+}
+
+static int read_hours(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	bool list = node->type == JSONC_ARRAY;
+	struct when *w = out;
+	char shown[72];
+	int rc = 0;
+
+	if (list && (node->count == 0 || node->count > WHEN_MAX_HOURS))
+		return parse_fail(ps, node->pos, "write 1 to %d \"hours\"", WHEN_MAX_HOURS);
+	for (const struct jsonc_node *n = list ? node->first : node; n && !rc;
+	     n = list ? n->next : NULL) {
+		rc = parse_expect(ps, n, JSONC_STRING, "\"hours\"");
+		if (!rc && when_parse_hours(n->text, &w->hours[w->hour_count]))
+			rc = parse_fail(ps, n->pos,
+					"\"%s\" are no hours; write \"08:00-18:00\" or \"mon-fri "
+					"08:00-18:00\"",
+					jsonc_show(n->text, shown));
+		if (!rc)
+			w->hour_texts[w->hour_count++] = n->text;
+	}
+	return rc;
+}
+
+static int read_tz(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	struct when *w = out;
+	char shown[72];
+	const char *known;
+	int rc = parse_expect(ps, node, JSONC_STRING, "\"tz\"");
+
+	if (rc)
+		return rc;
+	known = when_zone_of_name(node->text);
+	w->tz = known ? known : node->text;
+	if (when_parse_zone(w->tz, &w->zone))
+		return parse_fail(
+			ps, node->pos,
+			"\"%s\" is no time zone; write \"Europe/Berlin\", \"+01:00\", \"UTC\" "
+			"or \"CET-1CEST,M3.5.0,M10.5.0/3\"",
+			jsonc_show(node->text, shown));
+	return 0;
+}
+
+int parse_when(struct parse *ps, const struct jsonc_node *node, struct when *ret_when)
 {
 	static const struct parse_key keys[] = {
 		{.name = "not_after", .read = read_not_after},
-		{.name = "hours", .unenforced = true},
-		{.name = "tz", .unenforced = true},
+		{.name = "hours", .read = read_hours},
+		{.name = "tz", .read = read_tz},
 		{.name = "from_networks", .unenforced = true},
 		{.name = NULL},
 	};
+	int rc = parse_object(ps, node, keys, "\"when\"", ret_when);
 
-	return parse_object(ps, node, keys, "\"when\"", ret_not_after_s);
+	if (!rc && ret_when->tz && !ret_when->hour_count)
+		rc = parse_fail(ps, node->pos, "\"tz\" needs \"hours\"");
+	if (!rc && ret_when->hour_count && !ret_when->tz)
+		rc = parse_fail(ps, node->pos,
+				"\"hours\" needs \"tz\": write whose clock counts, such as "
+				"\"Europe/Berlin\"");
+	return rc;
 }

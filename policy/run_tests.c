@@ -164,11 +164,15 @@ int policy_run_tests(const struct policy *p, const struct policy_world *w, int64
 		return error_set(err, rc, "%s: not enough memory to run the tests", p->file);
 	run.world = world;
 	for (size_t i = 0; i < p->test_count && !rc; i++)
-		for (size_t j = 0; j < p->tests[i].expect_count && !rc; j++)
+		for (size_t j = 0; j < p->tests[i].expect_count && !rc; j++) {
+			run.now_s = p->tests[i].at_s ? p->tests[i].at_s : now_s;
 			rc = run_expect(&run, &p->tests[i], &p->tests[i].expects[j]);
+		}
 	for (size_t i = 0; i < p->ssh_test_count && !rc; i++)
-		for (size_t j = 0; j < p->ssh_tests[i].expect_count && !rc; j++)
+		for (size_t j = 0; j < p->ssh_tests[i].expect_count && !rc; j++) {
+			run.now_s = p->ssh_tests[i].at_s ? p->ssh_tests[i].at_s : now_s;
 			rc = run_ssh_expect(&run, &p->ssh_tests[i], &p->ssh_tests[i].expects[j]);
+		}
 	policy_world_free(world);
 	return rc;
 }

@@ -84,18 +84,35 @@ static int put_strings(struct buffer *out, const char *key, const char *const *t
 	return rc ? rc : buffer_append(out, "]", 1);
 }
 
-static int put_when(struct buffer *out, int64_t not_after_s)
+static int put_not_after(struct buffer *out, int64_t not_after_s)
 {
 	time_t when = (time_t)not_after_s;
 	struct tm tm;
 
-	if (!not_after_s)
-		return 0;
 	if (!gmtime_r(&when, &tm))
 		return -EINVAL;
-	return buffer_printf(out, ",\"when\":{\"not_after\":\"%04d-%02d-%02dT%02d:%02d:%02dZ\"}",
+	return buffer_printf(out, "\"not_after\":\"%04d-%02d-%02dT%02d:%02d:%02dZ\"",
 			     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
 			     tm.tm_sec);
+}
+
+static int put_when(struct buffer *out, const struct when *w)
+{
+	int rc;
+
+	if (!w->not_after_s && !w->hour_count)
+		return 0;
+	rc = buffer_printf(out, ",\"when\":{");
+	if (!rc && w->not_after_s)
+		rc = put_not_after(out, w->not_after_s);
+	/* Names of zones as what they mean, so that all machines mean the same. */
+	if (!rc && w->hour_count)
+		rc = buffer_printf(out, "%s\"tz\":", w->not_after_s ? "," : "");
+	if (!rc && w->hour_count)
+		rc = put_string(out, w->tz);
+	if (!rc && w->hour_count)
+		rc = put_strings(out, "hours", w->hour_texts, w->hour_count, NULL);
+	return rc ? rc : buffer_append(out, "}", 1);
 }
 
 static int put_rule(struct slice *slice, const struct model_rule *rule)
@@ -126,7 +143,7 @@ static int put_rule(struct slice *slice, const struct model_rule *rule)
 	if (!rc && rule->ports.count)
 		rc = buffer_append(out, "\"", 1);
 	if (!rc)
-		rc = put_when(out, rule->not_after_s);
+		rc = put_when(out, &rule->when);
 	return rc ? rc : buffer_append(out, "}", 1);
 }
 
@@ -177,7 +194,7 @@ static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 	if (!rc && rule->auth != POLICY_SSH_AUTH_IDENTITY)
 		rc = put_ssh_auth(out, rule->auth);
 	if (!rc)
-		rc = put_when(out, rule->not_after_s);
+		rc = put_when(out, &rule->when);
 	if (!rc && rule->cert_ttl_s)
 		rc = buffer_printf(out, ",\"cert_ttl\":%u", rule->cert_ttl_s);
 	if (!rc && rule->via.count) {

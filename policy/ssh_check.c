@@ -136,7 +136,7 @@ static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world
 		if (!via || !match_list_peer(&rule->via, w, via))
 			return FIT_VIA;
 	}
-	if (!match_in_force(rule->not_after_s, query->now_s))
+	if (!when_in_force(&rule->when, query->now_s))
 		return FIT_EXPIRED;
 	if (!proof_enough(rule, query))
 		return FIT_NEEDS_LOGIN;
@@ -191,7 +191,7 @@ static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_que
 	decision->machine_auth |= (rule->auth & POLICY_SSH_AUTH_MACHINE) != 0;
 	if (ttl > decision->cert_ttl_s)
 		decision->cert_ttl_s = ttl;
-	earliest(&decision->not_after_s, rule->not_after_s);
+	earliest(&decision->not_after_s, when_next_change(&rule->when, query->now_s));
 	if (rule->max_login_age_s)
 		earliest(&decision->not_after_s,
 			 query->auth_time_s + (int64_t)rule->max_login_age_s);
@@ -227,7 +227,7 @@ static void refuse(enum fit best, bool other_login, const struct policy_world *w
 			       "policy asks for a person's login on %s", host);
 	else if (best == FIT_EXPIRED)
 		(void)snprintf(decision->reason, sizeof(decision->reason),
-			       "the rule that let %s log in on %s has expired", who, host);
+			       "the rule that let %s log in on %s has expired or is not in force at this hour", who, host);
 	else
 		(void)snprintf(decision->reason, sizeof(decision->reason),
 			       "no ssh rule lets %s log in on %s%s%s", who, host,
@@ -365,7 +365,7 @@ static bool anyone(const struct policy *p, const struct policy_world *w, const c
 	for (size_t i = 0; target && login && i < p->ssh_count; i++) {
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
-		if (!match_in_force(rule->not_after_s, now_s) || (auth && !(rule->auth & auth)) ||
+		if (!when_in_force(&rule->when, now_s) || (auth && !(rule->auth & auth)) ||
 		    !match_list_peer(&rule->to, w, target))
 			continue;
 		for (size_t j = 0; j < rule->from.count; j++) {

@@ -52,7 +52,7 @@ static void test_design_example(void **state)
 	assert_int_equal(p->rules[0].pos.line, 6);
 	assert_int_equal(p->rules[0].pos.col, 5);
 	assert_true(p->rules[1].deny);
-	assert_int_equal(p->ssh[0].not_after_s, 1798761600);
+	assert_int_equal(p->ssh[0].when.not_after_s, 1798761600);
 	assert_true(p->ssh[0].same_name);
 	assert_int_equal(policy_run_tests(p, NULL, 1700000000, &err), 0);
 	/* After not_after the same sshTests fail, and say where. */
@@ -61,7 +61,7 @@ static void test_design_example(void **state)
 		err.text,
 		"policy.json:17:70: test failed: bob@example.com may not log in on \"a "
 		"machine of group:web\" as deploy: the rule that let bob@example.com log in "
-		"on a machine of group:web has expired");
+		"on a machine of group:web has expired or is not in force at this hour");
 	assert_int_equal(policy_next_change(p, 1700000000), 1798761600);
 	assert_int_equal(policy_next_change(p, 1798761600), 0);
 	policy_free(p);
@@ -169,9 +169,9 @@ static const struct {
 	{"{ \"rules\": [ {\"form\": \"*\", \"to\": \"*\"} ] }",
 	 "p:1:15: a rule has no key \"form\"; did you mean \"from\"?"},
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"hours\": \"9-17\"}} ] }",
-	 "p:1:48: \"hours\" is not enforced by this version yet; remove it"},
+	 "p:1:57: \"9-17\" are no hours; write \"08:00-18:00\" or \"mon-fri 08:00-18:00\""},
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"tz\": \"UTC\"}} ] }",
-	 "p:1:48: \"tz\" is not enforced by this version yet; remove it"},
+	 "p:1:47: \"tz\" needs \"hours\""},
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"from_networks\": []}} ] }",
 	 "p:1:48: \"from_networks\" is not enforced by this version yet; remove it"},
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"not_after\": "

@@ -312,7 +312,7 @@ static void test_reasons(void **state)
 		{"alice@example.com", "p_1", "p_2", "deploy",
 		 "policy asks for a more recent login; log in again (warren login)", 0},
 		{"bob@example.com", "p_1", "p_2", "old",
-		 "the rule that let bob@example.com log in on second has expired", NOW},
+		 "the rule that let bob@example.com log in on second has expired or is not in force at this hour", NOW},
 		{"bob@example.com", "p_1", "p_2", "deploy",
 		 "no ssh rule lets bob@example.com log in on second as deploy", NOW},
 		{NULL, "p_3", "p_2", "build", "policy asks for a person's login on second", 0},
