@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,16 @@
 
 #define DROP_IN "/etc/ssh/ssh_config.d/99-warren.conf"
 
+/* `warren ssh` has prepared this very login and gives ssh all that the drop-in would. */
+static bool is_prepared(const char *host, const char *port)
+{
+	const char *prepared = getenv(OPENSSH_PREPARED);
+	size_t len = strlen(host);
+
+	return prepared != NULL && strncasecmp(prepared, host, len) == 0 && prepared[len] == ' ' &&
+	       strcmp(prepared + len + 1, port) == 0;
+}
+
 /* 0: ours, 2: not ours. Silent: ssh shows what a Match exec prints. */
 static int detect(const struct cli *c, int argc, char **argv)
 {
@@ -28,6 +39,8 @@ static int detect(const struct cli *c, int argc, char **argv)
 
 	if (argc < 4)
 		return cli_usage("openssh detect HOST PORT [USER HASH]");
+	if (is_prepared(argv[2], argv[3]))
+		return found;
 	if (ipc_connect(c->socket, &client, &err) < 0)
 		return found;
 	request = json_pack("{s:s,s:s,s:i,s:s,s:s}", "cmd", "ssh_detect", "host", argv[2], "port",

@@ -247,7 +247,7 @@ int cli_ssh(const struct cli *c, int argc, char **argv)
 	struct prompt prompt = {0};
 	enum client client;
 	uint8_t random[16];
-	char hash[ENCODE_HEX_SIZE(16)];
+	char hash[ENCODE_HEX_SIZE(16)], prepared[280];
 
 	if (choose_client(c, &argc, &argv, &client) < 0)
 		return SSH_FAILED;
@@ -272,6 +272,10 @@ int cli_ssh(const struct cli *c, int argc, char **argv)
 		return SSH_FAILED;
 	if (login.note[0] != '\0')
 		fprintf(stderr, "warren: %s\n", login.note);
-	return client == CLIENT_OWN ? run_own_ssh(c, &login, argc, argv)
-				    : run_system_ssh(c, &login, argc, argv);
+	if (client == CLIENT_OWN)
+		return run_own_ssh(c, &login, argc, argv);
+	snprintf(prepared, sizeof(prepared), "%s %d", t.host, login.port);
+	if (setenv(OPENSSH_PREPARED, prepared, 1) < 0)
+		return cli_fail(c, SSH_FAILED, "out of memory");
+	return run_system_ssh(c, &login, argc, argv);
 }

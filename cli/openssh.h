@@ -11,6 +11,9 @@
 #include "cli/cli.h"
 #include "cli/prompt.h"
 
+/* Environment of the ssh that `warren ssh` starts: "HOST PORT", for `detect` to leave alone. */
+#define OPENSSH_PREPARED "WARREN_SSH_PREPARED"
+
 struct openssh_login {
 	char fqdn[256];
 	char path[320];	       /* key file; empty when there is no certificate */

@@ -111,7 +111,7 @@ def main():
     times.update({"30 × sshd": [], "30 × drop-in": [], "30 × warren ssh": []})
     failures = {name: 0 for name in times}
     reasons = {}
-    for _ in range(max(5, args.rounds // 4)):
+    for _ in range(max(9, args.rounds // 3)):
         for name in ("sshd", "drop-in", "warren ssh"):
             took, failed, why = run_parallel(commands[name])
             times[f"{PARALLEL} × {name}"].append(took)

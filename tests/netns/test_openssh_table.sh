@@ -96,6 +96,14 @@ for name in second $host. Second.Warren.Internal "$(overlay second)"; do
 	on first ssh -G $name | grep -q '^proxycommand.*warren' || fail "$name is not ours"
 done
 
+note "warren ssh has prepared its own login: detect leaves it alone, and it alone"
+expect 2 on first env WARREN_SSH_PREPARED="$host 22" warren openssh detect $host 22
+expect 0 on first env WARREN_SSH_PREPARED="$host 22022" warren openssh detect $host 22
+expect 0 on first env WARREN_SSH_PREPARED="second 22" warren openssh detect $host 22
+rm -f /run/warren/u/0/*
+expect 0 on first warren ssh -o BatchMode=yes deploy@$host true
+[ "$(ls /run/warren/u/0 | grep -c hosts)" = 1 ] || fail "detect ran for warren ssh"
+
 note "this machine's own address is not ours"
 expect 2 on first warren openssh detect "$(overlay first)" 22
 expect 2 on first warren openssh detect first.warren.internal 22
