@@ -67,9 +67,9 @@ table_terminal() {
 	note "a shell on a terminal: window changes, ^C, escapes, and the terminal given back"
 	on_terminal expect:'\$ ' raw send:'stty size; tty\r' expect:'24 80' expect:/dev/pts \
 		resize:132x50 send:'stty size\r' expect:'50 132' \
-		send:'sh -c "echo st""arted; sleep 60"\r' expect:started send:'\x03' expect:'\$ ' \
+		send:'sh -c "echo st""arted; exec sleep 60"\r' expect:started send:'\x03' expect:'\$ ' \
 		send:'exit 4\r' status:4 restored -- deploy@$host
-	on_terminal expect:'\$ ' send:'sh -c "echo st""arted; sleep 600"\r' expect:started send:'\r~.' status:255 restored -- deploy@$host
+	on_terminal expect:'\$ ' send:'sh -c "echo st""arted; exec sleep 600"\r' expect:started send:'\r~.' status:255 restored -- deploy@$host
 	on_terminal expect:'\$ ' send:'echo ~~x~.y | tr x z\r' expect:'~~z~\.y' send:'~~.\r' expect:'~\.: ' \
 		send:'exit\r' status:127 restored -- deploy@$host
 	on_terminal expect:'\$ ' kill:TERM status:255 restored -- deploy@$host
