@@ -152,6 +152,7 @@ static struct broker *new_broker(const struct daemon_options *options)
 	b->signals = b->lock = b->root_dir = b->main_dir = b->ipc = b->root_listener = -1;
 	b->engine = (struct broker_child){.role = "engine", .sock = -1};
 	b->main = (struct broker_child){.role = "main", .sock = -1};
+	b->steer4 = b->steer6 = b->steer_program = -1;
 	broker_net_init(&b->net);
 	broker_ssh_init(b);
 	return b;
@@ -164,6 +165,9 @@ static void free_broker(struct broker *b)
 	file_close(&b->root_dir);
 	file_close(&b->main_dir);
 	file_close(&b->ssh.object);
+	file_close(&b->steer4);
+	file_close(&b->steer6);
+	file_close(&b->steer_program);
 	broker_loop_free(b->loop);
 	secret_wipe(&b->hostkey, sizeof(b->hostkey));
 	free(b->cannot);

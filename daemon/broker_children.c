@@ -126,11 +126,14 @@ static int spawn_role(struct broker *b, struct broker_child *c, const int *fds, 
 	static const char *const levels[] = {"error", "warn", "info", "debug"};
 	char program[] = "/proc/self/exe", name[] = "warrend", role[] = "--role";
 	char level[] = "--log-level", json[] = "--log-json";
+	char shards[] = "--shards", count[12];
 	char role_name[16] = {0}, level_name[8] = {0};
-	char *argv[] = {
-		name, role, role_name, level, level_name, b->options->log_json ? json : NULL, NULL};
+	char *argv[] = {name,	    role,   role_name, level,
+			level_name, shards, count,     b->options->log_json ? json : NULL,
+			NULL};
 	int rc;
 
+	snprintf(count, sizeof(count), "%u", b->shards ? b->shards : 1);
 	memcpy(role_name, c->role, strnlen(c->role, sizeof(role_name) - 1));
 	memcpy(level_name, levels[b->options->log_level],
 	       strnlen(levels[b->options->log_level], sizeof(level_name) - 1));
@@ -235,8 +238,10 @@ static void on_engine(struct broker *b, int fd, void *ctx)
 static int start_engine(struct broker *b)
 {
 	int pair[2] = {-1, -1};
-	int rc = make_pair(pair);
+	int rc = broker_steer_new(b);
 
+	if (rc == 0)
+		rc = make_pair(pair);
 	if (rc == 0)
 		rc = spawn_role(b, &b->engine, &pair[1], 1);
 	file_close(&pair[1]);

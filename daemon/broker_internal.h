@@ -52,15 +52,15 @@ struct broker_net {
 	bool up;
 	struct broker_config config;
 	char ifname[IFNAMSIZ];
-	int tun;
+	int tuns[DAEMON_MAX_SHARDS]; /* queues of the one interface; [shards] are open, or none */
 	struct tun_caps caps;
-	int udp4, udp6;
+	int udp4[DAEMON_MAX_SHARDS], udp6[DAEMON_MAX_SHARDS];
 	uint16_t port; /* that was free */
 	int monitor;   /* netlink events */
 	bool link_up;  /* as last told to main */
 	/* SSH (design section 8) */
 	uint8_t ssh_mode; /* enum wire_ssh_mode */
-	int ssh_ns, ssh_tun;
+	int ssh_ns, ssh_tuns[DAEMON_MAX_SHARDS];
 	struct tun_caps ssh_caps;
 	int listen4, listen6;
 	bool intercepting;
@@ -154,6 +154,8 @@ struct broker {
 	struct journal *journal;
 	struct broker_child engine, main;
 	uint32_t engine_request;
+	unsigned shards;		   /* threads of the engine */
+	int steer4, steer6, steer_program; /* platform/bpf.h, for this engine; -1: one shard */
 	struct broker_net net;
 	struct broker_ssh ssh;
 	uint64_t next_sweep_ns;
@@ -196,6 +198,18 @@ void broker_main_reply(struct broker *b, uint32_t request, int rc, const char *s
 
 /* broker_net.c: interface, addresses, sockets. */
 void broker_net_init(struct broker_net *n);
+/* Which shard gets which packet: made anew for each engine. Decides at the first call whether there
+ * can be more than one. */
+int broker_steer_new(struct broker *b) WARREN_MUST_USE;
+/* Gives the program to a TUN with a queue per shard (nothing with one shard). */
+int broker_steer_attach(struct broker *b, int tun) WARREN_MUST_USE;
+/* Tells the engine. */
+int broker_steer_tell(struct broker *b) WARREN_MUST_USE;
+int broker_tun_open(struct broker *b, const char *name, char ret_name[static IFNAMSIZ], int *fds,
+		    struct tun_caps *ret_caps, struct error *err) WARREN_MUST_USE;
+int broker_tun_attach(struct broker *b, uint8_t which, const int *fds,
+		      const struct tun_caps *caps) WARREN_MUST_USE;
+void broker_close_all(int fds[static DAEMON_MAX_SHARDS]);
 int broker_net_configure(struct broker *b, const struct broker_config *config,
 			 struct error *err) WARREN_MUST_USE;
 void broker_net_teardown(struct broker *b);
@@ -240,7 +254,8 @@ int broker_state_pin(struct broker *b, const struct switches_pin *pin,
 		     struct error *err) WARREN_MUST_USE;
 /* Root's choice: the next pin is the first one. */
 int broker_state_forget(struct broker *b, struct error *err) WARREN_MUST_USE;
-/* Main's: the next pin must have the same key, and another peer's holds SSH back until root agrees. */
+/* Main's: the next pin must have the same key, and another peer's holds SSH back until root agrees.
+ */
 int broker_state_leave(struct broker *b, struct error *err) WARREN_MUST_USE;
 /* Root agrees: SSH is served for the peer that is pinned, or that will be next. */
 int broker_state_release(struct broker *b, struct error *err) WARREN_MUST_USE;

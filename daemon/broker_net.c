@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "platform/bpf.h"
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/netlink.h"
@@ -27,14 +28,9 @@ enum {
 
 void broker_net_init(struct broker_net *n)
 {
-	*n = (struct broker_net){.tun = -1,
-				 .udp4 = -1,
-				 .udp6 = -1,
-				 .monitor = -1,
-				 .ssh_ns = -1,
-				 .ssh_tun = -1,
-				 .listen4 = -1,
-				 .listen6 = -1};
+	*n = (struct broker_net){.monitor = -1, .ssh_ns = -1, .listen4 = -1, .listen6 = -1};
+	for (unsigned i = 0; i < DAEMON_MAX_SHARDS; i++)
+		n->tuns[i] = n->udp4[i] = n->udp6[i] = n->ssh_tuns[i] = -1;
 }
 
 bool broker_net_interface_exists(const struct broker *b)
@@ -85,7 +81,8 @@ static int check(const struct broker *b, const struct broker_config *c, struct e
 	return 0;
 }
 
-static int open_udp(int family, uint16_t port, int *ret_fd)
+/* shared: joins the socket that has the port already. */
+static int open_udp(int family, uint16_t port, bool shared, int *ret_fd)
 {
 	const int on = 1, bytes = UDP_BUFFER_BYTES;
 	struct endpoint any = {0};
@@ -100,6 +97,8 @@ static int open_udp(int family, uint16_t port, int *ret_fd)
 	else
 		any.in.sin_port = htons(port);
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		rc = -errno;
+	if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		rc = -errno;
 	/* Larger buffers are a gain, not a need. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
@@ -116,15 +115,42 @@ static int open_udp(int family, uint16_t port, int *ret_fd)
 	return 0;
 }
 
+/* A socket for every other shard on the port of the first, which was bound alone, so that nobody
+ * else's port is shared by mistake. */
+static int share(struct broker *b, int family, int *fds)
+{
+	const int on = 1;
+	int rc = 0;
+
+	if (b->shards == 1 || fds[0] < 0)
+		return 0;
+	if (setsockopt(fds[0], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+		return -errno;
+	for (unsigned i = 1; i < b->shards && rc == 0; i++)
+		rc = open_udp(family, b->net.port, true, &fds[i]);
+	return rc < 0 ? rc : bpf_reuseport_attach(fds[0], b->shards);
+}
+
+static int share_sockets(struct broker *b, struct error *err)
+{
+	int rc = share(b, AF_INET, b->net.udp4);
+
+	if (rc == 0)
+		rc = share(b, AF_INET6, b->net.udp6);
+	return rc < 0 ? error_set(err, rc, "cannot share the tunnel's UDP port among threads: %s",
+				  strerror(-rc))
+		      : 0;
+}
+
 /* Both families on one port; a machine without IPv6 has IPv4 only. */
 static int open_sockets(struct broker_net *n, uint16_t wanted, struct error *err)
 {
 	for (unsigned i = 0; i < PORT_TRIES; i++) {
 		uint16_t port = (uint16_t)(wanted + i < 65536 ? wanted + i : 1024 + i);
-		int rc = open_udp(AF_INET, port, &n->udp4);
+		int rc = open_udp(AF_INET, port, false, &n->udp4[0]);
 
 		if (rc == 0) {
-			rc = open_udp(AF_INET6, port, &n->udp6);
+			rc = open_udp(AF_INET6, port, false, &n->udp6[0]);
 			if (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL)
 				rc = 0;
 		}
@@ -132,7 +158,7 @@ static int open_sockets(struct broker_net *n, uint16_t wanted, struct error *err
 			n->port = port;
 			return 0;
 		}
-		file_close(&n->udp4);
+		file_close(&n->udp4[0]);
 		if (rc != -EADDRINUSE && rc != -EACCES)
 			return error_set(err, rc, "cannot make the tunnel's UDP socket: %s",
 					 strerror(-rc));
@@ -177,31 +203,25 @@ static int set_up(struct broker_net *n, const struct broker_config *c, struct er
 static int make_interface(struct broker *b, const struct broker_config *c, struct error *err)
 {
 	struct broker_net *n = &b->net;
-	int rc = tun_open(b->options->interface, false, n->ifname, &n->tun, &n->caps, err);
+	int rc = broker_tun_open(b, b->options->interface, n->ifname, n->tuns, &n->caps, err);
 
 	return rc < 0 ? rc : set_up(n, c, err);
 }
 
-static int attach_tun(struct broker *b, uint8_t which, int fd, const struct tun_caps *caps)
-{
-	struct writer w = broker_engine_begin(b, WIRE_ATTACH);
-
-	writer_u8(&w, which);
-	writer_u8(&w, caps->vnet_hdr);
-	writer_u8(&w, caps->tso);
-	writer_u8(&w, caps->uso);
-	writer_u16(&w, b->net.config.mtu);
-	return broker_engine_call(b, &w, &fd, 1);
-}
-
 static int attach_udp(struct broker *b)
 {
-	struct writer w = broker_engine_begin(b, WIRE_ATTACH);
-	const int fds[] = {b->net.udp4, b->net.udp6};
+	int rc = 0;
 
-	writer_u8(&w, WIRE_ATTACH_UDP);
-	writer_bytes(&w, (const uint8_t[5]){0}, 5);
-	return broker_engine_call(b, &w, fds, b->net.udp6 >= 0 ? 2 : 1);
+	for (unsigned i = 0; i < b->shards && rc == 0; i++) {
+		struct writer w = broker_engine_begin(b, WIRE_ATTACH);
+		const int fds[] = {b->net.udp4[i], b->net.udp6[i]};
+
+		writer_u8(&w, WIRE_ATTACH_UDP);
+		writer_bytes(&w, (const uint8_t[5]){0}, 5);
+		writer_u8(&w, (uint8_t)i);
+		rc = broker_engine_call(b, &w, fds, b->net.udp6[i] >= 0 ? 2 : 1);
+	}
+	return rc;
 }
 
 static void detach(struct broker *b, uint8_t which)
@@ -223,13 +243,19 @@ int broker_net_attach_all(struct broker *b)
 	int rc;
 
 	n->intercepting = false; /* a new engine starts without */
-	if (!n->up)
-		return 0;
-	rc = attach_tun(b, WIRE_ATTACH_TUN, n->tun, &n->caps);
+	rc = broker_steer_tell(b);
+	if (rc < 0 || !n->up)
+		return rc;
+	rc = broker_steer_attach(b, n->tuns[0]);
+	if (rc == 0)
+		rc = broker_tun_attach(b, WIRE_ATTACH_TUN, n->tuns, &n->caps);
 	if (rc == 0)
 		rc = attach_udp(b);
-	if (rc == 0 && n->ssh_tun >= 0)
-		rc = attach_tun(b, WIRE_ATTACH_SSH_TUN, n->ssh_tun, &n->ssh_caps);
+	if (rc == 0 && n->ssh_tuns[0] >= 0) {
+		rc = broker_steer_attach(b, n->ssh_tuns[0]);
+		if (rc == 0)
+			rc = broker_tun_attach(b, WIRE_ATTACH_SSH_TUN, n->ssh_tuns, &n->ssh_caps);
+	}
 	if (rc == 0)
 		broker_ssh_apply(b);
 	return rc;
@@ -305,8 +331,10 @@ int broker_net_configure(struct broker *b, const struct broker_config *config, s
 	rc = make_interface(b, config, err);
 	if (rc == 0)
 		rc = open_sockets(n, config->port ? config->port : b->options->wireguard_port, err);
+	if (rc == 0)
+		rc = share_sockets(b, err);
 	if (rc == 0) {
-		rc = attach_tun(b, WIRE_ATTACH_TUN, n->tun, &n->caps);
+		rc = broker_tun_attach(b, WIRE_ATTACH_TUN, n->tuns, &n->caps);
 		if (rc == 0)
 			rc = attach_udp(b);
 		if (rc < 0)
@@ -336,9 +364,9 @@ void broker_net_teardown(struct broker *b)
 	detach(b, WIRE_ATTACH_TUN);
 	broker_loop_del(b->loop, n->monitor);
 	file_close(&n->monitor);
-	file_close(&n->udp4);
-	file_close(&n->udp6);
-	file_close(&n->tun); /* the last descriptor: the interface goes */
+	broker_close_all(n->udp4);
+	broker_close_all(n->udp6);
+	broker_close_all(n->tuns); /* the last descriptors: the interface goes */
 	if (n->ifname[0])
 		log_info("the interface is gone", "interface=%s", n->ifname);
 	broker_net_init(n);

@@ -65,7 +65,7 @@ static int listen_all(struct broker_net *n)
 }
 
 struct build {
-	struct broker_net *n;
+	struct broker *b;
 	struct error *err;
 };
 
@@ -73,11 +73,11 @@ struct build {
 static int build(void *ctx)
 {
 	struct build *c = ctx;
-	struct broker_net *n = c->n;
+	struct broker_net *n = &c->b->net;
 	char name[IFNAMSIZ];
 	int rc;
 
-	rc = tun_open(SSH_IFNAME, false, name, &n->ssh_tun, &n->ssh_caps, c->err);
+	rc = broker_tun_open(c->b, SSH_IFNAME, name, n->ssh_tuns, &n->ssh_caps, c->err);
 	if (rc == 0)
 		rc = netlink_link_set(name, true, n->config.mtu, c->err);
 	if (rc == 0 && n->config.addr4.addr.family == 4) {
@@ -105,27 +105,20 @@ static void close_all(struct broker_net *n)
 {
 	file_close(&n->listen4);
 	file_close(&n->listen6);
-	file_close(&n->ssh_tun);
+	broker_close_all(n->ssh_tuns);
 	file_close(&n->ssh_ns); /* the last descriptor: the namespace goes */
 }
 
 static int in_namespace(struct broker *b, struct error *err)
 {
 	struct broker_net *n = &b->net;
-	struct build context = {n, err};
-	struct writer w;
+	struct build context = {b, err};
 	int rc = netns_create(&n->ssh_ns, err);
 
 	if (rc == 0)
 		rc = netns_run(n->ssh_ns, build, &context);
 	if (rc == 0) {
-		w = broker_engine_begin(b, WIRE_ATTACH);
-		writer_u8(&w, WIRE_ATTACH_SSH_TUN);
-		writer_u8(&w, n->ssh_caps.vnet_hdr);
-		writer_u8(&w, n->ssh_caps.tso);
-		writer_u8(&w, n->ssh_caps.uso);
-		writer_u16(&w, n->config.mtu);
-		rc = broker_engine_call(b, &w, &n->ssh_tun, 1);
+		rc = broker_tun_attach(b, WIRE_ATTACH_SSH_TUN, n->ssh_tuns, &n->ssh_caps);
 		if (rc < 0)
 			error_set(err, rc, "the engine did not take the SSH server's interface");
 	}
@@ -181,7 +174,7 @@ void broker_ssh_net_stop(struct broker *b)
 {
 	struct broker_net *n = &b->net;
 
-	if (n->ssh_tun >= 0 && b->engine.sock >= 0) {
+	if (n->ssh_tuns[0] >= 0 && b->engine.sock >= 0) {
 		struct writer w = broker_engine_begin(b, WIRE_DETACH);
 
 		writer_u8(&w, WIRE_ATTACH_SSH_TUN);

@@ -22,6 +22,7 @@
 
 enum {
 	MAX_FILES = 64,
+	FILES_PER_SHARD = 16,
 	SSH_PORT = 22022,
 	MAX_FLOWS = 65536, /* of all shards */
 	RETRY_MS = 5,	   /* while answers wait for room in main's socket */
@@ -29,11 +30,13 @@ enum {
 };
 
 /* tunnel/PROTOCOL.md, "Descriptors and system calls"; recvmsg and fcntl for the two sockets, fstat
- * (and newfstatat, as glibc has it) for the policy. */
+ * (and newfstatat, as glibc has it) for the policy; bpf only for the elements of the maps of
+ * allowed IPs (linux_sandbox.c), where there is more than one shard. */
 static const char *const calls[] = {
-	"read",	       "write",	     "writev",	    "recvmsg",	  "recvmmsg",	"sendmsg",
-	"sendmmsg",    "epoll_wait", "epoll_pwait", "epoll_ctl",  "getsockopt", "setsockopt",
-	"getsockname", "fcntl",	     "fstat",	    "newfstatat", "close",	NULL,
+	"bpf",	     "read",	   "write",	 "writev",	"recvmsg",
+	"recvmmsg",  "sendmsg",	   "sendmmsg",	 "epoll_wait",	"epoll_pwait",
+	"epoll_ctl", "getsockopt", "setsockopt", "getsockname", "fcntl",
+	"fstat",     "newfstatat", "close",	 NULL,
 };
 static const char *const refused[] = {
 	"open",	    "openat",	  "access", "faccessat", "faccessat2",
@@ -110,27 +113,60 @@ static void on_event(void *ctx, const struct tunnel_event *event)
 	engine_main_event(e, event);
 }
 
-static int attach_udp(struct engine *e, const int *fds, size_t nfds)
+static void forget_waiting(struct engine *e, uint8_t which)
+{
+	for (unsigned i = 0; i < e->shard_count; i++) {
+		file_close(&e->waiting[which][i]);
+		if (which == WIRE_ATTACH_UDP)
+			file_close(&e->waiting[which + 1][i]);
+	}
+}
+
+/* Which of the two is for IPv6? */
+static int sort_sockets(const int *fds, size_t nfds, int *ret_fd4, int *ret_fd6)
 {
 	int domain = 0;
 	socklen_t len = sizeof(domain);
 
-	if (nfds == 2)
-		return tunnel_attach_udp(e->tunnel, fds[0], fds[1]);
-	if (nfds != 1)
+	if (nfds < 1 || nfds > 2)
 		return -EBADMSG;
 	if (getsockopt(fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
 		return -errno;
-	return domain == AF_INET6 ? tunnel_attach_udp(e->tunnel, -1, fds[0])
-				  : tunnel_attach_udp(e->tunnel, fds[0], -1);
+	*ret_fd4 = domain == AF_INET6 ? -1 : fds[0];
+	*ret_fd6 = domain == AF_INET6 ? fds[0] : nfds == 2 ? fds[1] : -1;
+	return 0;
 }
 
-/* *ret_taken: the descriptors belong to the tunnel now. */
+/* All of them are here. */
+static int attach_all(struct engine *e, uint8_t which, const struct tun_caps *caps, uint16_t mtu)
+{
+	enum tunnel_port port = which == WIRE_ATTACH_TUN ? TUNNEL_PORT_MAIN : TUNNEL_PORT_SSH;
+	int rc;
+
+	if (which == WIRE_ATTACH_UDP)
+		rc = tunnel_attach_udps(e->tunnel, e->waiting[which], e->waiting[which + 1],
+					e->shard_count);
+	else
+		rc = tunnel_attach_tuns(e->tunnel, port, e->waiting[which], e->shard_count, caps);
+	if (rc < 0) {
+		forget_waiting(e, which);
+		return rc;
+	}
+	for (unsigned i = 0; i < e->shard_count; i++)
+		e->waiting[which][i] = -1;
+	if (which == WIRE_ATTACH_UDP)
+		for (unsigned i = 0; i < e->shard_count; i++)
+			e->waiting[which + 1][i] = -1;
+	else
+		tunnel_set_mtu(e->tunnel, port, mtu);
+	return 0;
+}
+
+/* *ret_taken: the descriptors are no longer the caller's. */
 static int on_attach(struct engine *e, struct reader *r, const int *fds, size_t nfds,
 		     bool *ret_taken)
 {
-	uint8_t which = reader_u8(r);
-	enum tunnel_port port = which == WIRE_ATTACH_TUN ? TUNNEL_PORT_MAIN : TUNNEL_PORT_SSH;
+	uint8_t which = reader_u8(r), shard;
 	struct tun_caps caps;
 	uint16_t mtu;
 	int rc;
@@ -139,16 +175,36 @@ static int on_attach(struct engine *e, struct reader *r, const int *fds, size_t 
 	caps.tso = reader_u8(r) != 0;
 	caps.uso = reader_u8(r) != 0;
 	mtu = reader_u16(r);
-	if (!reader_done(r) || which > WIRE_ATTACH_UDP || nfds == 0)
+	shard = reader_u8(r);
+	if (!reader_done(r) || which > WIRE_ATTACH_UDP || nfds == 0 || shard >= e->shard_count ||
+	    (which != WIRE_ATTACH_UDP && nfds != 1))
 		return -EBADMSG;
-	if (which == WIRE_ATTACH_UDP)
-		rc = attach_udp(e, fds, nfds);
-	else if (nfds != 1)
-		rc = -EBADMSG;
-	else
-		rc = tunnel_attach_tun(e->tunnel, port, fds[0], &caps);
-	if (rc == 0 && which != WIRE_ATTACH_UDP)
-		tunnel_set_mtu(e->tunnel, port, mtu);
+	if (shard == 0)
+		forget_waiting(e, which);
+	if (e->waiting[which][shard] >= 0 ||
+	    (shard > 0 && e->waiting[which][shard - 1] < 0 &&
+	     (which != WIRE_ATTACH_UDP || e->waiting[which + 1][shard - 1] < 0)))
+		return -EBADMSG;
+	if (which == WIRE_ATTACH_UDP) {
+		rc = sort_sockets(fds, nfds, &e->waiting[which][shard],
+				  &e->waiting[which + 1][shard]);
+		if (rc < 0)
+			return rc;
+	} else {
+		e->waiting[which][shard] = fds[0];
+	}
+	*ret_taken = true;
+	return shard + 1u == e->shard_count ? attach_all(e, which, &caps, mtu) : 0;
+}
+
+static int on_steer(struct engine *e, const struct reader *r, const int *fds, size_t nfds,
+		    bool *ret_taken)
+{
+	int rc;
+
+	if (!reader_done(r) || nfds != 2)
+		return -EBADMSG;
+	rc = tunnel_set_steering(e->tunnel, fds[0], fds[1]);
 	*ret_taken = rc == 0;
 	return rc;
 }
@@ -201,7 +257,8 @@ static int dispatch(struct engine *e, struct reader *r, const int *fds, size_t n
 	int rc;
 
 	*ret_id = reader_u32(r);
-	if (r->failed || (nfds > 0 && type != WIRE_ATTACH && type != WIRE_MAIN))
+	if (r->failed ||
+	    (nfds > 0 && type != WIRE_ATTACH && type != WIRE_MAIN && type != WIRE_STEER))
 		return -EBADMSG;
 	switch (type) {
 	case WIRE_ATTACH:
@@ -216,6 +273,8 @@ static int dispatch(struct engine *e, struct reader *r, const int *fds, size_t n
 		return rc;
 	case WIRE_SSH:
 		return on_ssh(e, r);
+	case WIRE_STEER:
+		return on_steer(e, r, fds, nfds, ret_taken);
 	case WIRE_SOURCES:
 		if (!reader_done(r))
 			return -EBADMSG;
@@ -286,7 +345,7 @@ static bool on_source(void *ctx, const struct endpoint *to, const struct ip_addr
 /* Everything that needs a name or a library's own files comes before the sandbox. */
 static int make(struct engine *e, struct error *err)
 {
-	void *filter_ctx[ENGINE_MAX_SHARDS];
+	void *filter_ctx[DAEMON_MAX_SHARDS];
 	struct tunnel_config config = {
 		.hooks = {.ctx = e,
 			  .filter = on_packets,
@@ -321,7 +380,8 @@ static int make(struct engine *e, struct error *err)
 
 static int give_up_privileges(struct engine *e, struct error *err)
 {
-	static const struct sandbox_profile profile = {"engine", calls, refused};
+	const struct sandbox_profile profile = {"engine", e->shard_count > 1 ? calls : calls + 1,
+						refused};
 	bool found;
 	uid_t uid;
 	gid_t gid;
@@ -339,13 +399,13 @@ static int give_up_privileges(struct engine *e, struct error *err)
 	rc = tunnel_start(e->tunnel); /* threads, while there may be new ones */
 	if (rc < 0)
 		return error_set(err, rc, "cannot start the packet threads: %s", strerror(-rc));
-	rc = sandbox_limits(MAX_FILES, 1, 0);
+	rc = sandbox_limits(MAX_FILES + FILES_PER_SHARD * e->shard_count, 1, 0);
 	if (rc < 0)
 		return error_set(err, rc, "cannot set limits: %s", strerror(-rc));
 	return sandbox_apply(&profile, err);
 }
 
-int engine_run(void)
+int engine_run(unsigned shards)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 	struct error err = {0};
@@ -356,7 +416,8 @@ int engine_run(void)
 	e->main_fd = -1;
 	e->pending_tail = &e->pending;
 	e->foreign_limit = (struct log_limit){.interval_ns = NSEC_PER_SEC / 2000, .burst = 1000};
-	e->shard_count = 1;
+	e->shard_count = shards;
+	memset(e->waiting, 0xff, sizeof(e->waiting)); /* -1 */
 	rc = make(e, &err);
 	if (rc == 0)
 		rc = give_up_privileges(e, &err);

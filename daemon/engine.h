@@ -9,8 +9,8 @@
 /* Exit status: the main TUN went away under us. */
 #define ENGINE_EXIT_TUN_GONE 3
 
-/* Runs on descriptor WIRE_FD_BROKER until the broker closes it; returns the exit status. Started as
- * root, it gives everything up before the first message is read. */
-int engine_run(void);
+/* Runs packets in so many threads, on descriptor WIRE_FD_BROKER until the broker closes it; returns
+ * the exit status. Started as root, it gives everything up before the first message is read. */
+int engine_run(unsigned shards);
 
 #endif

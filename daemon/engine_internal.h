@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/options.h"
 #include "daemon/wire.h"
 #include "platform/log.h"
 #include "policy/filter.h"
@@ -21,8 +22,6 @@ struct engine_pending {
 	uint8_t data[];
 };
 
-enum { ENGINE_MAX_SHARDS = 64 };
-
 /* What a thread of the tunnel judges its packets with; changed between two batches of it only. */
 struct engine_shard {
 	struct filter *filter;
@@ -34,7 +33,10 @@ struct engine_shard {
 struct engine {
 	struct tunnel *tunnel;
 	unsigned shard_count;
-	struct engine_shard shards[ENGINE_MAX_SHARDS];
+	struct engine_shard shards[DAEMON_MAX_SHARDS];
+	/* Descriptors by enum wire_attach (WIRE_ATTACH_UDP: IPv4, and IPv6 behind it), until those of
+	 * the last shard are here; -1: none. */
+	int waiting[WIRE_ATTACH_UDP + 2][DAEMON_MAX_SHARDS];
 	void *policy; /* the block that the filters read; NULL: none, nothing passes */
 	size_t policy_len;
 	bool stop;

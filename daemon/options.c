@@ -20,8 +20,9 @@ enum { MAX_CONFIG_BYTES = 64 * 1024, MIN_MTU = 1280, MAX_MTU = 9000 };
 
 const char options_usage[] =
 	"usage: warrend [--state-dir DIR] [--socket PATH] [--interface-name NAME]\n"
-	"               [--wireguard-port N] [--log-level error|warn|info|debug] [--log-json]\n"
-	"               [--sshd-config FOLDER] [--config FILE] [--foreground] [--help] [--version]\n";
+	"               [--wireguard-port N] [--shards N] [--log-level error|warn|info|debug]\n"
+	"               [--log-json] [--sshd-config FOLDER] [--config FILE] [--foreground]\n"
+	"               [--help] [--version]\n";
 
 static int copy_text(char *out, size_t cap, const char *text, const char *what, struct error *err)
 {
@@ -90,6 +91,20 @@ static int set_port(struct daemon_options *o, const char *text, struct error *er
 		return error_set(err, -EINVAL, "the WireGuard port \"%.40s\" must be 1 to 65535",
 				 text);
 	o->wireguard_port = (uint16_t)value;
+	return 0;
+}
+
+static int set_shards(struct daemon_options *o, const char *text, struct error *err)
+{
+	char *end;
+	long value;
+
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (errno || end == text || *end || value < 1 || value > DAEMON_MAX_SHARDS)
+		return error_set(err, -EINVAL, "the number of shards \"%.40s\" must be 1 to %d",
+				 text, DAEMON_MAX_SHARDS);
+	o->shards = (unsigned)value;
 	return 0;
 }
 
@@ -188,16 +203,22 @@ static int config_number(struct daemon_options *o, const json_t *object, const c
 			 struct error *err)
 {
 	bool is_port = strcmp(key, "wireguard_port") == 0;
+	bool is_mtu = strcmp(key, "mtu") == 0;
 	int64_t value;
-	int rc = json_get_int(object, key, is_port ? 1 : MIN_MTU, is_port ? 65535 : MAX_MTU, &value,
-			      err);
+	int rc = json_get_int(object, key, is_mtu ? MIN_MTU : 1,
+			      is_port  ? 65535
+			      : is_mtu ? MAX_MTU
+				       : DAEMON_MAX_SHARDS,
+			      &value, err);
 
 	if (rc < 0)
 		return rc;
 	if (is_port)
 		o->wireguard_port = (uint16_t)value;
-	else
+	else if (is_mtu)
 		o->mtu = (unsigned)value;
+	else
+		o->shards = (unsigned)value;
 	return 0;
 }
 
@@ -207,6 +228,7 @@ static const struct config_key config_keys[] = {
 	{"overlay_prefix4", config_text}, {"overlay_prefix6", config_text},
 	{"mtu", config_number},		  {"log_level", config_text},
 	{"issuer_ca_file", config_text},  {"sshd_config", config_text},
+	{"shards", config_number},
 };
 
 static const struct config_key *find_key(const char *name)
@@ -248,7 +270,7 @@ int options_config(const char *file, const char *text, size_t len, struct daemon
 				     "unknown key \"%.60s\": the keys are socket, state_dir, "
 				     "interface, "
 				     "wireguard_port, overlay_prefix4, overlay_prefix6, mtu, "
-				     "log_level, issuer_ca_file, sshd_config",
+				     "shards, log_level, issuer_ca_file, sshd_config",
 				     name);
 		if (rc < 0) {
 			locate(text, len, name, &line, &col);
@@ -288,6 +310,7 @@ void options_defaults(struct daemon_options *ret_options)
 		.socket = "/run/warren/warrend.sock",
 		.interface = "wrn0",
 		.wireguard_port = 51820,
+		.shards = 1,
 		.prefix4 = {{4, {100, 64}}, 10},
 		.prefix6 = {{6, {0xfd}}, 8},
 		.log_level = LOG_LEVEL_INFO,
@@ -300,6 +323,7 @@ enum option_id {
 	OPTION_SOCKET,
 	OPTION_INTERFACE,
 	OPTION_PORT,
+	OPTION_SHARDS,
 	OPTION_LOG_LEVEL,
 	OPTION_LOG_JSON,
 	OPTION_CONFIG,
@@ -321,6 +345,8 @@ static int apply(struct daemon_options *o, int id, const char *value, struct err
 		return set_interface(o, value, err);
 	case OPTION_PORT:
 		return set_port(o, value, err);
+	case OPTION_SHARDS:
+		return set_shards(o, value, err);
 	case OPTION_LOG_LEVEL:
 		return set_log_level(o, value, err);
 	case OPTION_SSHD_CONFIG:
@@ -353,6 +379,7 @@ static int scan(int argc, char *const *argv, struct daemon_options *o, const cha
 		{"socket", required_argument, NULL, OPTION_SOCKET},
 		{"interface-name", required_argument, NULL, OPTION_INTERFACE},
 		{"wireguard-port", required_argument, NULL, OPTION_PORT},
+		{"shards", required_argument, NULL, OPTION_SHARDS},
 		{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 		{"log-json", no_argument, NULL, OPTION_LOG_JSON},
 		{"sshd-config", required_argument, NULL, OPTION_SSHD_CONFIG},

@@ -17,6 +17,8 @@
 
 #define OPTIONS_DEFAULT_CONFIG "/etc/warren/warren.json"
 
+enum { DAEMON_MAX_SHARDS = 64 };
+
 struct daemon_options {
 	char state_dir[256];
 	char socket[100]; /* fits sun_path with ".root" */
@@ -25,6 +27,7 @@ struct daemon_options {
 	struct ip_prefix prefix4; /* overlay addresses and routes stay inside these */
 	struct ip_prefix prefix6;
 	unsigned mtu; /* 0: as main says */
+	unsigned shards; /* threads for packets */
 	char issuer_ca_file[256]; /* PEM: trusted for the login provider; "": the system's CAs */
 	char sshd_config[256];    /* folder or file of sshd_config(5) for the embedded SSH server */
 	enum log_level log_level;

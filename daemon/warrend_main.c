@@ -17,13 +17,14 @@
 #include "platform/user.h"
 
 /* Main keeps files and network of the host, and nothing that root has. */
-static int run_main(void)
+static int run_main(const struct daemon_options *o)
 {
 	bool found;
 	uid_t uid;
 	gid_t gid;
 	int rc;
 
+	(void)o;
 	if (geteuid() == 0) {
 		user_service_account("warren", &uid, &gid, &found);
 		rc = user_drop_privileges(uid, gid);
@@ -35,13 +36,24 @@ static int run_main(void)
 	return daemon_main_run();
 }
 
+static int run_engine(const struct daemon_options *o)
+{
+	return engine_run(o->shards);
+}
+
+static int run_verifier(const struct daemon_options *o)
+{
+	(void)o;
+	return verifier_run();
+}
+
 static const struct {
 	const char *role, *program;
-	int (*run)(void);
+	int (*run)(const struct daemon_options *o);
 } roles[] = {
-	{"engine", "warrend-engine", engine_run},
+	{"engine", "warrend-engine", run_engine},
 	{"main", "warrend-main", run_main},
-	{"verifier", "warrend-verifier", verifier_run},
+	{"verifier", "warrend-verifier", run_verifier},
 };
 
 static int run(const struct daemon_options *o)
@@ -54,7 +66,7 @@ static int run(const struct daemon_options *o)
 		if (strcmp(roles[i].role, o->role) != 0)
 			continue;
 		log_init(roles[i].program, STDERR_FILENO, o->log_level, o->log_json);
-		return roles[i].run();
+		return roles[i].run(o);
 	}
 	fprintf(stderr, "warrend: --role is for warrend itself\n");
 	return WARREN_EXIT_USAGE;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -116,11 +117,17 @@ static int add_rule(scmp_filter_ctx filter, uint32_t action, const char *name)
 	else if (strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0)
 		rc = seccomp_rule_add(filter, action, call, 1,
 				      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	else if (strcmp(name, "bpf") == 0) /* elements of maps that one was given, nothing else */
+		rc = seccomp_rule_add(filter, action, call, 1,
+				      SCMP_A0(SCMP_CMP_EQ, BPF_MAP_UPDATE_ELEM));
 	else if (strcmp(name, "tgkill") == 0)
 		rc = seccomp_rule_add(filter, action, call, 1,
 				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 	else
 		rc = seccomp_rule_add(filter, action, call, 0);
+	if (rc == 0 && strcmp(name, "bpf") == 0)
+		rc = seccomp_rule_add(filter, action, call, 1,
+				      SCMP_A0(SCMP_CMP_EQ, BPF_MAP_DELETE_ELEM));
 	/* EEXIST: listed twice, the first one stands. EDOM: no such call on this architecture. */
 	return rc == -EEXIST || rc == -EDOM ? 0 : rc;
 }

@@ -13,7 +13,9 @@
 
 struct sandbox_profile {
 	const char *name;
-	const char *const *allow; /* system call names, NULL-terminated; unknown names are skipped */
+	/* System call names, NULL-terminated; unknown names are skipped. "bpf" is allowed for setting
+	 * and deleting elements of maps alone. */
+	const char *const *allow;
 	const char *const *eacces; /* refused with EACCES instead of ending the process; may be NULL */
 };
 

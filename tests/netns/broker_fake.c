@@ -452,7 +452,7 @@ int main(int argc, char **argv)
 	log_init(options.role[0] ? options.role : "broker", STDERR_FILENO, options.log_level,
 		 false);
 	if (strcmp(options.role, "engine") == 0)
-		return engine_run();
+		return engine_run(options.shards);
 	if (strcmp(options.role, "verifier") == 0)
 		return verifier_run();
 	if (strcmp(options.role, "main") == 0)

@@ -29,7 +29,7 @@ static void file_sets(void **state)
 	assert_int_equal(
 		config("{\"socket\":\"/s\",\"state_dir\":\"/d\",\"interface\":\"mesh0\","
 		       "\"wireguard_port\":5000,\"overlay_prefix4\":\"10.77.0.0/16\","
-		       "\"overlay_prefix6\":\"fd12::/16\",\"mtu\":1300,\"log_level\":\"debug\","
+		       "\"overlay_prefix6\":\"fd12::/16\",\"mtu\":1300,\"shards\":4,\"log_level\":\"debug\","
 		       "\"issuer_ca_file\":\"/etc/ssl/ca.pem\"}",
 		       &o, &err),
 		0);
@@ -41,6 +41,7 @@ static void file_sets(void **state)
 	assert_int_equal(o.prefix4.addr.bytes[1], 77);
 	assert_int_equal(o.prefix6.addr.bytes[1], 0x12);
 	assert_int_equal(o.mtu, 1300);
+	assert_int_equal(o.shards, 4);
 	assert_int_equal(o.log_level, LOG_LEVEL_DEBUG);
 	assert_string_equal(o.issuer_ca_file, "/etc/ssl/ca.pem");
 }
@@ -57,6 +58,8 @@ static void mistakes_have_a_place(void **state)
 		{"{\n\n \"mtu\": 1}", "w.json:3:2: "},
 		{"{\"wireguard_port\": 0}", "w.json:1:2: "},
 		{"{\"wireguard_port\": 65536}", "w.json:1:2: "},
+		{"{\"shards\": 0}", "w.json:1:2: "},
+		{"{\"shards\": 65}", "w.json:1:2: "},
 		{"{\"issuer_ca_file\": \"ca.pem\"}", "w.json:1:2: the file of the provider's CA"},
 		{"{\"log_level\": \"loud\"}", "w.json:1:2: the log level \"loud\""},
 		{"{\"overlay_prefix4\": \"fd00::/8\"}", "w.json:1:2: "},
