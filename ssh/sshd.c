@@ -20,6 +20,7 @@
 
 #include "platform/clock.h"
 #include "platform/file.h"
+#include "platform/journal.h"
 #include "platform/log.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
@@ -29,12 +30,15 @@
 
 #define ACCEPTS_PER_TURN 16
 #define FIXED_POLLS	 2
+#define WIRE_HEADER	 5 /* type and id */
 
 struct connection {
 	pid_t pid; /* 0: free */
 	int sock;
 	bool authenticated;
 	struct ip_addr source;
+	uint32_t id;
+	struct endpoint client;
 };
 
 struct sshd {
@@ -43,6 +47,7 @@ struct sshd {
 	struct sshd_listeners listeners;
 	bool handed, stopping;
 	int signals, log;
+	struct journal *journal; /* of audit events */
 	uint64_t stamp;
 	uint32_t last_id;
 	size_t count; /* slots that may be in use */
@@ -218,6 +223,8 @@ static void serve(struct sshd *s, int fd, const struct endpoint *client)
 	if (startups_expect_an_end(fd, s->force.options.tcp_keep_alive) < 0)
 		log_debug("a connection may outlive its peer", NULL);
 	rc = sshd_spawn(&s->force, ++s->last_id, fd, &c.sock, &c.pid);
+	c.id = s->last_id;
+	c.client = *client;
 	slot = rc == 0 ? free_slot(s) : NULL;
 	if (slot != NULL)
 		*slot = c;
@@ -243,14 +250,19 @@ static void accept_some(struct sshd *s, int listener)
 	}
 }
 
-/* Who logged in no longer counts; everything else is for `warren status`, which has no part here. */
-static void hear(struct connection *c)
+/* Who logged in no longer counts; state is for `warren status`, which has no part here. */
+static void hear(struct sshd *s, struct connection *c)
 {
 	static uint8_t data[65536];
 	ssize_t n = unixsock_recv(c->sock, data, sizeof(data), NULL, NULL, MSG_DONTWAIT);
 
 	if (n > 0 && data[0] == SSH_WIRE_AUTHENTICATED)
 		c->authenticated = true;
+	if (n > WIRE_HEADER && data[0] == SSH_WIRE_AUDIT) {
+		struct reader r = reader_init(data + WIRE_HEADER, (size_t)n - WIRE_HEADER);
+
+		sshd_audit(s->journal, c->id, &c->client, &r);
+	}
 	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR))
 		file_close(&c->sock);
 }
@@ -303,7 +315,7 @@ static int turn(struct sshd *s)
 		file_close(&s->log);
 	for (size_t i = 0; i < count; i++)
 		if (p[FIXED_POLLS + listeners + i].revents != 0 && s->connections[i].sock >= 0)
-			hear(&s->connections[i]);
+			hear(s, &s->connections[i]);
 	if (p[0].revents != 0)
 		on_signal(s);
 	for (size_t i = 0; i < listeners && i < s->listeners.count; i++)
@@ -386,8 +398,10 @@ int sshd_run(const struct sshd_arguments *a)
 	sshd_daemon_oom_protect();
 	sshd_daemon_pid_file(s->force.options.pid_file, true);
 	sshd_daemon_notify("READY=1");
+	s->journal = journal_new("warren-audit");
 	while (rc == 0 && !s->stopping)
 		rc = turn(s);
+	journal_free(s->journal);
 	sshd_daemon_notify("STOPPING=1");
 	sshd_daemon_pid_file(s->force.options.pid_file, false);
 	sshd_listen_close(&s->listeners);

@@ -49,6 +49,12 @@ int sshd_spawn(const struct sshd_force *f, uint32_t id, int connection, int *ret
 /* This process becomes the monitor of the connection on standard input; returns on failure. */
 int sshd_spawn_here(const struct sshd_force *f) WARREN_MUST_USE;
 
+/* ---- sshd_audit.c */
+struct journal;
+/* One event behind type and id, of the connection id from client. */
+void sshd_audit(struct journal *journal, uint32_t id, const struct endpoint *client,
+		struct reader *event);
+
 /* ---- sshd_relay.c */
 /* Carries bytes between two descriptors and a socket until the socket's side is done. */
 void sshd_relay_run(int in, int out, int sock);

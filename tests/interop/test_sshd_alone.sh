@@ -66,6 +66,16 @@ start() { # configuration on stdin
 }
 logged() { grep -q -- "$1" "$dir/log"; }
 
+# journald's place.
+mkdir -p /run/systemd/journal && mount -t tmpfs t /run/systemd/journal
+python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("/run/systemd/journal/socket")
+with open(sys.argv[1], "ab", 0) as f:
+    while True:
+        f.write(s.recv(200000) + b"\n")' "$dir/journal" &
+catcher=$!
+
 echo "# listening"
 start <<-EOF
 	Port 2301
@@ -83,6 +93,8 @@ is "SSH_CONNECTION" "127.0.0.1 2301" "$(s t 'echo ${SSH_CONNECTION#* * }')"
 mv "$dir/keys/root" "$dir/keys/gone"
 s t true 2>/dev/null; [[ $? == 255 ]]; ok "no key, no login"
 is "certificate" root "$(s -i "$dir/cert" -o "CertificateFile=$dir/cert-cert.pub" t id -un)"
+grep -q 'MESSAGE={"event":"ssh.session",.*"login":"root".*"command":"id -un"' "$dir/journal"; ok "audit events in the journal"
+kill "$catcher"
 cp "$dir/cert-cert.pub" "$dir/right" && ssh-keygen -q -s "$dir/id" -I forged -n root -V +1h "$dir/cert.pub"
 s -i "$dir/cert" -o "CertificateFile=$dir/cert-cert.pub" t true 2>/dev/null; [[ $? == 255 ]]; ok "another authority"
 mv "$dir/right" "$dir/cert-cert.pub" && mv "$dir/keys/gone" "$dir/keys/root"
