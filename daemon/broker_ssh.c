@@ -7,6 +7,7 @@
 #include "daemon/broker_internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -240,6 +241,23 @@ static void on_monitor(struct broker *b, int fd, void *ctx)
 		;
 }
 
+enum { SSH_MESH_PORT = 22022, SSH_CLIENT_PORT = 22 };
+
+/* Mesh clients connect to 22, which the engine rewrites to the port that is listened on; sessions
+ * are told of the former, as sshd would. */
+static struct endpoint as_client_sees(const struct endpoint *server)
+{
+	struct endpoint ep = *server;
+
+	if (endpoint_port(server) != SSH_MESH_PORT)
+		return ep;
+	if (ep.sa.sa_family == AF_INET)
+		ep.in.sin_port = htons(SSH_CLIENT_PORT);
+	else
+		ep.in6.sin6_port = htons(SSH_CLIENT_PORT);
+	return ep;
+}
+
 static int config_memfd(const struct broker *b, const struct broker_session *s,
 			const struct endpoint *client, const struct endpoint *server, int *ret_fd)
 {
@@ -267,6 +285,7 @@ static int config_memfd(const struct broker *b, const struct broker_session *s,
 
 	if (packet == NULL)
 		return -ENOMEM;
+	c.server = as_client_sees(server);
 
 	c.break_glass_count = (uint32_t)b->break_glass.count;
 	memcpy(c.break_glass, b->break_glass.keys, sizeof(c.break_glass));

@@ -7,6 +7,7 @@
 #include "daemon/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,8 +36,13 @@ enum {
 static const char *const calls[] = {
 	"bpf",	     "read",	   "write",	 "writev",	"recvmsg",
 	"recvmmsg",  "sendmsg",	   "sendmmsg",	 "epoll_wait",	"epoll_pwait",
-	"epoll_ctl", "getsockopt", "setsockopt", "getsockname", "fcntl",
-	"fstat",     "newfstatat", "close",	 NULL,
+	"epoll_ctl", "getsockopt", "setsockopt", "getsockname", "fstat",
+	"newfstatat", "close",	   NULL,
+};
+/* Flags are all that a descriptor gets; no owner, no lock, no signal. */
+static const struct sandbox_rule rules[] = {
+	{"fcntl", 1, F_GETFL, 0}, {"fcntl", 1, F_SETFL, 0}, {"fcntl", 1, F_GETFD, 0},
+	{"fcntl", 1, F_SETFD, 0}, {"fcntl", 1, F_GET_SEALS, 0}, {NULL, 0, 0, 0},
 };
 static const char *const refused[] = {
 	"open",	    "openat",	  "access", "faccessat", "faccessat2",
@@ -381,7 +387,7 @@ static int make(struct engine *e, struct error *err)
 static int give_up_privileges(struct engine *e, struct error *err)
 {
 	const struct sandbox_profile profile = {"engine", e->shard_count > 1 ? calls : calls + 1,
-						refused};
+						refused, rules};
 	bool found;
 	uid_t uid;
 	gid_t gid;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/login.h"
 #include "platform/json.h"
@@ -136,18 +137,14 @@ static const struct peer *ssh_peer(const struct main_core *m, const char *host, 
 	return NULL;
 }
 
-void openssh_detect(struct main_core *m, struct ipc_request *r)
+static void detect(struct main_core *m, struct ipc_request *r, const struct target_args *args)
 {
-	struct target_args a;
+	struct target_args a = *args;
 	const struct peer *p;
 	const struct remembered *seen;
 	const char *why = "";
 	char address[IP_ADDR_STRLEN];
 
-	if (read_args(r->args, &a) < 0) {
-		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_detect wants a host");
-		return;
-	}
 	p = ssh_peer(m, a.host, a.port, &why);
 	if (p == NULL) {
 		ipc_request_result(r, json_pack("{s:n,s:s}", "login", "reason", why));
@@ -159,6 +156,72 @@ void openssh_detect(struct main_core *m, struct ipc_request *r)
 					p->fqdn, "peer", p->id, "address",
 					ip_addr_format(&p->overlay4, address), "hash",
 					seen != NULL ? seen->hash : ""));
+}
+
+struct detection {
+	struct ipc_request *request; /* NULL: gone */
+	struct target_args args;
+};
+
+static void on_detect_gone(struct ipc_request *r)
+{
+	struct detection *d = r->data;
+
+	d->request = NULL;
+}
+
+/* Without the folder the proxy will say what is wrong. */
+static void on_detect_directory(struct main_core *m, void *ctx, bool ok, const char *sentence,
+				struct reader *reader)
+{
+	struct detection *d = ctx;
+
+	(void)ok;
+	(void)sentence;
+	(void)reader;
+	if (d->request != NULL) {
+		d->request->on_gone = NULL;
+		detect(m, d->request, &d->args);
+	}
+	free(d);
+}
+
+/* A login that never comes to our proxy (ssh -J) finds the host keys in the caller's folder, which
+ * detect writes: so it is made here the first time. */
+static bool needs_directory(const struct main_core *m, const struct ipc_request *r,
+			    const struct target_args *a)
+{
+	const char *why;
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/run/warren/u/%u", r->cred.uid);
+	return a->hash[0] != '\0' && ssh_peer(m, a->host, a->port, &why) != NULL &&
+	       lstat(path, &st) < 0 && errno == ENOENT;
+}
+
+void openssh_detect(struct main_core *m, struct ipc_request *r)
+{
+	struct detection *d;
+	struct target_args a;
+	uint8_t fields[4];
+	struct writer w = writer_init(fields, sizeof(fields));
+
+	if (read_args(r->args, &a) < 0) {
+		ipc_request_error(r, WARREN_EXIT_USAGE, "ssh_detect wants a host");
+		return;
+	}
+	d = needs_directory(m, r, &a) ? calloc(1, sizeof(*d)) : NULL;
+	if (d == NULL) {
+		detect(m, r, &a);
+		return;
+	}
+	d->request = r;
+	d->args = a;
+	r->data = d;
+	r->on_gone = on_detect_gone;
+	writer_u32(&w, (uint32_t)r->cred.uid);
+	main_broker_request(m, WIRE_USER_DIR, &w, -1, on_detect_directory, d);
 }
 
 void openssh_hostkey(struct main_core *m, struct ipc_request *r)

@@ -141,6 +141,26 @@ static int add_rules(scmp_filter_ctx filter, uint32_t action, const char *const 
 	return rc;
 }
 
+static int add_argument_rules(scmp_filter_ctx filter, const struct sandbox_rule *rule)
+{
+	int rc = 0;
+
+	for (; rc == 0 && rule && rule->call; rule++) {
+		struct scmp_arg_cmp fits =
+			rule->mask ? SCMP_CMP64(rule->arg, SCMP_CMP_MASKED_EQ, rule->mask,
+						rule->value)
+				   : SCMP_CMP64(rule->arg, SCMP_CMP_EQ, rule->value);
+		int call = seccomp_syscall_resolve_name(rule->call);
+
+		if (call == __NR_SCMP_ERROR)
+			continue;
+		rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &fits);
+		if (rc == -EEXIST || rc == -EDOM)
+			rc = 0;
+	}
+	return rc;
+}
+
 static int fill_filter(scmp_filter_ctx filter, const struct sandbox_profile *profile)
 {
 	static const char *const debug_calls[] = {"write", NULL};
@@ -149,6 +169,8 @@ static int fill_filter(scmp_filter_ctx filter, const struct sandbox_profile *pro
 	rc = add_rules(filter, SCMP_ACT_ALLOW, sandbox_calls_base);
 	if (rc == 0)
 		rc = add_rules(filter, SCMP_ACT_ALLOW, profile->allow);
+	if (rc == 0)
+		rc = add_argument_rules(filter, profile->rules);
 	if (rc == 0)
 		rc = add_rules(filter, SCMP_ACT_ERRNO(EACCES), profile->eacces);
 	if (rc == 0 && debug_wanted())

@@ -8,8 +8,17 @@
 #define WARREN_PLATFORM_SANDBOX_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "platform/error.h"
+
+/* An allowed call whose argument `arg` (from 0) must be `value` under `mask` (0: all bits). A call
+ * with rules is allowed where one of them fits, and is in no list. */
+struct sandbox_rule {
+	const char *call;
+	unsigned arg;
+	uint64_t value, mask;
+};
 
 struct sandbox_profile {
 	const char *name;
@@ -17,6 +26,7 @@ struct sandbox_profile {
 	 * and deleting elements of maps alone. */
 	const char *const *allow;
 	const char *const *eacces; /* refused with EACCES instead of ending the process; may be NULL */
+	const struct sandbox_rule *rules; /* up to one without a call; may be NULL */
 };
 
 /* Sets no_new_privs and loads the filter for the calling process (all threads). The calls of

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +40,12 @@
  * moving bytes between descriptors needs. */
 static const char *const allowed_calls[] = {
 	"poll",	  "ppoll", "recvfrom", "sendto", "recvmsg",  "sendmsg",	   "read",	 "write",
-	"writev", "close", "fcntl",    "ioctl",	 "shutdown", "setsockopt", "getsockopt", NULL,
+	"writev", "close", "shutdown", "setsockopt", "getsockopt", NULL,
+};
+/* A window's size is all that a terminal is told, and flags all that descriptors get. */
+static const struct sandbox_rule allowed_arguments[] = {
+	{"ioctl", 1, TIOCSWINSZ, 0}, {"fcntl", 1, F_GETFL, 0},	{"fcntl", 1, F_SETFL, 0},
+	{"fcntl", 1, F_GETFD, 0},    {"fcntl", 1, F_SETFD, 0},	{NULL, 0, 0, 0},
 };
 static const char *const refused_calls[] = {
 	"open",	   "openat", "openat2",	  "stat",	"lstat",     "fstat",	   "newfstatat",
@@ -116,6 +122,7 @@ int worker_confine(struct error *err)
 		.name = "ssh worker",
 		.allow = allowed_calls,
 		.eacces = refused_calls,
+		.rules = allowed_arguments,
 	};
 	int rc = fill_standard_fds();
 

@@ -18,8 +18,13 @@ wait $!
 
 note "stock ssh through the drop-in: certificate, strict host keys, BatchMode"
 on first warren openssh install
+# ssh -J never comes to our proxy: detect alone makes the folder and the host keys.
+rm -rf /run/warren/u
+hash=0123456789012345678901234567890123456789
+expect 0 on first warren openssh detect $host 22 deploy $hash
+grep -q ssh-ed25519 /run/warren/u/0/$hash.hosts || fail "no host keys for ssh -J"
 expect 0 on first ssh -o BatchMode=yes deploy@$host 'echo "$USER $SSH_CONNECTION"'
-says "^deploy $(overlay first) [0-9]+ $(overlay second) 22"
+says "^deploy $(overlay first) [0-9]+ $(overlay second) 22\$"
 expect 3 on first ssh -o BatchMode=yes deploy@$host 'exit 3'
 expect 255 on first ssh -o BatchMode=yes deploy@$host 'kill -TERM $$'
 expect 0 on first ssh -o BatchMode=yes deploy@second true

@@ -266,7 +266,11 @@ static void limits(void **state)
 
 static const char *const test_allow[] = {"write", "no_such_call_anywhere", "write", NULL};
 static const char *const test_eacces[] = {"openat", "open", "socket", NULL};
-static const struct sandbox_profile test_profile = {"test", test_allow, test_eacces};
+static const struct sandbox_rule test_rules[] = {
+	{"fcntl", 1, F_GETFL, 0}, {"fcntl", 1, F_GETFD, 0}, {"umask", 0, 0, ~UINT64_C(077)},
+	{NULL, 0, 0, 0},
+};
+static const struct sandbox_profile test_profile = {"test", test_allow, test_eacces, test_rules};
 
 static int allowed_child(void)
 {
@@ -286,6 +290,31 @@ static int allowed_child(void)
 	if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || errno != EACCES)
 		return 5;
 	return 0;
+}
+
+/* Arguments that a rule names, and the process's end for any other. */
+static int rules_child(void)
+{
+	if (sandbox_apply(&test_profile, NULL) != 0)
+		return 1;
+	if (fcntl(1, F_GETFL) < 0 || fcntl(1, F_GETFD) < 0)
+		return 2;
+	umask(022);
+	return umask(077) == 022 ? 0 : 3;
+}
+
+static int refused_argument_child(void)
+{
+	if (sandbox_apply(&test_profile, NULL) != 0)
+		return 1;
+	return fcntl(1, F_SETFD, 0) == 0 ? 2 : 3;
+}
+
+static int refused_mask_child(void)
+{
+	if (sandbox_apply(&test_profile, NULL) != 0)
+		return 1;
+	return umask(0722) == 0 ? 2 : 3;
 }
 
 static int refused_call_child(void)
@@ -343,6 +372,9 @@ static void sandbox(void **state)
 	(void)state;
 	unsetenv("WARREN_SANDBOX_DEBUG");
 	assert_exits_zero(in_child(allowed_child));
+	assert_exits_zero(in_child(rules_child));
+	assert_killed_by(in_child(refused_argument_child), SIGSYS);
+	assert_killed_by(in_child(refused_mask_child), SIGSYS);
 	assert_killed_by(in_child(refused_call_child), SIGSYS);
 	assert_killed_by(in_child(exec_memory_child), SIGSYS);
 	assert_killed_by(in_child(kill_other_child), SIGSYS);
