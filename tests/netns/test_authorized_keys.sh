@@ -258,6 +258,17 @@ keys "cert-authority $CA\n"
 expect 0 ssh_to 7001 -i $ID -o CertificateFile=$T/cert-cert.pub deploy@$second true
 expect 255 ssh_to 22 -i $ID -o CertificateFile=$T/cert-cert.pub deploy@$second true
 keys "$KEY\n"
+# Keys on security tokens are not taken: refused at once, although the line is there, and the next key does.
+python3 - >$T/sk.pub <<'EOY'
+import base64
+s = lambda b: len(b).to_bytes(4, "big") + b
+name = b"sk-ssh-ed25519@openssh.com"
+print(name.decode(), base64.b64encode(s(name) + s(bytes(32)) + s(b"ssh:")).decode())
+EOY
+keys "$(cat $T/sk.pub)\n$KEY\n"
+expect 255 ssh_to 22 -i $T/sk.pub deploy@$second true
+expect 0 ssh_to 22 -i $T/sk.pub -i $ID deploy@$second true
+keys "$KEY\n"
 machine_policy '"machine"'
 expect 255 ssh_to 22 -i $ID deploy@$second true
 machine_policy '"identity"'

@@ -19,11 +19,15 @@ web -d client_id=warren -d 'scope=openid email profile groups' $CONTROL_URL/oidc
 signin_url "$(jq -r .verification_uri_complete $T/device)" || fail "signing in"
 web -d client_id=warren -d grant_type=urn:ietf:params:oauth:grant-type:device_code \
 	-d "device_code=$(jq -r .device_code $T/device)" $CONTROL_URL/oidc/token >$T/tokens || fail "token request"
-jq -c --arg target "$target" --arg key "$(cut -d' ' -f1,2 $T/id.pub)" \
-	'{target: $target, login: "deploy", public_key: $key, id_token: .id_token}' $T/tokens >$T/body
-"$peer_request" sign $T/first 198.51.100.2:8443 POST /v1/ssh/cert "$self" $T/body >$T/headers
-web -H @$T/headers -H 'Content-Type: application/json' --data-binary @$T/body $CONTROL_URL/v1/ssh/cert |
-	jq -r .certificate >$T/good-cert.pub
+certificate() { # PEER CALLER'S-ID TARGET FILE: what control gives that peer
+	jq -c --arg target "$3" --arg key "$(cut -d' ' -f1,2 $T/id.pub)" \
+		'{target: $target, login: "deploy", public_key: $key, id_token: .id_token}' $T/tokens >$T/body
+	"$peer_request" sign $T/$1 198.51.100.2:8443 POST /v1/ssh/cert "$2" $T/body >$T/headers
+	ip netns exec $1 curl -sk -H @$T/headers -H 'Content-Type: application/json' --data-binary @$T/body \
+		$CONTROL_URL/v1/ssh/cert | jq -r .certificate >$4
+	grep -q cert-v01 $4 || fail "no certificate: $(cat $4)"
+}
+certificate first "$self" "$target" $T/good-cert.pub
 offer() { # STATUS KEY [CERTIFICATE]
 	local certificate=${3:+-o CertificateFile=$3}
 	# shellcheck disable=SC2086
@@ -50,5 +54,21 @@ copy_of_good $T/old -10m:-5m
 offer 255 $T/id $T/old-cert.pub
 offer 255 $T/other $T/good-cert.pub
 offer 255 $T/other
+
+note "one that control made for this caller and another machine"
+policy <<EOP
+{
+  "groups": { "ops": ["$USER_MAIL"] },
+  "rules": [ { "from": ["peer:first", "peer:second"], "to": ["peer:first", "peer:second"], "proto": "tcp", "ports": "22" } ],
+  "ssh": [ { "from": ["ops"], "to": ["peer:first", "peer:second"], "logins": ["deploy"] } ]
+}
+EOP
+# shellcheck disable=SC2086
+on first warren up $SSH_FLAGS >$T/out 2>&1 || fail "SSH on first: $(cat $T/out)"
+within 10 sh -c "ip netns exec control warren-control --socket $T/control.sock peer list >$T/peers; true"
+certificate second "$target" "$self" $T/elsewhere-cert.pub
+: >$T/log/second
+offer 255 $T/id $T/elsewhere-cert.pub
+within 5 grep -q "another machine's CA" $T/log/second
 offer 0 $T/id $T/good-cert.pub
 echo "all good"
