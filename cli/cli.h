@@ -58,6 +58,8 @@ int cli_ssh_token(const struct cli *c, int argc, char **argv);
 int cli_ca(const struct cli *c, int argc, char **argv);
 int cli_break_glass(const struct cli *c, int argc, char **argv);
 int cli_openssh(const struct cli *c, int argc, char **argv);
+/* A peer of that name is reached as user@harden. */
+int cli_ssh_harden(const struct cli *c, int argc, char **argv);
 int cli_sshd(const struct cli *c, int argc, char **argv);
 int cli_debug(const struct cli *c, int argc, char **argv);
 

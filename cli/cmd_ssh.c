@@ -249,6 +249,8 @@ int cli_ssh(const struct cli *c, int argc, char **argv)
 	uint8_t random[16];
 	char hash[ENCODE_HEX_SIZE(16)], prepared[280];
 
+	if (argc >= 2 && strcmp(argv[1], "harden") == 0)
+		return cli_ssh_harden(c, argc - 1, argv + 1);
 	if (choose_client(c, &argc, &argv, &client) < 0)
 		return SSH_FAILED;
 	if (client == CLIENT_ANY)

@@ -26,6 +26,7 @@
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "platform/user.h"
+#include "ssh/config/oom.h"
 
 enum {
 	SWEEP_S = 30,
@@ -297,6 +298,7 @@ int broker_run(const struct daemon_options *options)
 		log_error(error_text(&err), NULL);
 	} else {
 		broker_audit_open(b);
+		oom_protect();
 		tick(b); /* engine and main */
 		log_info("warrend is ready", "version=%s socket=%s", WARREN_VERSION,
 			 options->socket);

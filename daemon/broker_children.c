@@ -24,6 +24,7 @@
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/unixsock.h"
+#include "ssh/config/oom.h"
 
 enum {
 	FIRST_FD = 3,
@@ -52,6 +53,7 @@ static void become(const char *program, char *const argv[], const int *fds, size
 	for (int s = 1; s < NSIG; s++)
 		signal(s, SIG_DFL); /* refused for two of them */
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	oom_restore();
 	/* A terminal's Ctrl-C is for the broker, which then ends its children in order. */
 	setsid();
 	for (size_t i = 0; i < nfds; i++) {

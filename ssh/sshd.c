@@ -24,6 +24,7 @@
 #include "platform/log.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
+#include "ssh/config/oom.h"
 #include "ssh/config/startups.h"
 #include "ssh/sshd_internal.h"
 #include "ssh/sshd_keys.h"
@@ -395,7 +396,7 @@ int sshd_run(const struct sshd_arguments *a)
 		free(s);
 		return WARREN_EXIT_FAILED;
 	}
-	sshd_daemon_oom_protect();
+	oom_protect();
 	sshd_daemon_pid_file(s->force.options.pid_file, true);
 	sshd_daemon_notify("READY=1");
 	s->journal = journal_new("warren-audit");

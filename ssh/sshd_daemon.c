@@ -18,8 +18,6 @@
 #include "platform/log.h"
 #include "ssh/sshd_internal.h"
 
-#define OOM_FILE  "/proc/self/oom_score_adj"
-#define OOM_NEVER "-1000"
 #define LINE_MAX_BYTES 2304
 
 int sshd_daemon_detach(int *ret_log, struct error *err)
@@ -103,32 +101,4 @@ void sshd_daemon_notify(const char *state)
 			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
 		log_debug("the service manager does not listen", NULL);
 	file_close(&fd);
-}
-
-/* What was there before the listener protected itself; written once. */
-static char oom_before[16];
-
-static bool write_oom(const char *value)
-{
-	int fd = open(OOM_FILE, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
-
-	file_close(&fd);
-	return done;
-}
-
-void sshd_daemon_oom_protect(void)
-{
-	int fd = open(OOM_FILE, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, oom_before, sizeof(oom_before) - 1) : -1;
-
-	file_close(&fd);
-	if (n <= 0 || !write_oom(OOM_NEVER))
-		oom_before[0] = '\0';
-}
-
-void sshd_daemon_oom_restore(void)
-{
-	if (oom_before[0] != '\0' && !write_oom(oom_before))
-		oom_before[0] = '\0';
 }

@@ -67,9 +67,5 @@ int sshd_daemon_detach(int *ret_log, struct error *err) WARREN_MUST_USE;
 bool sshd_daemon_log(int log, int facility);
 void sshd_daemon_pid_file(const char *path, bool make);
 void sshd_daemon_notify(const char *state);
-/* The listener is the last to be killed for memory; a session is as others (sshd's
- * platform_pre_listen). */
-void sshd_daemon_oom_protect(void);
-void sshd_daemon_oom_restore(void); /* in the child */
 
 #endif

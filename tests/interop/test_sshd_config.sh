@@ -171,6 +171,10 @@ printf 'Match Peer build-*\nMaxSessions 7\nMatch Identity *@example.com\nMaxSess
 chmod 666 "$dir/d/01.conf"
 "$bin/warren" sshd -t -f "$dir/d" 2>"$dir/out"; [[ $? == 1 ]] && grep -q "can be written by others" "$dir/out"; ok "writable by others"
 "$bin/warren" sshd -t -f "$dir/none"; ok "no folder is no configuration"
+"$bin/warren" ssh harden --user alice --group ops --print >"$dir/hardened"
+"$bin/warren" sshd -t -f "$dir/hardened"; ok "harden: its drop-in is good"
+[[ $("$bin/warren" sshd -T -f "$dir/hardened" | grep -E '^(permitrootlogin|allowusers|allowgroups)' | sort | paste -sd,) == "allowgroups ops,allowusers alice,permitrootlogin no" ]]; ok "harden: what it says"
+"$bin/warren" ssh harden --user 'a b' --print 2>/dev/null; [[ $? == 2 ]]; ok "harden: usage"
 "$bin/warren" sshd -x 2>/dev/null; [[ $? == 2 ]]; ok "usage"
 
 echo "$passed passed, $failed failed"
