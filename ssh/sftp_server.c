@@ -717,7 +717,8 @@ static int serve_input(struct sftp_server *s)
 			r = sftp_server_flush(s);
 		at += 4 + len;
 	}
-	memmove(s->input, s->input + at, s->input_len - at);
+	if (at > 0) /* else a packet grows piece by piece where it is */
+		memmove(s->input, s->input + at, s->input_len - at);
 	s->input_len -= at;
 	return r == 0 ? sftp_server_flush(s) : r;
 }
