@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/login_refresh.h"
 #include "daemon/logout.h"
 #include "identity/oidc.h"
 #include "identity/token_cache.h"
@@ -25,6 +26,7 @@ struct login_wait {
 	struct login_wait *next, **link;
 	struct pending *pending;
 	struct login_ops ops;
+	bool cached_only; /* nobody can be asked: a renewal at most */
 };
 
 /* One login on its way. */
@@ -37,7 +39,7 @@ struct pending {
 	struct oidc_login *login;  /* while the person is at the provider */
 	struct control_call *call; /* while control is told */
 	struct oidc_tokens tokens;
-	bool prompted;
+	bool prompted, renews, renewed;
 	char url[2048], code[64], verification_uri[1024];
 	struct login_wait *waits;
 	bool finishing;
@@ -45,6 +47,7 @@ struct pending {
 
 struct login_service {
 	struct token_cache *cache;
+	struct login_refresh *refresh;
 	struct oidc *oidc;
 	char issuer[256], client_id[128];
 	struct pending *pending;
@@ -160,6 +163,26 @@ static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
 		tell_prompt(p, w);
 }
 
+/* A renewed login lives as long as the login it renews would have. */
+static void keep(struct pending *p, uint32_t ttl_s)
+{
+	struct login_service *s = p->m->login;
+	uint64_t now_ns = clock_monotonic_ns(p->m->clock);
+	const struct login_refresh *old =
+		p->renewed ? login_refresh_find(&s->refresh, p->uid, now_ns) : NULL;
+	uint64_t until_ns = old != NULL ? old->until_ns : now_ns + ttl_s * NSEC_PER_SEC;
+	int64_t end_s =
+		clock_realtime_s(p->m->clock) + (int64_t)((until_ns - now_ns) / NSEC_PER_SEC);
+
+	if (p->tokens.expires_s < end_s)
+		end_s = p->tokens.expires_s;
+	token_cache_set_ttl(s->cache, ttl_s);
+	if (token_cache_put(s->cache, p->uid, p->tokens.identity.user, p->tokens.bearer,
+			    p->tokens.identity.issued_s, end_s) < 0)
+		log_warn("a login could not be kept", "uid=%u", p->uid);
+	login_refresh_keep(&s->refresh, p->uid, &p->tokens, until_ns);
+}
+
 static void succeed(struct pending *p)
 {
 	struct login_result result = {.exit_code = WARREN_EXIT_OK,
@@ -170,13 +193,8 @@ static void succeed(struct pending *p)
 	struct main_core *m = p->m;
 	int64_t ttl_s = json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl"));
 
-	if (!p->enrols && ttl_s > 0) {
-		token_cache_set_ttl(m->login->cache, (uint32_t)ttl_s);
-		if (token_cache_put(m->login->cache, p->uid, p->tokens.identity.user,
-				    p->tokens.bearer, p->tokens.identity.issued_s,
-				    p->tokens.expires_s) < 0)
-			log_warn("a login could not be kept", "uid=%u", p->uid);
-	}
+	if (!p->enrols && ttl_s > 0)
+		keep(p, (uint32_t)ttl_s);
 	if (!p->enrols)
 		logout_note(m, p->uid, p->tokens.identity.user);
 	log_info("logged in", "uid=%u identity=%s", p->uid, p->tokens.identity.user);
@@ -208,6 +226,47 @@ static void tell_control(struct pending *p)
 			     "this machine is not enrolled: run `warren up` first");
 }
 
+static void on_server(void *ctx, const struct control_server *server,
+		      const struct error *server_err);
+
+static bool renewal_good(struct pending *p, const struct oidc_tokens *tokens)
+{
+	const struct login_refresh *kept =
+		login_refresh_find(&p->m->login->refresh, p->uid, clock_monotonic_ns(p->m->clock));
+
+	return tokens != NULL && kept != NULL && login_refresh_same(kept, tokens);
+}
+
+/* The renewal came to nothing: who can be asked is asked. */
+static void ask_person(struct pending *p)
+{
+	struct login_result result = {
+		.exit_code = WARREN_EXIT_LOGIN_NEEDED,
+		.message = "your login could not be renewed: run `warren login`"};
+	struct login_wait *wait = p->waits;
+
+	login_refresh_forget(&p->m->login->refresh, p->uid);
+	p->renews = false;
+	while (wait != NULL) {
+		struct login_ops ops = wait->ops;
+
+		if (!wait->cached_only) {
+			wait = wait->next;
+			continue;
+		}
+		*wait->link = wait->next;
+		if (wait->next != NULL)
+			wait->next->link = wait->link;
+		free(wait);
+		ops.done(ops.ctx, &result);
+		wait = p->waits; /* it may have cancelled others */
+	}
+	if (p->waits == NULL)
+		pending_free(p);
+	else
+		control_client_server(p->m->control, on_server, p);
+}
+
 static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct error *err)
 {
 	struct pending *p = ctx;
@@ -218,13 +277,20 @@ static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct er
 			oidc_tokens_done(tokens);
 		return;
 	}
+	if (p->renews && !renewal_good(p, tokens)) {
+		if (tokens != NULL)
+			oidc_tokens_done(tokens);
+		ask_person(p);
+		return;
+	}
 	if (tokens == NULL) {
 		pending_fail(p, WARREN_EXIT_LOGIN_NEEDED, error_text(err));
 		return;
 	}
 	p->tokens = *tokens;
 	memset(tokens, 0, sizeof(*tokens));
-	if (p->enrols)
+	p->renewed = p->renews;
+	if (p->enrols || p->renewed)
 		succeed(p);
 	else
 		tell_control(p);
@@ -237,6 +303,7 @@ static void on_server(void *ctx, const struct control_server *server,
 	struct main_core *m = p->m;
 	struct oidc_login_ops ops = {on_prompt, on_login_done, p};
 	enum oidc_flow flow = (p->flags & LOGIN_BROWSER) != 0 ? OIDC_FLOW_PKCE : OIDC_FLOW_DEVICE;
+	const struct login_refresh *kept;
 	struct error err = {0};
 	char nonce[44];
 	int r;
@@ -254,7 +321,14 @@ static void on_server(void *ctx, const struct control_server *server,
 	/* A device login of other providers carries no nonce (RFC 8628 knows none). */
 	if (p->enrols && !server->embedded)
 		flow = OIDC_FLOW_PKCE;
-	if (r == 0 && p->enrols) {
+	kept = login_refresh_find(&m->login->refresh, p->uid, clock_monotonic_ns(m->clock));
+	if (r == 0 && p->renews && kept == NULL) {
+		ask_person(p);
+		return;
+	}
+	if (r == 0 && p->renews) {
+		r = oidc_refresh(m->login->oidc, kept->token, &ops, &p->login, &err);
+	} else if (r == 0 && p->enrols) {
 		control_client_nonce(m->control, nonce);
 		r = oidc_login_start_nonce(m->login->oidc, flow, nonce, &ops, &p->login, &err);
 	} else if (r == 0) {
@@ -300,12 +374,17 @@ static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
 	struct login_wait *wait = calloc(1, sizeof(*wait));
 	struct pending *p;
 	bool fresh = false;
+	bool renews =
+		!enrols && (flags & LOGIN_FORCE) == 0 &&
+		login_refresh_find(&m->login->refresh, uid, clock_monotonic_ns(m->clock)) != NULL;
 
 	for (p = m->login->pending; p != NULL; p = p->next)
 		if (p->uid == uid && p->enrols == enrols && !p->finishing && p->waits != NULL)
 			break;
 	if (p == NULL && wait != NULL) {
 		p = pending_new(m, uid, flags, enrols);
+		if (p != NULL)
+			p->renews = renews;
 		fresh = true;
 	}
 	if (p == NULL || wait == NULL) {
@@ -315,6 +394,7 @@ static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
 	}
 	wait->pending = p;
 	wait->ops = *ops;
+	wait->cached_only = (flags & LOGIN_CACHED_ONLY) != 0;
 	wait->next = p->waits;
 	wait->link = &p->waits;
 	if (p->waits != NULL)
@@ -327,6 +407,15 @@ static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
 		control_client_server(m->control, on_server, p);
 	else if (p->prompted)
 		tell_prompt(p, wait);
+}
+
+/* Without a person; not while another login of theirs waits for one. */
+static bool may_renew(struct main_core *m, uid_t uid)
+{
+	for (const struct pending *p = m->login->pending; p != NULL; p = p->next)
+		if (p->uid == uid && !p->enrols && !p->finishing && !p->renews)
+			return false;
+	return login_refresh_find(&m->login->refresh, uid, clock_monotonic_ns(m->clock)) != NULL;
 }
 
 void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct login_ops *ops,
@@ -342,6 +431,8 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 	}
 	token_cache_set_ttl(m->login->cache, (uint32_t)json_integer_value(json_object_get(
 						     m->switches, "ssh_jwt_cache_ttl")));
+	if (json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl")) == 0)
+		login_refresh_clear(&m->login->refresh);
 	if ((flags & LOGIN_FORCE) == 0)
 		result.token =
 			token_cache_get(m->login->cache, uid, &result.identity, &result.expires_s);
@@ -349,7 +440,7 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 		ops->done(ops->ctx, &result);
 		return;
 	}
-	if ((flags & LOGIN_CACHED_ONLY) != 0) {
+	if ((flags & LOGIN_CACHED_ONLY) != 0 && !may_renew(m, uid)) {
 		refuse(ops, WARREN_EXIT_LOGIN_NEEDED, "you are not logged in: run `warren login`");
 		return;
 	}
@@ -402,11 +493,13 @@ void login_forget(struct main_core *m, uid_t uid, char ret_identity[256])
 	    identity != NULL)
 		(void)snprintf(ret_identity, 256, "%s", identity);
 	token_cache_forget(m->login->cache, uid);
+	login_refresh_forget(&m->login->refresh, uid);
 }
 
 void login_forget_all(struct main_core *m)
 {
 	token_cache_clear(m->login->cache);
+	login_refresh_clear(&m->login->refresh);
 	oidc_free(m->login->oidc);
 	m->login->oidc = NULL;
 }

@@ -79,6 +79,7 @@ void main_down(struct main_core *m, struct ipc_request *r)
 	if (d == NULL)
 		return;
 	control_client_stop(m->control);
+	login_forget_all(m); /* who comes up again logs in again */
 	m->control_error[0] = '\0';
 	main_apply_teardown(m, on_torn_down, d);
 }
