@@ -22,6 +22,7 @@
 #define KEEP_BYTES   (256u << 10) /* of an empty remainder; more goes back to the allocator */
 #define GATHER_FROM  8192u
 #define GATHER_BYTES (128u << 10)
+#define CARRY_MAX    (CHANNEL_SCRATCH + GATHER_BYTES)
 #define EOF_WAIT_NS  (NSEC_PER_SEC / 2)
 #define GROW_EVERY   (256u << 10)
 #define GROW_AFTER   (128u << 10) /* idle channels keep libssh's small window */
@@ -39,7 +40,7 @@ struct channel *channel_new(enum channel_kind kind, uint32_t id, uint8_t *scratc
 	c->in_fd = c->out.fd = c->err.fd = -1;
 	c->out.done = c->err.done = true;
 	buffer_init(&c->env, CHANNEL_ENV_BYTES);
-	buffer_init(&c->in_carry, CHANNEL_SCRATCH);
+	buffer_init(&c->in_carry, CARRY_MAX);
 	buffer_init(&c->out.carry, READ_BYTES);
 	buffer_init(&c->err.carry, READ_BYTES);
 	return c;
@@ -193,7 +194,7 @@ static void write_carry(struct channel *c)
 	buffer_reset(&c->in_carry);
 	if (c->in_carry.cap > KEEP_BYTES) {
 		buffer_done(&c->in_carry);
-		buffer_init(&c->in_carry, CHANNEL_SCRATCH);
+		buffer_init(&c->in_carry, CARRY_MAX);
 	}
 }
 
@@ -228,12 +229,15 @@ size_t channel_take(struct channel *c, const uint8_t *data, size_t len)
 
 static int feed(struct channel *c, ssize_t len)
 {
-	size_t n;
+	size_t n = 0;
 
 	if (len <= 0)
 		return (int)len;
 	c->taken += (uint64_t)len;
-	n = write_in(c, c->scratch, (size_t)len);
+	/* While libssh looked for more, earlier bytes may have been gathered. */
+	write_carry(c);
+	if (c->in_carry.len == 0)
+		n = write_in(c, c->scratch, (size_t)len);
 	return n < (size_t)len ? buffer_append(&c->in_carry, c->scratch + n, (size_t)len - n) : 0;
 }
 

@@ -19,6 +19,79 @@
 
 #define BIG (4u << 20)
 
+/* A libssh of the test's own: what each call is to bring. */
+static struct {
+	struct channel *channel; /* of grow */
+	const uint8_t *data; /* that grow finds: packets that it hands over, then what it returns */
+	size_t packet, packets, rest;
+} fake;
+
+void libssh_channel_free(struct libssh_channel *c)
+{
+	(void)c;
+}
+uint32_t libssh_channel_window(struct libssh_channel *c)
+{
+	(void)c;
+	return 0;
+}
+ssize_t libssh_channel_write(struct libssh_channel *c, const void *data, size_t len, bool is_stderr)
+{
+	(void)c;
+	(void)data;
+	(void)is_stderr;
+	return (ssize_t)len;
+}
+size_t libssh_channel_backlog(struct libssh_channel *c)
+{
+	(void)c;
+	return 0;
+}
+ssize_t libssh_channel_read(struct libssh_channel *c, void *out, size_t cap)
+{
+	(void)c;
+	(void)out;
+	(void)cap;
+	return 0;
+}
+ssize_t libssh_channel_grow(struct libssh_channel *c, void *out, size_t window)
+{
+	(void)c;
+	assert_true(window >= fake.rest);
+	for (size_t i = 0; i < fake.packets; i++)
+		assert_int_equal(
+			channel_take(fake.channel, fake.data + i * fake.packet, fake.packet),
+			fake.packet);
+	memcpy(out, fake.data + fake.packets * fake.packet, fake.rest);
+	return (ssize_t)fake.rest;
+}
+void libssh_channel_exit_status(struct libssh_channel *c, uint32_t status)
+{
+	(void)c;
+	(void)status;
+}
+void libssh_channel_exit_signal(struct libssh_channel *c, const char *name, bool core)
+{
+	(void)c;
+	(void)name;
+	(void)core;
+}
+int libssh_channel_eof(struct libssh_channel *c)
+{
+	(void)c;
+	return 1;
+}
+int libssh_channel_close(struct libssh_channel *c)
+{
+	(void)c;
+	return 1;
+}
+int libssh_channel_opened(struct libssh_channel *c)
+{
+	(void)c;
+	return 1;
+}
+
 static void start(struct channel **ret_channel, int in[2])
 {
 	int out[2], err[2];
@@ -111,6 +184,36 @@ static void test_large_pieces_gather_in_order(void **state)
 	free(got);
 }
 
+/* The window is opened by a call of libssh that also takes packets in: those are older than what it
+ * returns. */
+static void test_what_comes_while_the_window_grows_keeps_its_order(void **state)
+{
+	enum { PIECE = 32768, REST = 100 };
+	uint8_t data[2 * PIECE + REST], got[2 * PIECE + REST], scratch[REST];
+	struct channel *c;
+	int in[2];
+
+	(void)state;
+	start(&c, in);
+	assert_true(fcntl(in[0], F_SETPIPE_SZ, 1 << 20) > 0);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 13 + i / 777);
+	fake.channel = c;
+	fake.data = data;
+	fake.packet = PIECE;
+	fake.packets = 2;
+	fake.rest = REST;
+	c->scratch = scratch;
+	c->may_grow = true;
+	c->taken = 1 << 20;
+	assert_int_equal(channel_run(c, NULL, false), 0);
+	assert_int_equal(read(in[0], got, sizeof(got)), sizeof(got));
+	assert_memory_equal(got, data, sizeof(data));
+	assert_int_equal(c->taken, (1 << 20) + sizeof(data));
+	close(in[0]);
+	channel_free(c);
+}
+
 static void test_nobody_reads(void **state)
 {
 	struct channel *c;
@@ -174,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_what_waits_goes_first),
 		cmocka_unit_test(test_large_pieces_gather_in_order),
+		cmocka_unit_test(test_what_comes_while_the_window_grows_keeps_its_order),
 		cmocka_unit_test(test_nobody_reads),
 		cmocka_unit_test(test_exit_ends_input),
 		cmocka_unit_test(test_exit_by_nameless_signal_is_no_success),
