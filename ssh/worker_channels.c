@@ -12,6 +12,9 @@
 
 #include "platform/file.h"
 
+/* Nothing else of the connection moves meanwhile. */
+#define CONNECT_SOON_MS 50
+
 #define GROW_CHANNELS 16 /* more of them with large windows would not fit into the memory limit */
 
 static struct channel *add(struct worker *w, enum channel_kind kind)
@@ -94,6 +97,26 @@ static void *open_session(void *ctx, struct libssh_channel *channel)
 	return c;
 }
 
+/* The outcome of a connect that is quick: false when it failed. */
+static bool connect_soon(struct worker *w, struct channel *c)
+{
+	struct worker_packet *p;
+	int fd = -1,
+	    rc = worker_monitor_wait(&w->monitor, MONITOR_CONNECTED, c->id, CONNECT_SOON_MS, &p);
+
+	if (rc < 0) {
+		broken(w);
+		return false;
+	}
+	if (!p)
+		return true;
+	reader_u32(&p->fields);
+	if (reader_u8(&p->fields) == MONITOR_YES)
+		fd = worker_packet_take_fd(p, 0);
+	worker_packet_free(p);
+	return fd >= 0 && channel_connect_take(c, fd) == 0;
+}
+
 static void *open_direct(void *ctx, struct libssh_channel *channel, const char *host, uint32_t port,
 			 const char *originator, uint32_t originator_port)
 {
@@ -110,7 +133,9 @@ static void *open_direct(void *ctx, struct libssh_channel *channel, const char *
 	writer_u32(out, port);
 	writer_cstring(out, originator);
 	writer_u32(out, originator_port);
-	if (!ask(w, &result, NULL) || result != MONITOR_PENDING) {
+	/* libssh wants its answer now. What fails at once is refused, so that `ssh -W` sees it;
+	 * what takes longer is accepted, and closed when it fails. */
+	if (!ask(w, &result, NULL) || result != MONITOR_PENDING || !connect_soon(w, c)) {
 		drop(w, w->channel_count - 1);
 		return NULL;
 	}

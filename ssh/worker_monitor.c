@@ -5,12 +5,14 @@
 #include "ssh/worker_monitor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/file.h"
 
 void worker_monitor_init(struct worker_monitor *m, int fd)
@@ -145,6 +147,36 @@ int worker_monitor_call(struct worker_monitor *m, struct worker_packet **ret_ans
 		if (p->id == id && p->type == m->out[0]) {
 			*ret_answer = p;
 			return 0;
+		}
+		rc = queue(m, p);
+	}
+	return rc;
+}
+
+int worker_monitor_wait(struct worker_monitor *m, enum monitor_wire_request type, uint32_t first,
+			int timeout_ms, struct worker_packet **ret_packet)
+{
+	uint64_t end_ns = clock_monotonic_ns(&clock_system) + (uint64_t)timeout_ms * NSEC_PER_MSEC;
+	struct pollfd readable = {.fd = m->fd, .events = POLLIN};
+	struct worker_packet *p;
+	int rc = 0;
+
+	*ret_packet = NULL;
+	while (rc == 0) {
+		uint64_t now_ns = clock_monotonic_ns(&clock_system);
+		struct reader fields;
+
+		if (now_ns >= end_ns ||
+		    poll(&readable, 1,
+			 (int)((end_ns - now_ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC)) == 0)
+			break;
+		rc = receive(m, MSG_DONTWAIT, &p);
+		if (rc < 0 || !p)
+			continue;
+		fields = p->fields;
+		if (p->type == type && reader_u32(&fields) == first && !fields.failed) {
+			*ret_packet = p;
+			break;
 		}
 		rc = queue(m, p);
 	}

@@ -47,6 +47,10 @@ int worker_monitor_call(struct worker_monitor *m,
 			struct worker_packet **ret_answer) WARREN_MUST_USE;
 /* Sends it without waiting; the answer comes as a packet with *ret_id. */
 int worker_monitor_post(struct worker_monitor *m, uint32_t *ret_id) WARREN_MUST_USE;
+/* An event of that type with that first field, when it comes within the time; else *ret_packet is
+ * NULL. Others wait for worker_monitor_next in their order. */
+int worker_monitor_wait(struct worker_monitor *m, enum monitor_wire_request type, uint32_t first,
+			int timeout_ms, struct worker_packet **ret_packet) WARREN_MUST_USE;
 /* The next packet that is not an answer to worker_monitor_call; *ret_packet is NULL when there is
  * none now. */
 int worker_monitor_next(struct worker_monitor *m,

@@ -72,6 +72,9 @@ ip netns exec first socat TCP-LISTEN:8004,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'
 listening first 8004
 [ "$(ip netns exec second socat - TCP:127.0.0.1:8003 </dev/null)" = from-first ] || fail "-R"
 [ "$(on first ssh -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
+status=0
+on first ssh -W 127.0.0.1:7799 deploy@$host </dev/null 2>$T/closed || status=$?
+[ $status = 255 ] || fail "-W to a closed port left status $status"
 for i in $(seq 20); do
 	on first ssh -o ControlPath=$T/mux deploy@$host "echo $i" >$T/mux.$i &
 	pids="${pids:-} $!"
