@@ -15,44 +15,25 @@
 #include "ssh/sftp_log.h"
 #include "ssh/sftp_server.h"
 
-#define ESCAPED_MAX (SFTP_LOG_PATH_MAX * 4)
-#define COPY_BYTES  (1u << 20)
-#define IDS_MAX	    2048 /* names of 32 bytes and their lengths fit into the output's reserve */
+#define ESCAPED_MAX  (SFTP_LOG_PATH_MAX * 4)
+#define COPY_BYTES   (1u << 20)
+#define IDS_MAX	     2048 /* names of 32 bytes and their lengths fit into the output's reserve */
 #define FS_READ_ONLY 1u
 #define FS_NO_SETUID 2u
 
+static int rename_over(const struct sftp_root *root, const char *from, const char *to)
+{
+	return sftp_root_rename(root, from, to, true);
+}
+
 static int posix_rename(struct sftp_server *s, uint32_t id, struct reader *r)
 {
-	char from[SFTP_PATH_MAX], to[SFTP_PATH_MAX], a[ESCAPED_MAX], b[ESCAPED_MAX];
-	int result;
-
-	sftp_server_path(r, from);
-	sftp_server_path(r, to);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = s->root->read_only ? -EPERM : sftp_root_rename(s->root, from, to, true);
-	if (result == 0)
-		sftp_log_write(s->log, "posix-rename old \"%s\" new \"%s\"",
-			       sftp_log_path(from, a, sizeof(a)), sftp_log_path(to, b, sizeof(b)));
-	sftp_server_result(s, id, result);
-	return 0;
+	return sftp_server_two_paths(s, id, r, "posix-rename", rename_over);
 }
 
 static int hardlink(struct sftp_server *s, uint32_t id, struct reader *r)
 {
-	char from[SFTP_PATH_MAX], to[SFTP_PATH_MAX], a[ESCAPED_MAX], b[ESCAPED_MAX];
-	int result;
-
-	sftp_server_path(r, from);
-	sftp_server_path(r, to);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = s->root->read_only ? -EPERM : sftp_root_link(s->root, from, to);
-	if (result == 0)
-		sftp_log_write(s->log, "hardlink old \"%s\" new \"%s\"",
-			       sftp_log_path(from, a, sizeof(a)), sftp_log_path(to, b, sizeof(b)));
-	sftp_server_result(s, id, result);
-	return 0;
+	return sftp_server_two_paths(s, id, r, "hardlink", sftp_root_link);
 }
 
 static void reply_statvfs(struct sftp_server *s, uint32_t id, int fd)
@@ -125,7 +106,8 @@ static int sync_handle(struct sftp_server *s, uint32_t id, struct reader *r)
 }
 
 /* Of a symbolic link itself: its times and owner. */
-static int set_link(struct sftp_server *s, const struct sftp_place *place, const struct sftp_attr *a)
+static int set_link(struct sftp_server *s, const struct sftp_place *place,
+		    const struct sftp_attr *a)
 {
 	const struct timespec times[2] = {{.tv_sec = a->atime_s}, {.tv_sec = a->mtime_s}};
 	int r = 0;

@@ -144,8 +144,8 @@ static void reply_attr(struct sftp_server *s, uint32_t id, int result, const str
 
 static bool writes(uint32_t pflags)
 {
-	return (pflags & (SFTP_OPEN_WRITE | SFTP_OPEN_APPEND | SFTP_OPEN_CREAT | SFTP_OPEN_TRUNC)) !=
-	       0;
+	return (pflags &
+		(SFTP_OPEN_WRITE | SFTP_OPEN_APPEND | SFTP_OPEN_CREAT | SFTP_OPEN_TRUNC)) != 0;
 }
 
 static int open_flags(uint32_t pflags)
@@ -185,7 +185,8 @@ static void log_open(const struct sftp_server *s, const char *path, uint32_t pfl
 
 	sftp_log_write(s->log, "open \"%s\" flags %s%s%s%s%s%s mode 0%o",
 		       sftp_log_path(path, text, sizeof(text)),
-		       pflags & SFTP_OPEN_READ ? "READ," : "", pflags & SFTP_OPEN_WRITE ? "WRITE," : "",
+		       pflags & SFTP_OPEN_READ ? "READ," : "",
+		       pflags & SFTP_OPEN_WRITE ? "WRITE," : "",
 		       pflags & SFTP_OPEN_APPEND ? "APPEND," : "",
 		       pflags & SFTP_OPEN_CREAT ? "CREATE," : "",
 		       pflags & SFTP_OPEN_TRUNC ? "TRUNCATE," : "",
@@ -396,8 +397,7 @@ int sftp_server_apply(struct sftp_server *s, int fd, bool opened, const struct s
 		r = set_size(s, fd, opened, a, path);
 	if (r == 0 && (a->flags & SFTP_ATTR_MODE))
 		r = sftp_root_chmod(fd, sftp_root_mode(s->root, a->mode & 07777));
-	if (r == 0 && (a->flags & SFTP_ATTR_TIMES) &&
-	    utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
+	if (r == 0 && (a->flags & SFTP_ATTR_TIMES) && utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
 		r = -errno;
 	if (r == 0 && (a->flags & SFTP_ATTR_OWNER) &&
 	    fchownat(fd, "", a->uid, a->gid, AT_EMPTY_PATH) < 0)
@@ -528,120 +528,6 @@ static int on_readdir(struct sftp_server *s, uint32_t id, struct reader *r)
 
 /* ------------------------------------------------------------------ names */
 
-static int remove_path(struct sftp_server *s, uint32_t id, struct reader *r, int flags)
-{
-	char path[SFTP_PATH_MAX], text[ESCAPED_MAX];
-	int result;
-
-	sftp_server_path(r, path);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = s->root->read_only ? -EPERM : sftp_root_remove(s->root, path, flags);
-	if (result == 0)
-		sftp_log_write(s->log, "%s name \"%s\"", flags != 0 ? "rmdir" : "remove",
-			       sftp_log_path(path, text, sizeof(text)));
-	sftp_server_result(s, id, result);
-	return 0;
-}
-
-static int on_remove(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	return remove_path(s, id, r, 0);
-}
-
-static int on_rmdir(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	return remove_path(s, id, r, AT_REMOVEDIR);
-}
-
-static int on_mkdir(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	char path[SFTP_PATH_MAX], text[ESCAPED_MAX];
-	struct sftp_attr a;
-	mode_t mode;
-	int result;
-
-	sftp_server_path(r, path);
-	sftp_attr_get(r, &a);
-	if (!reader_done(r))
-		return -EBADMSG;
-	mode = a.flags & SFTP_ATTR_MODE ? a.mode & 07777 : 0777;
-	result = s->root->read_only ? -EPERM : sftp_root_mkdir(s->root, path, mode);
-	if (result == 0)
-		sftp_log_write(s->log, "mkdir name \"%s\" mode 0%o",
-			       sftp_log_path(path, text, sizeof(text)), (unsigned)mode);
-	sftp_server_result(s, id, result);
-	return 0;
-}
-
-static int on_realpath(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	char path[SFTP_PATH_MAX], plain[SFTP_PATH_MAX];
-	int result;
-
-	sftp_server_path(r, path);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = sftp_root_realpath(s->root, path, plain);
-	if (result < 0)
-		sftp_server_result(s, id, result);
-	else
-		sftp_server_name(s, id, plain);
-	return 0;
-}
-
-static int on_rename(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	char from[SFTP_PATH_MAX], to[SFTP_PATH_MAX], a[ESCAPED_MAX], b[ESCAPED_MAX];
-	int result;
-
-	sftp_server_path(r, from);
-	sftp_server_path(r, to);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = s->root->read_only ? -EPERM : sftp_root_rename(s->root, from, to, false);
-	if (result == 0)
-		sftp_log_write(s->log, "rename old \"%s\" new \"%s\"",
-			       sftp_log_path(from, a, sizeof(a)), sftp_log_path(to, b, sizeof(b)));
-	sftp_server_result(s, id, result);
-	return 0;
-}
-
-static int on_readlink(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	char path[SFTP_PATH_MAX], target[SFTP_PATH_MAX];
-	int result;
-
-	sftp_server_path(r, path);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = sftp_root_readlink(s->root, path, target);
-	if (result < 0)
-		sftp_server_result(s, id, result);
-	else
-		sftp_server_name(s, id, target);
-	return 0;
-}
-
-/* Target first, as OpenSSH has it and every client therefore too; the draft says otherwise. */
-static int on_symlink(struct sftp_server *s, uint32_t id, struct reader *r)
-{
-	char target[SFTP_PATH_MAX], path[SFTP_PATH_MAX], a[ESCAPED_MAX], b[ESCAPED_MAX];
-	int result;
-
-	sftp_server_path(r, target);
-	sftp_server_path(r, path);
-	if (!reader_done(r))
-		return -EBADMSG;
-	result = s->root->read_only ? -EPERM : sftp_root_symlink(s->root, target, path);
-	if (result == 0)
-		sftp_log_write(s->log, "symlink old \"%s\" new \"%s\"",
-			       sftp_log_path(target, a, sizeof(a)),
-			       sftp_log_path(path, b, sizeof(b)));
-	sftp_server_result(s, id, result);
-	return 0;
-}
-
 /* ------------------------------------------------------------------ packets */
 
 static int on_init(struct sftp_server *s, struct reader *r)
@@ -663,15 +549,24 @@ static int on_init(struct sftp_server *s, struct reader *r)
 int sftp_server_packet(struct sftp_server *s, const uint8_t *data, size_t len)
 {
 	static int (*const handlers[])(struct sftp_server *, uint32_t, struct reader *) = {
-		[SFTP_OPEN] = on_open,	       [SFTP_CLOSE] = on_close,
-		[SFTP_READ] = on_read,	       [SFTP_WRITE] = on_write,
-		[SFTP_LSTAT] = on_lstat,       [SFTP_FSTAT] = on_fstat,
-		[SFTP_SETSTAT] = on_setstat,   [SFTP_FSETSTAT] = on_fsetstat,
-		[SFTP_OPENDIR] = on_opendir,   [SFTP_READDIR] = on_readdir,
-		[SFTP_REMOVE] = on_remove,     [SFTP_MKDIR] = on_mkdir,
-		[SFTP_RMDIR] = on_rmdir,       [SFTP_REALPATH] = on_realpath,
-		[SFTP_STAT] = on_stat,	       [SFTP_RENAME] = on_rename,
-		[SFTP_READLINK] = on_readlink, [SFTP_SYMLINK] = on_symlink,
+		[SFTP_OPEN] = on_open,
+		[SFTP_CLOSE] = on_close,
+		[SFTP_READ] = on_read,
+		[SFTP_WRITE] = on_write,
+		[SFTP_LSTAT] = on_lstat,
+		[SFTP_FSTAT] = on_fstat,
+		[SFTP_SETSTAT] = on_setstat,
+		[SFTP_FSETSTAT] = on_fsetstat,
+		[SFTP_OPENDIR] = on_opendir,
+		[SFTP_READDIR] = on_readdir,
+		[SFTP_REMOVE] = sftp_on_remove,
+		[SFTP_MKDIR] = sftp_on_mkdir,
+		[SFTP_RMDIR] = sftp_on_rmdir,
+		[SFTP_REALPATH] = sftp_on_realpath,
+		[SFTP_STAT] = on_stat,
+		[SFTP_RENAME] = sftp_on_rename,
+		[SFTP_READLINK] = sftp_on_readlink,
+		[SFTP_SYMLINK] = sftp_on_symlink,
 	};
 	struct reader r = reader_init(data, len);
 	uint8_t type = reader_u8(&r);

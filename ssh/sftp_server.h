@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SFTP version 3 with OpenSSH's extensions (its file PROTOCOL, section 4) over two descriptors, as the
- * logged-in user. Shared by sftp_server.c, sftp_extended.c and sftp_handle.c.
+ * SFTP version 3 with OpenSSH's extensions (its file PROTOCOL, section 4) over two descriptors, as
+ * the logged-in user. Shared by sftp_server.c, sftp_extended.c and sftp_handle.c.
  */
 #ifndef WARREN_SSH_SFTP_SERVER_H
 #define WARREN_SSH_SFTP_SERVER_H
@@ -65,6 +65,19 @@ void sftp_handle_put(const struct sftp_server *s, struct writer *w, int number);
 /* NULL: there is no such handle. */
 struct sftp_handle *sftp_handle_get(struct sftp_server *s, struct reader *r);
 int sftp_handle_close(struct sftp_server *s, struct sftp_handle *h, bool forced) WARREN_MUST_USE;
+
+/* ---- sftp_names.c. The fields behind id: 0, or -EBADMSG. */
+int sftp_on_remove(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_rmdir(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_mkdir(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_realpath(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_rename(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_readlink(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_symlink(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+/* A change that takes two paths, and its line in the log, which begins with verb. */
+int sftp_server_two_paths(struct sftp_server *s, uint32_t id, struct reader *r, const char *verb,
+			  int (*change)(const struct sftp_root *root, const char *from,
+					const char *to)) WARREN_MUST_USE;
 
 /* ---- sftp_extended.c */
 void sftp_extended_offer(struct writer *w);
