@@ -297,7 +297,7 @@ struct session_wish {
 	struct winsize size;
 	size_t env_count;
 	struct {
-		char name[64], value[512];
+		char name[MONITOR_WIRE_ENV_NAME], value[MONITOR_WIRE_ENV_TEXT];
 	} env[MONITOR_WIRE_ENV_MAX];
 };
 #define SESSION_SFTP_SERVER "/usr/lib/openssh/sftp-server"

@@ -8,9 +8,13 @@
 
 #include <stdint.h>
 
-#define MONITOR_WIRE_MAX      65536
+/* A command of what Linux takes as one argument (MAX_ARG_STRLEN, 131,072), and room for the rest. It
+ * fits into a socket's buffer of default size. */
+#define MONITOR_WIRE_MAX      (144 * 1024)
 #define MONITOR_TOKEN_MAX     16384 /* a JWT as password */
 #define MONITOR_WIRE_ENV_MAX  64
+#define MONITOR_WIRE_ENV_NAME 256 /* with their ends */
+#define MONITOR_WIRE_ENV_TEXT 4096
 #define MONITOR_WIRE_SESSIONS 256 /* hard limit over max_sessions */
 
 enum monitor_wire_fd { WORKER_FD_CONNECTION = 3, WORKER_FD_MONITOR = 4 };

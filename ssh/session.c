@@ -24,7 +24,6 @@
 #include "ssh/monitor.h"
 
 #define PIPE_BYTES  (1 << 20)
-#define COMMAND_MAX 32768
 #define PROC_MAX    512 /* of /proc/PID/stat */
 
 static const struct {
@@ -70,7 +69,7 @@ static int read_wish(struct reader *r, struct session_wish *wish)
 	memset(wish, 0, sizeof(*wish));
 	wish->channel = reader_u32(r);
 	wish->kind = reader_u8(r);
-	command = reader_string(r, COMMAND_MAX, &len);
+	command = reader_string(r, MONITOR_WIRE_MAX, &len);
 	wish->pty = reader_u8(r) == 1;
 	reader_cstring(r, wish->term, sizeof(wish->term));
 	wish->size.ws_col = (unsigned short)reader_u32(r);

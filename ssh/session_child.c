@@ -241,7 +241,7 @@ static _Noreturn void execute(const struct monitor *m, const struct session_wish
 		execve(shell, argv, env);
 	}
 	dprintf(STDERR_FILENO, "%s: %s\n", shell, strerror(errno));
-	_exit(CANNOT);
+	_exit(1); /* as sshd does */
 }
 
 _Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,

@@ -199,7 +199,8 @@ static bool on_env(void *user, const char *name, const char *value)
 	struct writer w = writer_init(both, sizeof(both));
 
 	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_WAITING ||
-	    c->env_count >= MONITOR_WIRE_ENV_MAX || !*name || strchr(name, '='))
+	    c->env_count >= MONITOR_WIRE_ENV_MAX || !*name || strchr(name, '=') ||
+	    strlen(name) >= MONITOR_WIRE_ENV_NAME || strlen(value) >= MONITOR_WIRE_ENV_TEXT)
 		return false;
 	writer_cstring(&w, name);
 	writer_cstring(&w, value);
@@ -278,8 +279,11 @@ static bool on_start(void *user, enum libssh_start kind, const char *command)
 		 kind == LIBSSH_SUBSYSTEM ? command : "");
 	out = worker_monitor_begin(&w->monitor, MONITOR_SESSION);
 	write_session(out, c, kind, command);
-	if (out->failed) /* a command longer than a packet: only this session is over */
-		return false;
+	if (out->failed) { /* only this session is over */
+		channel_refuse(c, "the command and its environment are too long");
+		buffer_done(&c->env);
+		return true;
+	}
 	if (!ask(w, &result, &answer))
 		return false;
 	reader_cstring(&answer->fields, message, sizeof(message));

@@ -17,7 +17,7 @@
 
 void worker_monitor_init(struct worker_monitor *m, int fd)
 {
-	/* Not memset: 128 KiB of buffers would become resident for nothing. */
+	/* Not memset: 288 KiB of buffers would become resident for nothing. */
 	m->fd = fd;
 	m->last_id = 0;
 	m->first = m->last = NULL;

@@ -70,6 +70,34 @@ same '' 'printf "no newline"'
 same '' 'sleep 0.3 & echo back'
 same '' 'trap "" PIPE; yes | head -n 2'
 same '' "echo $(printf 'x%.0s' $(seq 1 20000)) | wc -c"
+note "long commands, over one connection that goes on"
+# A word has at most 131,071 bytes, and ssh joins words.
+long() { printf "%${1}s" | tr ' ' x; }
+printf '' >$T/stdin
+for which in ours stock; do
+	# shellcheck disable=SC2086
+	on first ssh -M -S $T/mux-$which -fN ${!which}
+	for size in 32000 33000 60000 65400 65600 100000 131050 131060 140000 150000 200000 250000; do
+		got=0
+		# shellcheck disable=SC2046,SC2086
+		on first timeout 20 ssh -S $T/mux-$which ${!which} 'echo ' $(long $((size / 2))) $(long $((size / 2))) '| wc -c' \
+			<$T/stdin >$T/long.out 2>$T/long.err || got=$?
+		echo "$size $got $(cat $T/long.out)"
+		[ $size -lt 147000 ] || [ $which = stock ] || { [ $got = 255 ] && grep -q 'too long' $T/long.err; } ||
+			fail "$size bytes: status $got, $(cat $T/long.err)"
+	done >$T/long-$which
+	# shellcheck disable=SC2086
+	on first ssh -O check -S $T/mux-$which ${!which} 2>/dev/null || fail "$which: the connection is gone"
+	# shellcheck disable=SC2086
+	on first ssh -O exit -S $T/mux-$which ${!which} 2>/dev/null
+done
+# Those that fit into our packets: the same. Longer ones no system executes.
+diff <(head -n 9 $T/long-stock) <(head -n 9 $T/long-ours) || differ=$((differ + 1))
+for size in 511 512 4095 4096 9000; do # of a variable: from 4096 on only sshd takes it
+	got=$(LC_LONG=$(long $size) on first timeout 20 ssh -o SendEnv=LC_LONG $ours 'echo "$LC_LONG" | wc -c') ||
+		fail "a variable of $size bytes ends the session"
+	[ "$got" = $((size < 4096 ? size + 1 : 1)) ] || fail "a variable of $size bytes: $got"
+done
 note "terminals"
 same -tt 'echo one; echo two; exit 6'
 same -tt 'stty -a | tr ";" "\n" | grep -c .; tty; stat -c "%U %G %a" $(tty)'
