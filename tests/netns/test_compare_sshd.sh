@@ -145,6 +145,15 @@ for which in ours stock; do
 	on first ssh -O exit -S $T/mux-$which ${!which} 2>/dev/null
 done
 
+note "a remote forward belongs to its connection; one to a socket's path is refused at once"
+on first ssh -M -S $T/mux-a -fN -o ExitOnForwardFailure=yes -R 7960:127.0.0.1:22 $ours
+expect 255 on first timeout 10 ssh -N -o ExitOnForwardFailure=yes -R 7960:127.0.0.1:22 $ours
+says 'remote port forwarding failed'
+listening second 7960
+expect 255 on first timeout 10 ssh -N -o ExitOnForwardFailure=yes -R $T/forward.sock:127.0.0.1:22 $ours
+says 'remote port forwarding failed'
+on first ssh -O exit -S $T/mux-a $ours 2>/dev/null
+
 note "accounts that may not log in: shell, exec, sftp and forwards alike"
 add_account gone 61821 /bin/bash '*'
 # In place: the file is mounted over the machine's.
