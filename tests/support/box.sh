@@ -29,7 +29,7 @@ if ! unshare --mount --net --pid --ipc --fork true 2>/dev/null; then
 fi
 
 # The mount points must be there before the box has its own view.
-mkdir -p /run/netns /run/wireguard /run/warren || exit 77
+mkdir -p /run/netns /run/wireguard /run/warren /run/warren-build || exit 77
 
 # exec: killing this process kills the box (--kill-child).
 exec unshare --mount --net --pid --ipc --fork --kill-child=KILL --mount-proc --propagation private \
@@ -40,6 +40,9 @@ exec unshare --mount --net --pid --ipc --fork --kill-child=KILL --mount-proc --p
 		done
 		mount --make-shared /run/netns
 		ip link set lo up
+		# Other accounts run the programs too, and the tree may be below a closed home.
+		[ ! -d "$WARREN_BIN" ] || mount --bind "$(dirname "$WARREN_BIN")" /run/warren-build
+		[ ! -d "$WARREN_BIN" ] || WARREN_BIN=/run/warren-build/$(basename "$WARREN_BIN")
 		set +e
 		# Not exec: process 1 has to reap what daemons leave behind, and the command keeps the
 		# signal behaviour that every other process has.
