@@ -3,6 +3,11 @@
 # The README's first command, on the programs that are built already: the whole walk, then --keep and
 # --end; nothing is left behind.
 set -euo pipefail
+# The box's /run, where the programs are, is covered by one of the demo's own.
+mount -t tmpfs t /mnt
+mkdir /mnt/build
+mount --bind "$(dirname "$WARREN_BIN")" /mnt/build
+WARREN_BIN=/mnt/build/$(basename "$WARREN_BIN")
 mount -t tmpfs t /run
 mkdir -p /run/netns
 mkdir -p /etc/netns
