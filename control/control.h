@@ -133,6 +133,9 @@ const char *state_refused(const struct state *s, const char *identity, const cha
 /* now_s, or the first moment that no cutoff of the identity on that peer covers. */
 int64_t state_issue_s(const struct state *s, const char *identity, const char *peer,
 		      int64_t now_s);
+/* The same for the "iat" of a token that the embedded issuer makes: whoever logs in again in the second of a
+ * logout gets a token that counts. At most some seconds ahead. */
+int64_t state_token_s(const struct state *s, int64_t now_s);
 /* Fills a change that the caller stores itself (store_cutoff_within); state_cut_stored takes it
  * over when it is there. logins: tokens issued so far are void too. */
 void state_cut_prepare(const struct state *s, const char *identity, bool block, bool logins,

@@ -149,7 +149,7 @@ static json_t *make_answer(struct token_job *job)
 				     .audience = job->store.client,
 				     .nonce = job->nonce,
 				     .scopes = job->store.scopes,
-				     .now_s = job->store.now_s,
+				     .now_s = state_token_s(i->c->state, job->store.now_s),
 				     .auth_time_s = job->store.auth_time_s};
 	char *id_token = NULL, *access = NULL, scope[ISSUER_SCOPE_TEXT];
 	json_t *id_claims = issuer_claims_id(&what, &job->store.user);

@@ -19,6 +19,7 @@
 #define TOLD_MAX      4096  /* cutoffs in one object; older ones become one for everybody */
 #define REVOKED_MAX   100000
 #define SWEEP_EVERY_S 60
+#define TOKEN_AHEAD_S 4 /* what every verifier of a token bears, as clocks differ */
 
 int64_t state_cut_until(const struct state *s, int64_t now_s)
 {
@@ -78,8 +79,7 @@ int state_cut_now(struct state *s, const struct store_cutoff *c)
 	size_t at = s->cutoff_count;
 	while (at > 0 && s->cutoffs[at - 1].before_s > fresh.before_s)
 		at--;
-	memmove(&s->cutoffs[at + 1], &s->cutoffs[at],
-		(s->cutoff_count - at) * sizeof(*s->cutoffs));
+	memmove(&s->cutoffs[at + 1], &s->cutoffs[at], (s->cutoff_count - at) * sizeof(*s->cutoffs));
 	s->cutoffs[at] = fresh;
 	s->cutoff_count++;
 	return 0;
@@ -176,6 +176,17 @@ int64_t state_issue_s(const struct state *s, const char *identity, const char *p
 	return at > now_s + SSHCERT_BACKDATED_S ? now_s : at;
 }
 
+int64_t state_token_s(const struct state *s, int64_t now_s)
+{
+	int64_t at = now_s;
+
+	for (size_t i = 0; i < s->cutoff_count; i++)
+		if (s->cutoffs[i].token_before_s >= at &&
+		    s->cutoffs[i].token_before_s < now_s + TOKEN_AHEAD_S)
+			at = s->cutoffs[i].token_before_s + 1;
+	return at;
+}
+
 /* ---- what targets are told ---- */
 
 json_t *state_revoked(const struct state *s, const struct entry *e)
@@ -184,8 +195,8 @@ json_t *state_revoked(const struct state *s, const struct entry *e)
 
 	for (size_t i = 0; i < s->revoked_count; i++)
 		if (strcmp(s->revoked[i].target, e->row.id) == 0)
-			(void)json_array_append_new(
-				list, json_integer((json_int_t)s->revoked[i].serial));
+			(void)json_array_append_new(list,
+						    json_integer((json_int_t)s->revoked[i].serial));
 	return list;
 }
 
@@ -213,11 +224,10 @@ json_t *state_blocked(const struct state *s, const struct entry *e, const bool *
 		if (!matters(s, c, e, concerned))
 			continue;
 		/* Too many: what began before all the others is void, whoever's it is. */
-		if (json_array_append_new(list,
-					  json_pack("{s:s,s:s,s:I}", "identity",
-						    all ? "" : c->identity, "caller",
-						    all ? "" : c->peer, "before",
-						    (json_int_t)c->before_s)) < 0) {
+		if (json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "identity",
+							  all ? "" : c->identity, "caller",
+							  all ? "" : c->peer, "before",
+							  (json_int_t)c->before_s)) < 0) {
 			json_decref(list);
 			return NULL;
 		}
@@ -336,9 +346,8 @@ json_t *state_blocked_identities(const struct state *s)
 	for (size_t i = 0; i < s->cutoff_count; i++)
 		if (s->cutoffs[i].blocked)
 			(void)json_array_append_new(
-				list, json_pack("{s:s,s:s,s:I}", "identity",
-						s->cutoffs[i].identity, "reason",
-						s->cutoffs[i].reason, "since",
+				list, json_pack("{s:s,s:s,s:I}", "identity", s->cutoffs[i].identity,
+						"reason", s->cutoffs[i].reason, "since",
 						(json_int_t)s->cutoffs[i].before_s));
 	return list;
 }
@@ -390,8 +399,8 @@ static void cert_revoked(void *arg, int result)
 		if (e)
 			state_mark(s, e);
 		snprintf(serial, sizeof(serial), "%" PRIu64, job->a.cert.serial);
-		json_t *detail = json_pack("{s:s,s:s}", "serial", serial, "target",
-					   job->a.cert.target);
+		json_t *detail =
+			json_pack("{s:s,s:s}", "serial", serial, "target", job->a.cert.target);
 		state_event(s, "cert.revoked", "admin", job->a.cert.identity, detail);
 		json_decref(detail);
 	}

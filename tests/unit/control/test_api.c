@@ -739,6 +739,10 @@ static void test_cutoffs(void **state)
 	assert_int_equal(0, result);
 	assert_null(state_refused(s, "bob@example.com", two.id, NOW + 1));
 	assert_non_null(state_refused(s, "bob@example.com", two.id, NOW));
+	/* Who logs in again in that second is not refused, and no token is of the far future. */
+	assert_int_equal(NOW + 1, state_token_s(s, NOW));
+	assert_int_equal(NOW + 1, state_token_s(s, NOW + 1));
+	assert_int_equal(NOW - 60, state_token_s(s, NOW - 60));
 
 	/* However many they are, the object stays small, and nothing is forgotten. */
 	for (int i = 0; i < 4200; i++) {
