@@ -350,7 +350,7 @@ on $ns1 warren logout
 say "first\$ ssh $login@$address id -un"
 signin $dir/log/prompt2 &
 browser=$!
-on $ns1 script -qefc "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no \
+on $ns1 timeout 120 script -qefc "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no \
 	$login@$address id -un" $dir/log/prompt2 </dev/null || die "keyboard-interactive login failed"
 wait $browser || die "the browser did not get through the login"
 

@@ -60,6 +60,7 @@ start() { # configuration on stdin
 	[[ -n $pid ]] && kill "$pid" && wait "$pid" 2>/dev/null
 	{ echo "$common"; cat; } >"$dir/conf"
 	grep -q '^ListenAddress' "$dir/conf" || sed -i '1i ListenAddress 127.0.0.1:2301' "$dir/conf"
+	: >"$dir/log" # the old server's word about its listener is not this one's
 	"$bin/warren" sshd -D -f "$dir/conf" 2>"$dir/log" &
 	pid=$!
 	soon grep -q "listening on=" "$dir/log" || { echo "the server does not start"; cat "$dir/log"; }
