@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,15 @@ int cli_request_root(const struct cli *c, json_t *request_take, json_t **ret_res
 	return code;
 }
 
+/* Closed standard descriptors would be the first that sockets and files get. */
+static void open_standard_fds(void)
+{
+	int fd = STDIN_FILENO;
+
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = fcntl(fd, F_GETFD) < 0 ? open("/dev/null", O_RDWR) : fd + 1;
+}
+
 int cli_main(int argc, char **argv)
 {
 	static char self[512];
@@ -193,6 +203,7 @@ int cli_main(int argc, char **argv)
 	ssize_t n;
 	int i;
 
+	open_standard_fds();
 	if (secret_process_init() < 0) {
 		fputs("warren: libsodium does not start\n", stderr);
 		return WARREN_EXIT_FAILED;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * warren openssh detect|proxy|hostkey|install|print|remove: what the drop-in for stock OpenSSH
- * calls (design section 8). detect must stay fast: ssh runs it for every host.
+ * warren openssh detect|proxy|plain|hostkey|install|print|remove: what the drop-in for stock
+ * OpenSSH calls (design section 8). detect must stay fast: ssh runs it for every host.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,8 +25,10 @@ static bool is_prepared(const char *host, const char *port)
 	const char *prepared = getenv(OPENSSH_PREPARED);
 	size_t len = strlen(host);
 
-	return prepared != NULL && strncasecmp(prepared, host, len) == 0 && prepared[len] == ' ' &&
-	       strcmp(prepared + len + 1, port) == 0;
+	return prepared != NULL &&
+	       (strcmp(prepared, "*") == 0 ||
+		(strncasecmp(prepared, host, len) == 0 && prepared[len] == ' ' &&
+		 strcmp(prepared + len + 1, port) == 0));
 }
 
 /* 0: ours, 2: not ours. Silent: ssh shows what a Match exec prints. */
@@ -99,6 +101,18 @@ static int connect_prepared(const struct cli *c, int argc, char **argv)
 			snprintf(login.addresses[login.address_count++], sizeof(login.addresses[0]),
 				 "%s", argv[i]);
 	return hand_over(c, &login);
+}
+
+/* For names of the mesh where SSH is not ours: HOST PORT */
+static int connect_plain(const struct cli *c, int argc, char **argv)
+{
+	struct openssh_login login = {.early = -1};
+	int code;
+
+	if (argc != 4)
+		return cli_usage("openssh plain HOST PORT");
+	code = openssh_find(c, argv[2], argv[3], &login);
+	return code != 0 ? code : hand_over(c, &login);
 }
 
 static int proxy(const struct cli *c, int argc, char **argv)
@@ -198,6 +212,8 @@ int cli_openssh(const struct cli *c, int argc, char **argv)
 		return proxy(c, argc, argv);
 	if (strcmp(what, "connect") == 0)
 		return connect_prepared(c, argc, argv);
+	if (strcmp(what, "plain") == 0)
+		return connect_plain(c, argc, argv);
 	if (strcmp(what, "hostkey") == 0)
 		return hostkey(c, argc, argv);
 	if (strcmp(what, "install") == 0 && argc == 2)
@@ -210,7 +226,7 @@ int cli_openssh(const struct cli *c, int argc, char **argv)
 					strerror(errno));
 		return WARREN_EXIT_OK;
 	}
-	return cli_usage(
-		"openssh detect HOST PORT [USER HASH] | proxy HOST PORT USER | hostkey HOST |\n"
-		"       warren openssh install | print | remove");
+	return cli_usage("openssh detect HOST PORT [USER HASH] | proxy HOST PORT USER |\n"
+			 "       warren openssh plain HOST PORT | hostkey HOST |\n"
+			 "       warren openssh install | print | remove");
 }

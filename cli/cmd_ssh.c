@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,92 +17,12 @@
 #include "cli/cli.h"
 #include "cli/connection.h"
 #include "cli/openssh.h"
+#include "cli/ssh_arguments.h"
 #include "platform/encode.h"
 
 #define SSH_FAILED 255 /* as OpenSSH: our own failure, never the command's status */
 
-/* Flags of ssh(1) 9.2 that take a value. */
-#define FLAGS_WITH_VALUE "BbcDEeFIiJLlmOopQRSWw"
-#define FIXED_OPTIONS	 5
-
-struct target {
-	int host_index; /* in argv */
-	char host[256], user[128], port[16];
-	bool batch;
-};
-
-static void set_user_host(struct target *t, const char *text)
-{
-	const char *at = strrchr(text, '@');
-
-	if (at != NULL)
-		snprintf(t->user, sizeof(t->user), "%.*s", (int)(at - text), text);
-	snprintf(t->host, sizeof(t->host), "%s", at != NULL ? at + 1 : text);
-}
-
-/* ssh://[user@]host[:port] */
-static void set_uri(struct target *t, const char *uri)
-{
-	char *colon, *slash;
-
-	set_user_host(t, uri + strlen("ssh://"));
-	slash = strchr(t->host, '/');
-	if (slash != NULL)
-		*slash = '\0';
-	colon = strrchr(t->host, ':');
-	if (colon != NULL && strchr(t->host, ':') == colon) {
-		snprintf(t->port, sizeof(t->port), "%s", colon + 1);
-		*colon = '\0';
-	}
-}
-
-static void note_option(struct target *t, char flag, const char *value)
-{
-	if (flag == 'l')
-		snprintf(t->user, sizeof(t->user), "%s", value);
-	else if (flag == 'p')
-		snprintf(t->port, sizeof(t->port), "%s", value);
-	else if (flag == 'o' && strncasecmp(value, "User=", 5) == 0)
-		snprintf(t->user, sizeof(t->user), "%s", value + 5);
-	else if (flag == 'o' && strncasecmp(value, "Port=", 5) == 0)
-		snprintf(t->port, sizeof(t->port), "%s", value + 5);
-	else if (flag == 'o' && strcasecmp(value, "BatchMode=yes") == 0)
-		t->batch = true;
-}
-
-static int find_target(int argc, char **argv, struct target *t)
-{
-	int i = 1;
-
-	for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
-		if (strcmp(argv[i], "--") == 0) {
-			i++;
-			break;
-		}
-		for (const char *p = argv[i] + 1; *p != '\0'; p++) {
-			if (strchr(FLAGS_WITH_VALUE, *p) == NULL)
-				continue;
-			if (p[1] == '\0' && i + 1 >= argc)
-				return -EINVAL;
-			note_option(t, *p, p[1] != '\0' ? p + 1 : argv[++i]);
-			break;
-		}
-	}
-	if (i >= argc)
-		return -EINVAL;
-	t->host_index = i;
-	if (strncmp(argv[i], "ssh://", 6) == 0) {
-		set_uri(t, argv[i]);
-	} else {
-		char user[sizeof(t->user)];
-
-		snprintf(user, sizeof(user), "%s", t->user);
-		set_user_host(t, argv[i]);
-		if (user[0] != '\0') /* -l wins over user@, as in ssh */
-			snprintf(t->user, sizeof(t->user), "%s", user);
-	}
-	return t->host[0] != '\0' ? 0 : -EINVAL;
-}
+#define FIXED_OPTIONS 5
 
 /* Whose program speaks SSH: the system's, our own, or the system's where there is one. */
 enum client { CLIENT_ANY, CLIENT_SYSTEM, CLIENT_OWN };
@@ -181,39 +102,37 @@ static int run_own_ssh(const struct cli *c, const struct openssh_login *login, i
 	return cli_fail(c, SSH_FAILED, "cannot start %s: %s", path, strerror(errno));
 }
 
-static int run_system_ssh(const struct cli *c, const struct openssh_login *login, int argc,
-			  char **argv)
+/* What ssh is started with beside the person's own arguments. */
+struct start {
+	const char *args[2 * FIXED_OPTIONS + 8];
+	char text[FIXED_OPTIONS + 2][1024];
+	int count, texts;
+};
+
+static void add_option(struct start *s, const char *fmt, ...) WARREN_PRINTF(2, 3);
+
+static void add_option(struct start *s, const char *fmt, ...)
 {
-	char option[FIXED_OPTIONS][512], identity[340], certificate[360];
-	char **args = calloc((size_t)argc + 2 * FIXED_OPTIONS + 8, sizeof(*args));
-	char where[160] = "";
+	char *text = s->text[s->texts++];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(s->text[0]), fmt, ap);
+	va_end(ap);
+	s->args[s->count++] = "-o";
+	s->args[s->count++] = text;
+}
+
+static int exec_ssh(const struct cli *c, const struct start *s, int argc, char **argv)
+{
+	char **args = calloc((size_t)argc + (size_t)s->count + 2, sizeof(*args));
 	int n = 0;
 
 	if (args == NULL)
 		return cli_fail(c, SSH_FAILED, "out of memory");
-	if (c->socket_given)
-		snprintf(where, sizeof(where), "--socket %s ", c->socket);
-	snprintf(option[0], sizeof(option[0]), "ProxyCommand=%s %sopenssh connect %s %d %s %s",
-		 c->self, where, login->fqdn, login->port, login->addresses[0],
-		 login->address_count > 1 ? login->addresses[1] : "-");
-	snprintf(option[1], sizeof(option[1]), "ProxyUseFdpass=yes");
-	snprintf(option[2], sizeof(option[2]), "UserKnownHostsFile=%s", login->hosts);
-	snprintf(option[3], sizeof(option[3]), "GlobalKnownHostsFile=none");
-	snprintf(option[4], sizeof(option[4]), "StrictHostKeyChecking=yes");
-	args[n++] = strdup("ssh");
-	for (int i = 0; i < FIXED_OPTIONS; i++) {
-		args[n++] = strdup("-o");
-		args[n++] = option[i];
-	}
-	if (login->path[0] != '\0') {
-		snprintf(identity, sizeof(identity), "IdentityFile=%s", login->path);
-		snprintf(certificate, sizeof(certificate), "CertificateFile=%s-cert.pub",
-			 login->path);
-		args[n++] = strdup("-o");
-		args[n++] = identity;
-		args[n++] = strdup("-o");
-		args[n++] = certificate;
-	}
+	args[n++] = (char[]){"ssh"};
+	for (int i = 0; i < s->count; i++)
+		args[n++] = strdup(s->args[i]);
 	for (int i = 1; i < argc; i++)
 		args[n++] = argv[i];
 	execvp("ssh", args);
@@ -223,6 +142,67 @@ static int run_system_ssh(const struct cli *c, const struct openssh_login *login
 				  "use --client=own"
 				: "cannot start ssh: %s",
 			strerror(errno));
+}
+
+/* "--socket PATH " for the programs that ssh starts. */
+static const char *socket_option(const struct cli *c, char out[static 160])
+{
+	out[0] = '\0';
+	if (c->socket_given)
+		snprintf(out, 160, "--socket %s ", c->socket);
+	return out;
+}
+
+static void add_connection(const struct cli *c, struct start *s, const struct openssh_login *login)
+{
+	char where[160];
+
+	add_option(s, "ProxyCommand=%s %sopenssh connect %s %d %s %s", c->self,
+		   socket_option(c, where), login->fqdn, login->port, login->addresses[0],
+		   login->address_count > 1 ? login->addresses[1] : "-");
+	add_option(s, "ProxyUseFdpass=yes");
+}
+
+/* Through another machine: when that is one of the mesh we log in there, too, with drop-in or
+ * without; else it is ssh's own business. True: the arguments' -J is done. */
+static bool add_jump(const struct cli *c, struct start *s, const struct ssh_arguments *a,
+		     const struct openssh_login *login)
+{
+	char rest[512], hop[256], host[256], where[160];
+
+	if (a->config || !ssh_arguments_last_hop(a->jump, rest, hop))
+		return false;
+	ssh_arguments_hop_host(hop, host);
+	if (!openssh_is_ours(c, host))
+		return false;
+	add_option(s, "ProxyCommand=%s %sssh --client=system %s%s%s%s-W [%s]:%d %s%s", c->self,
+		   socket_option(c, where), a->batch ? "-o BatchMode=yes " : "",
+		   rest[0] != '\0' ? "-J " : "", rest, rest[0] != '\0' ? " " : "", login->fqdn,
+		   login->port, strncmp(hop, "ssh://", 6) == 0 ? "" : "ssh://", hop);
+	add_option(s, "ProxyUseFdpass=no");
+	return true;
+}
+
+static int run_system_ssh(const struct cli *c, const struct ssh_arguments *a,
+			  const struct openssh_login *login, int argc, char **argv)
+{
+	struct start s = {0};
+
+	if (a->jump[0] == '\0')
+		add_connection(c, &s, login);
+	else if (add_jump(c, &s, a, login) &&
+		 ssh_arguments_without_jump(argc, argv, &argc, &argv) < 0)
+		return cli_fail(c, SSH_FAILED, "out of memory");
+	if (login->hosts[0] != '\0') {
+		add_option(&s, "UserKnownHostsFile=%s", login->hosts);
+		add_option(&s, "GlobalKnownHostsFile=none");
+		add_option(&s, "StrictHostKeyChecking=yes");
+	}
+	if (login->path[0] != '\0') {
+		add_option(&s, "IdentityFile=%s", login->path);
+		add_option(&s, "CertificateFile=%s-cert.pub", login->path);
+	}
+	return exec_ssh(c, &s, argc, argv);
 }
 
 static bool system_has_ssh(void)
@@ -240,14 +220,48 @@ static bool system_has_ssh(void)
 	return false;
 }
 
+/* User, host and port as ssh will understand them: from the arguments, else from the person's
+ * configuration, else the usual ones. */
+static void complete(struct ssh_arguments *a, bool system, int argc, char **argv)
+{
+	if (system && ssh_arguments_configured(a) && setenv(OPENSSH_PREPARED, "*", 1) == 0)
+		(void)ssh_arguments_ask(argc, argv, a); /* what is wrong with it ssh says itself */
+	if (a->user[0] == '\0') {
+		const struct passwd *pw = getpwuid(getuid());
+
+		snprintf(a->user, sizeof(a->user), "%s", pw != NULL ? pw->pw_name : "root");
+	}
+	if (a->port[0] == '\0')
+		snprintf(a->port, sizeof(a->port), "22");
+}
+
+/* A port that is not ours: the machine's own sshd, with whatever the person logs in with there. */
+static bool is_foreign_port(const char *port)
+{
+	return strcmp(port, "22") != 0 && strcmp(port, "22022") != 0;
+}
+
+static int log_in(const struct cli *c, const struct ssh_arguments *a, struct openssh_login *login)
+{
+	struct prompt prompt = {.jump = a->jump[0] != '\0'};
+	uint8_t random[16];
+	char hash[ENCODE_HEX_SIZE(16)];
+
+	randombytes_buf(random, sizeof(random));
+	encode_hex(hash, random, sizeof(random));
+	if (openssh_prepare(c, a->host, a->port, a->user, hash, !a->batch, &prompt, login) != 0)
+		return SSH_FAILED;
+	if (login->note[0] != '\0')
+		fprintf(stderr, "warren: %s\n", login->note);
+	return 0;
+}
+
 int cli_ssh(const struct cli *c, int argc, char **argv)
 {
-	struct target t = {.port = "22"};
-	struct openssh_login login = {0};
-	struct prompt prompt = {0};
+	struct ssh_arguments a = {0};
+	struct openssh_login login = {.early = -1};
 	enum client client;
-	uint8_t random[16];
-	char hash[ENCODE_HEX_SIZE(16)], prepared[280];
+	char prepared[300];
 
 	if (argc >= 2 && strcmp(argv[1], "harden") == 0)
 		return cli_ssh_harden(c, argc - 1, argv + 1);
@@ -255,29 +269,23 @@ int cli_ssh(const struct cli *c, int argc, char **argv)
 		return SSH_FAILED;
 	if (client == CLIENT_ANY)
 		client = system_has_ssh() ? CLIENT_SYSTEM : CLIENT_OWN;
-	if (argc == 2 && strcmp(argv[1], "-V") == 0 && client == CLIENT_SYSTEM) {
-		execvp("ssh", argv);
-		return SSH_FAILED;
-	}
-	if (find_target(argc, argv, &t) < 0) {
+	if (ssh_arguments_parse(argc, argv, &a) < 0 || (a.only_ssh && client == CLIENT_OWN)) {
 		cli_usage("ssh [--client=own] [flags of ssh(1)] [user@]host [command …]");
 		return SSH_FAILED;
 	}
-	if (t.user[0] == '\0') {
-		const struct passwd *pw = getpwuid(getuid());
-
-		snprintf(t.user, sizeof(t.user), "%s", pw != NULL ? pw->pw_name : "root");
-	}
-	randombytes_buf(random, sizeof(random));
-	encode_hex(hash, random, sizeof(random));
-	if (openssh_prepare(c, t.host, t.port, t.user, hash, !t.batch, &prompt, &login) != 0)
+	if (a.only_ssh)
+		return exec_ssh(c, &(struct start){0}, argc, argv);
+	complete(&a, client == CLIENT_SYSTEM, argc, argv);
+	if (client == CLIENT_SYSTEM && is_foreign_port(a.port)) {
+		if (openssh_find(c, a.host, a.port, &login) != 0)
+			return SSH_FAILED;
+	} else if (log_in(c, &a, &login) != 0) {
 		return SSH_FAILED;
-	if (login.note[0] != '\0')
-		fprintf(stderr, "warren: %s\n", login.note);
+	}
 	if (client == CLIENT_OWN)
 		return run_own_ssh(c, &login, argc, argv);
-	snprintf(prepared, sizeof(prepared), "%s %d", t.host, login.port);
+	snprintf(prepared, sizeof(prepared), "%s %d", a.host, login.port);
 	if (setenv(OPENSSH_PREPARED, prepared, 1) < 0)
 		return cli_fail(c, SSH_FAILED, "out of memory");
-	return run_system_ssh(c, &login, argc, argv);
+	return run_system_ssh(c, &a, &login, argc, argv);
 }

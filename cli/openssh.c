@@ -17,6 +17,7 @@
 
 #define HOSTS_S		300 /* how long a file of host keys is kept: longer than a login takes */
 #define ATTEMPTS	3
+#define PLAIN_NAME	"abcdefghijklmnopqrstuvwxyz0123456789.-"
 #define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-"
 
 static int port_number(const char *text)
@@ -101,8 +102,12 @@ int openssh_write_hosts(struct ipc_client *client, const char *host, int port, c
 	{
 		const char *text = json_string_value(line);
 
-		if (text != NULL && n + strlen(text) + 1 < sizeof(lines))
-			n += (size_t)snprintf(lines + n, sizeof(lines) - n, "%s\n", text);
+		/* The file is for this host alone: its key, whatever the person's configuration
+		 * calls it (HostKeyAlias, HostName). */
+		const char *key = text != NULL ? strchr(text, ' ') : NULL;
+
+		if (key != NULL && n + strlen(key) + 2 < sizeof(lines))
+			n += (size_t)snprintf(lines + n, sizeof(lines) - n, "*%s\n", key);
 	}
 	json_decref(answer);
 	if (n == 0)
@@ -134,7 +139,7 @@ static void ask_detected(struct ipc_client *client, const char *host, int port, 
 	    ipc_call(client, request, NULL, NULL, 2000, &answer, &code, &err) == 0) {
 		cli_text(answer, "hash", out_hash, cap);
 		cli_text(answer, "address", address, sizeof(address));
-		if (address[0] != '\0')
+		if (address[0] != '\0' && json_is_string(json_object_get(answer, "login")))
 			*ret_fd = connection_begin(address, port);
 	}
 	json_decref(answer);
@@ -238,6 +243,47 @@ int openssh_prepare(const struct cli *c, const char *host, const char *port, con
 	return code;
 }
 
+static json_t *ask_detect(const struct cli *c, const char *host, int port, int *ret_code)
+{
+	json_t *request =
+		json_pack("{s:s,s:s,s:i}", "cmd", "ssh_detect", "host", host, "port", port);
+	json_t *answer = NULL;
+
+	*ret_code = cli_request(c, request, NULL, NULL, &answer);
+	return answer;
+}
+
+int openssh_find(const struct cli *c, const char *host, const char *port,
+		 struct openssh_login *ret_login)
+{
+	struct openssh_login login = {.port = port_number(port), .early = -1};
+	int code = WARREN_EXIT_FAILED;
+	json_t *answer = ask_detect(c, host, login.port, &code);
+	char why[256];
+
+	if (code != 0)
+		return code;
+	cli_text(answer, "fqdn", login.fqdn, sizeof(login.fqdn));
+	cli_text(answer, "address", login.addresses[0], sizeof(login.addresses[0]));
+	cli_text(answer, "reason", why, sizeof(why));
+	json_decref(answer);
+	if (login.addresses[0][0] == '\0')
+		return cli_fail(c, WARREN_EXIT_FAILED, "%s: %s", host, why);
+	login.address_count = 1;
+	*ret_login = login;
+	return 0;
+}
+
+bool openssh_is_ours(const struct cli *c, const char *host)
+{
+	int code = 0;
+	json_t *answer = ask_detect(c, host, 22, &code);
+	bool ours = json_is_string(json_object_get(answer, "login"));
+
+	json_decref(answer);
+	return ours;
+}
+
 int openssh_connect(const struct openssh_login *login, int *ret_fd)
 {
 	int fd = login->early, r = -EHOSTUNREACH;
@@ -267,15 +313,31 @@ static int write_block(FILE *out, const char *self, const char *hosts)
 		       *hosts ? "host " : "", hosts, *hosts ? " " : "", self, self);
 }
 
+/* The names of a domain that no resolver knows (RFC 9476) reach every machine of the mesh, also
+ * where SSH, or the port, is not ours: its own sshd answers, and nothing of a login is changed. */
+static int write_names(FILE *out, const char *self, const char *fqdn)
+{
+	const char *domain = strchr(fqdn, '.');
+	size_t len = domain != NULL ? strlen(domain) : 0;
+
+	if (len < 10 || strcmp(domain + len - 9, ".internal") != 0 ||
+	    strspn(domain, PLAIN_NAME) != len)
+		return 0;
+	return fprintf(out,
+		       "Match host *%s,*%s.\n"
+		       "  ProxyUseFdpass yes\n"
+		       "  ProxyCommand %s openssh plain %%h %%p\n",
+		       domain, domain, self);
+}
+
 /* "second.example.net" and "100.64.3.4": patterns of everything with a dot or colon that can be a
  * peer. False where one of them is unknown or not plain. */
 static bool dotted_hosts(char *out, size_t cap, const char *fqdn, const char *address)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
 	const char *domain = strchr(fqdn, '.');
 	size_t octet = strspn(address, "0123456789");
 
-	if (domain == NULL || domain[1] == '\0' || strspn(domain, plain) != strlen(domain) ||
+	if (domain == NULL || domain[1] == '\0' || strspn(domain, PLAIN_NAME) != strlen(domain) ||
 	    octet == 0 || octet > 3 || address[octet] != '.')
 		return false;
 	return snprintf(out, cap, "*%s,*.,%.*s.*,*:*", domain, (int)octet, address) < (int)cap;
@@ -299,6 +361,7 @@ char *openssh_config_text(const char *self, const char *fqdn, const char *addres
 		       write_block(out, self, "!*.*,!*:*,*") > 0;
 	else
 		good = write_block(out, self, "") > 0;
+	good = good && write_names(out, self, fqdn) >= 0;
 	good = fputs("Match all\n", out) >= 0 && good;
 	if (fclose(out) == 0 && good)
 		return text;

@@ -11,7 +11,8 @@
 #include "cli/cli.h"
 #include "cli/prompt.h"
 
-/* Environment of the ssh that `warren ssh` starts: "HOST PORT", for `detect` to leave alone. */
+/* Environment of the ssh that `warren ssh` starts: "HOST PORT", for `detect` to leave alone, or "*"
+ * for every host. */
 #define OPENSSH_PREPARED "WARREN_SSH_PREPARED"
 
 struct openssh_login {
@@ -32,6 +33,13 @@ struct openssh_login {
 int openssh_prepare(const struct cli *c, const char *host, const char *port, const char *user,
 		    const char *hash, bool interactive, struct prompt *prompt,
 		    struct openssh_login *ret_login);
+
+/* Where a peer is whose SSH, or that port, is not ours to serve: a login without files. Exit code,
+ * after the sentence was printed. */
+int openssh_find(const struct cli *c, const char *host, const char *port,
+		 struct openssh_login *ret_login);
+/* Is SSH on that host ours? */
+bool openssh_is_ours(const struct cli *c, const char *host);
 
 /* A connection to it: the early one, or to the addresses one after the other. -errno. */
 int openssh_connect(const struct openssh_login *login, int *ret_fd) WARREN_MUST_USE;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,12 +82,12 @@ static enum jump of_parents(void)
 /* Could a configuration file have the final host jump? */
 static bool configured(void)
 {
-	const char *home = getenv("HOME");
+	const struct passwd *pw = getpwuid(getuid()); /* as ssh: HOME says nothing */
 	char path[4096];
 	struct buffer b;
 	bool yes = false;
 
-	if (!home || snprintf(path, sizeof(path), "%s/.ssh/config", home) >= (int)sizeof(path))
+	if (!pw || snprintf(path, sizeof(path), "%s/.ssh/config", pw->pw_dir) >= (int)sizeof(path))
 		return false;
 	buffer_init(&b, 256u << 10);
 	if (file_read(path, &b) == 0 && buffer_cstring(&b))

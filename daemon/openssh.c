@@ -147,7 +147,15 @@ static void detect(struct main_core *m, struct ipc_request *r, const struct targ
 
 	p = ssh_peer(m, a.host, a.port, &why);
 	if (p == NULL) {
-		ipc_request_result(r, json_pack("{s:n,s:s}", "login", "reason", why));
+		bool self;
+		const struct peer *other = is_up(m) ? peers_by_host(m->peers, a.host, &self) : NULL;
+
+		/* Of a machine of the mesh: where its own sshd would be. */
+		ipc_request_result(
+			r,
+			json_pack("{s:n,s:s,s:s,s:s}", "login", "reason", why, "fqdn",
+				  other != NULL ? other->fqdn : "", "address",
+				  other != NULL ? ip_addr_format(&other->overlay4, address) : ""));
 		return;
 	}
 	remember(m->openssh, r->cred.uid, a.host, a.port, a.user, a.hash);

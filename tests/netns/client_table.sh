@@ -164,7 +164,7 @@ table_agent() {
 	export SSH_AUTH_SOCK=$T/agent
 	expect 0 on first $CLIENT -A deploy@$host 'ssh-add -l; echo "$SSH_AUTH_SOCK" >sock'
 	says of-the-user
-	expect 1 ip netns exec second sh -c "[ -S \"\$(cat $T/home/deploy/sock)\" ]"
+	within 5 ip netns exec second sh -c "[ ! -S \"\$(cat $T/home/deploy/sock)\" ]"
 	expect 1 on first $CLIENT deploy@$host '[ -n "$SSH_AUTH_SOCK" ]'
 	unset SSH_AUTH_SOCK
 }
