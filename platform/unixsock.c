@@ -195,9 +195,35 @@ int unixsock_cred_in_group(const struct unixsock_cred *cred, const char *name)
 	return rc;
 }
 
+int unixsock_make_room(int fd)
+{
+	int room = 0, want = UNIXSOCK_PACKET_MAX; /* the kernel counts it twice (socket(7)) */
+	socklen_t len = sizeof(room);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) < 0)
+		return -errno;
+	if (room >= UNIXSOCK_PACKET_MAX + 32 || /* unix_dgram_sendmsg keeps 32 */
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof(want)) == 0)
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want)) < 0 ? -errno : 0;
+}
+
 int unixsock_pair(int ret_fds[static 2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fds) < 0 ? -errno : 0;
+	int fds[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	rc = unixsock_make_room(fds[0]);
+	if (rc == 0)
+		rc = unixsock_make_room(fds[1]);
+	if (rc < 0) {
+		file_close(&fds[0]);
+		file_close(&fds[1]);
+		return rc;
+	}
+	memcpy(ret_fds, fds, sizeof(fds));
+	return 0;
 }
 
 int unixsock_send(int fd, const void *data, size_t len, const int *fds, size_t nfds)

@@ -29,8 +29,12 @@ int unixsock_peer_cred(int fd, struct unixsock_cred *ret_cred) WARREN_MUST_USE;
  * there is no such group), or -errno. Only 1 is a yes. */
 int unixsock_cred_in_group(const struct unixsock_cred *cred, const char *name) WARREN_MUST_USE;
 
+#define UNIXSOCK_PACKET_MAX 147456 /* bytes that fit into one packet of a pair */
 /* A pair of SOCK_SEQPACKET sockets, close-on-exec, blocking. */
 int unixsock_pair(int ret_fds[static 2]) WARREN_MUST_USE;
+/* Packets of that length fit also where net.core.wmem_default is small (with net.core.wmem_max too,
+ * only as root). unixsock_pair has done it. */
+int unixsock_make_room(int fd) WARREN_MUST_USE;
 /* One packet with up to UNIXSOCK_MAX_FDS descriptors (borrowed). -EAGAIN, -EPIPE, … */
 int unixsock_send(int fd, const void *data, size_t len, const int *fds, size_t nfds) WARREN_MUST_USE;
 /* Receives one packet into data[cap]: its length, 0 at end of file, or -errno. A truncated packet or

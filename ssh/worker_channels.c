@@ -69,9 +69,11 @@ static void broken(struct worker *w)
 static bool ask(struct worker *w, uint8_t *ret_result, struct worker_packet **ret_answer)
 {
 	struct worker_packet *answer;
+	int rc = worker_monitor_call(&w->monitor, &answer);
 
-	if (worker_monitor_call(&w->monitor, &answer) < 0) {
-		broken(w);
+	if (rc < 0) {
+		if (rc != -EMSGSIZE) /* the kernel has less room for packets than we: said no */
+			broken(w);
 		return false;
 	}
 	*ret_result = reader_u8(&answer->fields);

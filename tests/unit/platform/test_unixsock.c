@@ -205,6 +205,31 @@ static void what_does_not_fit_is_refused_whole(void **state)
 	file_close(&pair[1]);
 }
 
+/* As with a small net.core.wmem_default. */
+static void large_packets_fit(void **state)
+{
+	static uint8_t data[UNIXSOCK_PACKET_MAX], back[UNIXSOCK_PACKET_MAX];
+	int pair[2], small = 4608;
+
+	(void)state;
+	assert_int_equal(unixsock_pair(pair), 0);
+	data[0] = 1;
+	data[sizeof(data) - 1] = 2;
+	for (int side = 0; side < 2; side++) {
+		assert_int_equal(setsockopt(pair[side], SOL_SOCKET, SO_SNDBUF, &small,
+					    sizeof(small)),
+				 0);
+		assert_int_equal(unixsock_send(pair[side], data, sizeof(data), NULL, 0), -EMSGSIZE);
+		assert_int_equal(unixsock_make_room(pair[side]), 0);
+		assert_int_equal(unixsock_send(pair[side], data, sizeof(data), NULL, 0), 0);
+		assert_int_equal(unixsock_recv(pair[1 - side], back, sizeof(back), NULL, NULL, 0),
+				 (ssize_t)sizeof(back));
+		assert_memory_equal(data, back, sizeof(data));
+	}
+	file_close(&pair[0]);
+	file_close(&pair[1]);
+}
+
 /* A sender of another program may put twelve into one packet. */
 static void too_many_descriptors(void **state)
 {
@@ -238,6 +263,7 @@ int main(void)
 		cmocka_unit_test(listens_and_connects),
 		cmocka_unit_test(bad_paths),
 		cmocka_unit_test(groups),
+		cmocka_unit_test(large_packets_fit),
 		cmocka_unit_test(descriptors_travel),
 		cmocka_unit_test(what_does_not_fit_is_refused_whole),
 		cmocka_unit_test(too_many_descriptors),
