@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,6 +25,7 @@
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "platform/user.h"
+#include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 
 enum {
@@ -99,18 +99,6 @@ static int catch_signals(struct broker *b)
 	return broker_loop_add(b->loop, b->signals, on_signal, NULL);
 }
 
-/* As many descriptors as allowed: sessions have limits of their own. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-			log_debug("cannot raise the limit of descriptors", NULL);
-	}
-}
-
 static int make_socket_dir(const char *socket_path, struct error *err)
 {
 	const char *slash = strrchr(socket_path, '/');
@@ -180,7 +168,7 @@ static int start(struct broker *b, struct error *err)
 	int rc;
 
 	umask(022);
-	raise_file_limit();
+	file_limit_raise();
 	rc = broker_loop_new(&b->loop);
 	if (rc == 0)
 		rc = catch_signals(b);

@@ -24,6 +24,7 @@
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/unixsock.h"
+#include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 
 enum {
@@ -84,6 +85,8 @@ int broker_spawn(const char *program, char *const argv[], const int *fds, size_t
 	pid = fork();
 	if (pid < 0)
 		return -errno;
+	if (pid == 0 && clean_env)
+		file_limit_restore(); /* what people run is no listener */
 	if (pid == 0)
 		become(program, argv, fds, nfds, clean_env ? clean : environ);
 	*ret_pid = pid;

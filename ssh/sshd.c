@@ -24,6 +24,7 @@
 #include "platform/log.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
+#include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 #include "ssh/config/startups.h"
 #include "ssh/sshd_internal.h"
@@ -397,6 +398,7 @@ int sshd_run(const struct sshd_arguments *a)
 		return WARREN_EXIT_FAILED;
 	}
 	oom_protect();
+	file_limit_raise();
 	sshd_daemon_pid_file(s->force.options.pid_file, true);
 	sshd_daemon_notify("READY=1");
 	s->journal = journal_new("warren-audit");

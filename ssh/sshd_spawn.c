@@ -16,6 +16,7 @@
 #include "platform/file.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
+#include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 #include "ssh/monitor.h"
 #include "ssh/sshd_internal.h"
@@ -173,6 +174,7 @@ int sshd_spawn(const struct sshd_force *f, uint32_t id, int connection, int *ret
 		const int fds[] = {connection, s.config, s.null, s.broker[1], s.main[1]};
 
 		oom_restore();
+		file_limit_restore();
 		setsid(); /* Ctrl-C ends the listener */
 		become(fds);
 		_exit(127);
