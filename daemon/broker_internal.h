@@ -102,6 +102,7 @@ struct broker_verification {
 struct broker_sshd {
 	bool loaded;	     /* some configuration is in force */
 	uint64_t stamp;	     /* of the files as they were read last */
+	char *watched;	     /* sshd_config_watched; NULL: nothing */
 	struct buffer text;  /* for monitors */
 	struct sshd_startups startups;
 	bool tcp_keep_alive;

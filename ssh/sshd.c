@@ -51,6 +51,7 @@ struct sshd {
 	int signals, log;
 	struct journal *journal; /* of audit events */
 	uint64_t stamp;
+	char broken[512]; /* what is wrong with the files; "": nothing */
 	uint32_t last_id;
 	size_t count; /* slots that may be in use */
 	struct connection connections[SSHD_SESSIONS_MAX];
@@ -123,37 +124,23 @@ void sshd_force_done(struct sshd_force *f)
 static uint64_t stamp_of(const struct sshd *s)
 {
 	const struct sshd_options *o = &s->force.options;
-	uint64_t sum = sshd_config_stamp(s->arguments->path);
+	const char *watched = s->force.config ? sshd_config_watched(s->force.config) : "";
+	uint64_t sum = sshd_config_stamp(s->arguments->path, watched);
 
 	if (o->trusted_ca_keys != NULL)
-		sum = sum * 31 + sshd_config_stamp(o->trusted_ca_keys);
+		sum = sum * 31 + sshd_config_stamp(o->trusted_ca_keys, "");
 	for (size_t i = 0; i < o->host_keys.count; i++)
-		sum = sum * 31 + sshd_config_stamp(o->host_keys.word[i]);
+		sum = sum * 31 + sshd_config_stamp(o->host_keys.word[i], "");
 	return sum;
-}
-
-static bool same_places(const struct sshd_listeners *l, const struct sshd_options *o)
-{
-	struct endpoint at[SSHD_LISTEN_MAX];
-	size_t count = 0;
-
-	if (sshd_config_listen(o, at, &count, NULL) < 0 || count != l->count)
-		return false;
-	for (size_t i = 0; i < count; i++)
-		if (!endpoint_equal(&at[i], &l->at[i]))
-			return false;
-	return true;
 }
 
 static void listen_again(struct sshd *s)
 {
 	struct error err = {0};
 
-	if (s->handed || same_places(&s->listeners, &s->force.options))
-		return;
-	sshd_listen_close(&s->listeners);
-	if (sshd_listen_open(&s->force.options, &s->listeners, &err) < 0)
-		log_error("nothing can be listened on", "error=\"%s\"", error_text(&err));
+	if (!s->handed && sshd_listen_change(&s->force.options, &s->listeners, &err) < 0)
+		log_error("the new addresses cannot be listened on; the old ones stay",
+			  "error=\"%s\"", error_text(&err));
 }
 
 /* What is wrong leaves everything as it was. */
@@ -161,16 +148,21 @@ static void reload(struct sshd *s)
 {
 	struct sshd_force new;
 	struct error err = {0};
+	uint64_t stamp = stamp_of(s);
+	bool stable;
 
-	s->stamp = stamp_of(s);
 	if (sshd_force_load(s->arguments, &new, &err) < 0) {
-		log_error("the new configuration is wrong; what was in force stays", "error=\"%s\"",
-			  error_text(&err));
+		if (strcmp(s->broken, error_text(&err)) != 0)
+			log_error("the new configuration is wrong; what was in force stays",
+				  "error=\"%s\"", error_text(&err));
+		snprintf(s->broken, sizeof(s->broken), "%s", error_text(&err));
 		return;
 	}
+	stable = stamp == stamp_of(s); /* not written while it was read */
 	sshd_force_done(&s->force);
 	s->force = new;
-	s->stamp = stamp_of(s);
+	s->broken[0] = '\0';
+	s->stamp = stable ? stamp_of(s) : 0;
 	log_set_level((enum log_level)s->force.options.log_level);
 	log_info("the new configuration is in force", NULL);
 	listen_again(s);
@@ -237,7 +229,8 @@ static void serve(struct sshd *s, int fd, const struct endpoint *client)
 
 static void accept_some(struct sshd *s, int listener)
 {
-	if (stamp_of(s) != s->stamp)
+	/* What is wrong may stand in a file that is not known before all is right. */
+	if (s->broken[0] != '\0' || stamp_of(s) != s->stamp)
 		reload(s);
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct sockaddr_storage name;

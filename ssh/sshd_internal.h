@@ -40,6 +40,10 @@ int sshd_listen_open(const struct sshd_options *o, struct sshd_listeners *l,
 		     struct error *err) WARREN_MUST_USE;
 /* Sockets of a service manager; none: *l is empty. */
 int sshd_listen_handed(struct sshd_listeners *l, struct error *err) WARREN_MUST_USE;
+/* Sockets for the addresses that are wanted now; those that stay are not touched. When none could be
+ * listened on, an error, and what was there stays. */
+int sshd_listen_change(const struct sshd_options *o, struct sshd_listeners *l,
+		       struct error *err) WARREN_MUST_USE;
 void sshd_listen_close(struct sshd_listeners *l);
 
 /* ---- sshd_spawn.c */

@@ -72,6 +72,68 @@ void sshd_listen_close(struct sshd_listeners *l)
 	l->count = 0;
 }
 
+static int find(const struct sshd_listeners *l, const struct endpoint *ep)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->fds[i] >= 0 && endpoint_equal(&l->at[i], ep))
+			return (int)i;
+	return -1;
+}
+
+/* Opens what of at[] is not in l yet; true when all of it is there. */
+static bool open_missing(const struct sshd_options *o, const struct endpoint *at, size_t count,
+			 struct sshd_listeners *l, struct error *err)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < count; i++) {
+		if (find(l, &at[i]) >= 0)
+			continue;
+		if (l->count < SSHD_LISTEN_MAX &&
+		    open_one(&at[i], o->free_bind, &l->fds[l->count], err) == 0)
+			l->at[l->count++] = at[i];
+		else
+			all = false;
+	}
+	return all;
+}
+
+int sshd_listen_change(const struct sshd_options *o, struct sshd_listeners *l, struct error *err)
+{
+	struct endpoint at[SSHD_LISTEN_MAX];
+	struct sshd_listeners old = *l, next = {0};
+	struct error one = {0};
+	size_t count = 0;
+	int rc = sshd_config_listen(o, at, &count, err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		int kept = find(&old, &at[i]);
+		if (kept < 0)
+			continue;
+		next.at[next.count] = at[i];
+		next.fds[next.count++] = old.fds[kept];
+		old.fds[kept] = -1;
+	}
+	if (!open_missing(o, at, count, &next, &one) && one.code == -EADDRINUSE) {
+		/* One that is no longer wanted may be in the way (127.0.0.1 of 0.0.0.0). */
+		sshd_listen_close(&old);
+		if (!open_missing(o, at, count, &next, &one))
+			log_error(error_text(&one), NULL);
+		if (next.count == 0 && !open_missing(o, l->at, l->count, &next, &one))
+			log_error(error_text(&one), NULL);
+		*l = next;
+	} else if (next.count > 0) {
+		sshd_listen_close(&old);
+		*l = next;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (find(l, &at[i]) >= 0)
+			return 0;
+	return error_set(err, -EADDRNOTAVAIL, "%s", error_text(&one));
+}
+
 static bool listening(int fd)
 {
 	int on = 0, type = 0;

@@ -36,6 +36,8 @@ struct sshd_config {
 	sshd_include_fn include;
 	void *include_ctx;
 	struct sshd_options scratch; /* lines are tried on it */
+	char *watched;		     /* NULL: nothing */
+	size_t watched_len;
 };
 
 int sshd_config_new(struct sshd_config **ret_config)
@@ -64,7 +66,30 @@ void sshd_config_free(struct sshd_config *c)
 	free(c->lines);
 	free(c->blocks);
 	free(c->files);
+	free(c->watched);
 	free(c);
+}
+
+const char *sshd_config_watched(const struct sshd_config *c)
+{
+	return c->watched != NULL ? c->watched : "";
+}
+
+int sshd_config_watch(struct sshd_config *c, const char *path)
+{
+	size_t len = strlen(path);
+	char *grown;
+
+	if (c->watched_len + len + 2 > SSHD_CONFIG_MAX)
+		return -EMSGSIZE;
+	grown = realloc(c->watched, c->watched_len + len + 2);
+	if (grown == NULL)
+		return -ENOMEM;
+	c->watched = grown;
+	memcpy(grown + c->watched_len, path, len);
+	memcpy(grown + c->watched_len + len, "\n", 2);
+	c->watched_len += len + 1;
+	return 0;
 }
 
 /* ------------------------------------------------------------------ words */
@@ -104,7 +129,7 @@ static int next_word(const char **at, char **out)
 /* Words up to a comment. One allocation: the pointers, then the text. */
 static int split(const char *text, char ***ret_words, size_t *ret_count)
 {
-	size_t len = strlen(text), slots = len / 2 + 2, count = 0;
+	size_t len = strlen(text), slots = len + 2, count = 0;
 	char **words = malloc(slots * sizeof(*words) + len + slots + 1);
 	char *to;
 
@@ -173,6 +198,22 @@ static int check_criterion(const char *name, const char *list, struct error *err
 	return 0;
 }
 
+/* "User=alice" is "User alice". split left room for one word more of each. */
+static void split_criteria(struct config_block *b)
+{
+	for (size_t i = 0; i < b->count; i += 2) {
+		char *equal = strchr(b->words[i], '=');
+
+		if (equal == NULL)
+			continue;
+		*equal = '\0';
+		memmove(&b->words[i + 2], &b->words[i + 1],
+			(b->count - i) * sizeof(*b->words)); /* with the NULL at the end */
+		b->words[i + 1] = equal + 1;
+		b->count++;
+	}
+}
+
 static int begin_block(struct sshd_config *c, const char *text, struct error *err)
 {
 	struct config_block *grown, b = {.outer = -1};
@@ -181,6 +222,7 @@ static int begin_block(struct sshd_config *c, const char *text, struct error *er
 
 	if (r < 0)
 		return error_set(err, r, "a quote is not closed");
+	split_criteria(&b);
 	all = b.count == 1 && strcasecmp(b.words[0], "all") == 0;
 	if (b.count == 0)
 		r = error_set(err, -EINVAL, "Match: whom? (Match User alice; Match all)");

@@ -128,6 +128,9 @@ void sshd_config_evaluate(const struct sshd_config *c, const struct sshd_query *
 			  struct sshd_options *ret_options);
 /* The same configuration as one text without Include lines, for another process. */
 int sshd_config_text(const struct sshd_config *c, struct buffer *out) WARREN_MUST_USE;
+/* What Include lines read and the folders they looked into, a path a line; never NULL. */
+const char *sshd_config_watched(const struct sshd_config *c);
+int sshd_config_watch(struct sshd_config *c, const char *path) WARREN_MUST_USE;
 /* As `sshd -T` prints it: a keyword in lower case and its value, a line each. */
 int sshd_config_show(const struct sshd_options *o, struct buffer *out) WARREN_MUST_USE;
 
@@ -137,8 +140,8 @@ int sshd_config_show(const struct sshd_options *o, struct buffer *out) WARREN_MU
 int sshd_config_read(struct sshd_config *c, const char *path, struct error *err) WARREN_MUST_USE;
 int sshd_config_load(const char *path, struct sshd_config **ret_config,
 		     struct error *err) WARREN_MUST_USE;
-/* A number that differs when a file of the folder was added, removed or written. */
-uint64_t sshd_config_stamp(const char *path);
+/* A number that differs when a file of the folder, or one of watched, was added, removed or written. */
+uint64_t sshd_config_stamp(const char *path, const char *watched);
 
 /* ---- sshd_config_match.c: ssh_config(5), "PATTERNS" */
 bool sshd_pattern(const char *text, size_t len, const char *pattern, size_t pattern_len);

@@ -74,6 +74,8 @@ int sshd_value_algorithms(const struct sshd_keyword *k, const char *text, char *
 			  struct error *err) WARREN_MUST_USE;
 int sshd_value_add(struct sshd_words *w, const struct sshd_line *l,
 		   struct error *err) WARREN_MUST_USE;
+/* Two colons without a bracket: an IPv6 address without a port, maybe with a zone (as sshd). */
+bool sshd_value_bare_v6(const char *word);
 /* HOST:PORT, [ADDRESS]:PORT, *:*; PermitListen's bare PORT has host "*". */
 int sshd_value_permit(const char *word, bool bare, char host[static 256], size_t *ret_host_len,
 		      uint32_t *ret_port) WARREN_MUST_USE;

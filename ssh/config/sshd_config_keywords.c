@@ -140,17 +140,17 @@ const struct sshd_keyword sshd_keywords[] = {
 	REST("ForceCommand", force_command, FLAG_MATCH | FLAG_NONE),
 	FIXED("ChrootDirectory", "none", "another root is not offered (files_only of a policy is)"),
 	WORD("TrustedUserCAKeys", trusted_ca_keys, FLAG_NONE),
-	WORD("RevokedKeys", revoked_keys, FLAG_NONE),
+	WORD("RevokedKeys", revoked_keys, FLAG_MATCH | FLAG_NONE),
 	FIXED("AuthorizedPrincipalsFile", "none", "a certificate's principals are its logins"),
 	REST("VersionAddendum", version_addendum, FLAG_NONE),
 	FIXED("AuthorizedKeysCommand", "none", "keys are read from files only"),
 	FIXED("AuthorizedPrincipalsCommand", "none", "a certificate's principals are its logins"),
 	FIXED("HostKeyAgent", "none", "host keys are read from files only"),
 	ALGORITHMS("KexAlgorithms", kex, 0, kex),
-	ALGORITHMS("CASignatureAlgorithms", ca_algorithms, 0, host_key_algorithms),
+	ALGORITHMS("CASignatureAlgorithms", ca_algorithms, FLAG_MATCH, host_key_algorithms),
 	ALGORITHMS("HostKeyAlgorithms", host_key_algorithms, 0, host_key_algorithms),
 	ALGORITHMS("PubkeyAcceptedAlgorithms", key_algorithms, FLAG_MATCH, key_algorithms),
-	CHOICE("LogLevel", log_level, 0, levels, "INFO"),
+	CHOICE("LogLevel", log_level, FLAG_MATCH, levels, "INFO"),
 	CHOICE("SyslogFacility", syslog_facility, 0, facilities, "AUTH"),
 	WORDS("AuthorizedKeysFile", authorized_keys_file, FLAG_MATCH),
 	ADD("HostKey", host_keys, FLAG_CLEAR | FLAG_SPLIT),
@@ -171,6 +171,7 @@ const struct sshd_keyword sshd_keywords[] = {
 	SPECIAL("RekeyLimit", 0, rekey),
 	SPECIAL("PermitOpen", FLAG_MATCH, permit_open),
 	SPECIAL("PermitListen", FLAG_MATCH, permit_listen),
+	FIXED("DebianBanner", "no", "the distribution is not told to anybody"),
 	FIXED("PermitUserEnvironment", "no", "~/.ssh/environment is not read"),
 };
 const size_t sshd_keyword_count = sizeof(sshd_keywords) / sizeof(sshd_keywords[0]);
@@ -278,7 +279,13 @@ static int check_users(const struct sshd_line *l, struct error *err)
 
 static int apply_words(const struct sshd_line *l, struct sshd_words *w, struct error *err)
 {
+	bool names = l->keyword->offset == AT(accept_env);
 	int r = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (l->words[i][0] == '\0' || (names && strchr(l->words[i], '=') != NULL))
+			return error_set(err, -EINVAL, "%s: \"%s\" is no %s", l->keyword->name,
+					 l->words[i], names ? "name" : "value");
 
 	if (l->keyword->kind == KIND_WORDS || l->count == 0)
 		w->count = 0;

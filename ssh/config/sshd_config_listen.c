@@ -22,7 +22,8 @@ static int add(struct listen_list *l, const char *host, uint16_t port, struct er
 {
 	struct addrinfo hints = {.ai_family = l->family,
 				 .ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+				 .ai_flags = (host == NULL ? AI_PASSIVE : 0) |
+					     AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	char text[8];
 	int r, result = 0;
@@ -55,10 +56,9 @@ static int add(struct listen_list *l, const char *host, uint16_t port, struct er
 static int take_apart(const char *word, char host[static 256], uint16_t *ret_port)
 {
 	const char *colon = strrchr(word, ':'), *end = word + strlen(word);
-	struct ip_addr bare;
 	uint32_t port = 0;
 
-	if (ip_addr_parse(word, &bare) == 0)
+	if (sshd_value_bare_v6(word))
 		colon = NULL;
 	if (word[0] == '[') {
 		const char *close = strchr(word, ']');

@@ -72,11 +72,19 @@ static int parse_file(struct sshd_config *c, const char *path, bool included, co
 	return r;
 }
 
+static void folder_of(const char *path, char out[static 512])
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(out, 512, "%.*s", slash != NULL ? (int)(slash - path) : 1,
+		 slash != NULL ? path : ".");
+}
+
 /* Names are relative to the folder of the configuration. */
 static int include(void *ctx, struct sshd_config *c, const char *pattern, struct error *err)
 {
 	const char *folder = ctx;
-	char full[512];
+	char full[512], where[512];
 	glob_t found = {0};
 	int len, r;
 
@@ -84,13 +92,20 @@ static int include(void *ctx, struct sshd_config *c, const char *pattern, struct
 				: snprintf(full, sizeof(full), "%s/%s", folder, pattern);
 	if (len < 0 || (size_t)len >= sizeof(full))
 		return error_set(err, -ENAMETOOLONG, "Include: the name is too long");
+	folder_of(full, where);
+	r = sshd_config_watch(c, where);
+	if (r < 0)
+		return error_set(err, r, "Include: too many files");
 	r = glob(full, 0, NULL, &found);
 	if (r == GLOB_NOMATCH)
 		return 0; /* as sshd */
 	if (r != 0)
 		return error_set(err, -EIO, "Include: %s cannot be looked up", full);
-	for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
-		r = parse_file(c, found.gl_pathv[i], true, folder, err);
+	for (size_t i = 0; r == 0 && i < found.gl_pathc; i++) {
+		r = sshd_config_watch(c, found.gl_pathv[i]);
+		if (r == 0)
+			r = parse_file(c, found.gl_pathv[i], true, folder, err);
+	}
 	globfree(&found);
 	return r;
 }
@@ -154,14 +169,6 @@ static int parse_folder(struct sshd_config *c, const char *path, struct error *e
 	return r;
 }
 
-static void folder_of(const char *path, char out[static 512])
-{
-	const char *slash = strrchr(path, '/');
-
-	snprintf(out, 512, "%.*s", slash != NULL ? (int)(slash - path) : 1,
-		 slash != NULL ? path : ".");
-}
-
 int sshd_config_read(struct sshd_config *c, const char *path, struct error *err)
 {
 	char folder[512];
@@ -207,12 +214,27 @@ static uint64_t mix_stat(uint64_t sum, const char *path)
 	return mix(sum, (uint64_t)st.st_mtim.tv_nsec);
 }
 
-uint64_t sshd_config_stamp(const char *path)
+static uint64_t mix_watched(uint64_t sum, const char *watched)
+{
+	char path[512];
+
+	while (*watched != '\0') {
+		size_t len = strcspn(watched, "\n");
+
+		snprintf(path, sizeof(path), "%.*s", (int)len, watched);
+		sum = mix_stat(sum, path);
+		watched += len + (watched[len] == '\n');
+	}
+	return sum;
+}
+
+uint64_t sshd_config_stamp(const char *path, const char *watched)
 {
 	uint64_t sum = mix_stat(UINT64_C(14695981039346656037), path);
 	char *names[NAMES_MAX], full[768];
 	size_t count = 0;
 
+	sum = mix_watched(sum, watched);
 	if (list_folder(path, names, &count) == -ENOTDIR)
 		return sum;
 	for (size_t i = 0; i < count; i++) {

@@ -131,6 +131,15 @@ int sshd_address_list(const struct ip_addr *address, const char *list)
 	return result;
 }
 
+/* The address or the name; what is negated for either matches neither (match_host_and_ip of sshd). */
+static bool host_matches(const struct sshd_query *q, const char *list)
+{
+	int by_address = sshd_address_list(&q->address, list);
+	int by_name = q->host != NULL ? sshd_pattern_list(q->host, list, true) : 0;
+
+	return by_address >= 0 && by_name >= 0 && (by_address == 1 || by_name == 1);
+}
+
 int sshd_user_pattern(const char *user, const struct sshd_query *q, const char *pattern)
 {
 	const struct ip_addr nobody = {0};
@@ -145,11 +154,7 @@ int sshd_user_pattern(const char *user, const struct sshd_query *q, const char *
 		return -1;
 	if (user == NULL || !sshd_pattern(user, strlen(user), pattern, len))
 		return 0;
-	if (host == NULL)
-		return 1;
-	if (sshd_address_list(&q->address, host) == 1)
-		return 1;
-	return q->host != NULL && sshd_pattern_list(q->host, host, true) == 1;
+	return host == NULL || host_matches(q, host) ? 1 : 0;
 }
 
 static bool user_listed(const struct sshd_words *w, const struct sshd_query *q)

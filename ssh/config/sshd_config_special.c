@@ -3,6 +3,7 @@
  * Keywords whose values have a form of their own.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -40,7 +41,6 @@ int sshd_show_port(const struct sshd_options *o, struct buffer *out)
 /* ADDRESS, ADDRESS:PORT, [ADDRESS], [ADDRESS]:PORT, a name for any of them. */
 int sshd_apply_listen(const struct sshd_line *l, struct sshd_options *o, struct error *err)
 {
-	struct ip_addr bare;
 	const char *colon;
 	uint32_t port;
 
@@ -54,8 +54,7 @@ int sshd_apply_listen(const struct sshd_line *l, struct sshd_options *o, struct 
 				 l->words[1]);
 	colon = strrchr(l->words[0], ':');
 	if (l->words[0][0] == '\0' ||
-	    (colon != NULL && ip_addr_parse(l->words[0], &bare) < 0 && colon[1] != '\0' &&
-	     strchr(colon, ']') == NULL && sshd_value_number(colon + 1, 1, 65535, &port) < 0))
+	    (colon != NULL && !sshd_value_bare_v6(l->words[0]) && strchr(colon, ']') == NULL && sshd_value_number(colon + 1, 1, 65535, &port) < 0))
 		return error_set(err, -EINVAL,
 				 "ListenAddress: \"%s\" is no address; write ADDRESS, ADDRESS:PORT "
 				 "or [IPV6]:PORT",
@@ -75,8 +74,18 @@ int sshd_show_listen(const struct sshd_options *o, struct buffer *out)
 			r = buffer_printf(out, "listenaddress %s\n", o->listen.word[i]);
 		return r;
 	}
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = buffer_printf(out, "listenaddress %s\n", endpoint_format(&at[i], text));
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		char zone[IF_NAMESIZE];
+		const char *percent;
+
+		endpoint_format(&at[i], text);
+		percent = strchr(text, '%');
+		if (percent != NULL && if_indextoname(at[i].in6.sin6_scope_id, zone) != NULL)
+			r = buffer_printf(out, "listenaddress %.*s%%%s%s\n",
+					  (int)(percent - text), text, zone, strchr(text, ']'));
+		else
+			r = buffer_printf(out, "listenaddress %s\n", text);
+	}
 	return r;
 }
 
@@ -189,6 +198,10 @@ int sshd_apply_rekey(const struct sshd_line *l, struct sshd_options *o, struct e
 		case 'g':
 		case 'G':
 			shift = 30;
+			break;
+		case 't':
+		case 'T':
+			shift = 40;
 			break;
 		default:
 			break;
@@ -343,12 +356,26 @@ int sshd_show_subsystem(const struct sshd_options *o, struct buffer *out)
 	return r;
 }
 
+/* The first value of a name wins. */
 int sshd_apply_set_env(const struct sshd_line *l, struct sshd_options *o, struct error *err)
 {
-	o->set_env.count = 0;
-	for (size_t i = 0; i < l->count; i++)
-		if (l->words[i][0] == '=' || strchr(l->words[i], '=') == NULL)
+	struct sshd_words *w = &o->set_env;
+
+	w->count = 0;
+	for (size_t i = 0; i < l->count; i++) {
+		size_t len = strcspn(l->words[i], "=");
+		bool known = false;
+
+		if (len == 0 || l->words[i][len] == '\0')
 			return error_set(err, -EINVAL, "SetEnv: \"%s\" is no NAME=VALUE",
 					 l->words[i]);
-	return sshd_value_add(&o->set_env, l, err);
+		for (size_t n = 0; n < w->count; n++)
+			known = known || strncmp(w->word[n], l->words[i], len + 1) == 0;
+		if (!known && w->count == SSHD_WORDS_MAX)
+			return error_set(err, -E2BIG, "SetEnv: more than %d values",
+					 SSHD_WORDS_MAX);
+		if (!known)
+			w->word[w->count++] = l->words[i];
+	}
+	return 0;
 }

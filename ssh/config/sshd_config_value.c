@@ -205,6 +205,13 @@ int sshd_value_add(struct sshd_words *w, const struct sshd_line *l, struct error
 	return 0;
 }
 
+bool sshd_value_bare_v6(const char *word)
+{
+	const char *colon = strchr(word, '[') == NULL ? strchr(word, ':') : NULL;
+
+	return colon != NULL && strchr(colon + 1, ':') != NULL;
+}
+
 int sshd_value_permit(const char *word, bool bare, char host[static 256], size_t *ret_host_len,
 		      uint32_t *ret_port)
 {
@@ -217,6 +224,8 @@ int sshd_value_permit(const char *word, bool bare, char host[static 256], size_t
 	if (len >= 2 && word[0] == '[' && word[len - 1] == ']') {
 		begin++;
 		len -= 2;
+	} else if (memchr(word, ':', len) != NULL) {
+		return -EINVAL; /* is the last part a port? */
 	}
 	if (colon == NULL) {
 		begin = "*";
@@ -234,7 +243,15 @@ int sshd_value_permit(const char *word, bool bare, char host[static 256], size_t
 	return 0;
 }
 
-static bool permitted(const struct sshd_words *w, bool bare, const char *want, uint16_t want_port)
+/* As sshd: PermitOpen compares names as they are, PermitListen knows patterns. */
+static bool host_permitted(bool listen, const char *host, const char *want)
+{
+	if (listen)
+		return sshd_pattern_list(want, host, true) == 1;
+	return strcmp(host, "*") == 0 || strcmp(host, want) == 0;
+}
+
+static bool permitted(const struct sshd_words *w, bool listen, const char *want, uint16_t want_port)
 {
 	char host[256];
 	uint32_t port;
@@ -243,9 +260,8 @@ static bool permitted(const struct sshd_words *w, bool bare, const char *want, u
 	if (w->count == 0 || strcmp(w->word[0], "any") == 0)
 		return true;
 	for (size_t i = 0; i < w->count; i++)
-		if (sshd_value_permit(w->word[i], bare, host, &len, &port) == 0 &&
-		    (strcmp(host, "*") == 0 || strcmp(host, want) == 0) &&
-		    (port == ANY_PORT || port == want_port))
+		if (sshd_value_permit(w->word[i], listen, host, &len, &port) == 0 &&
+		    (port == ANY_PORT || port == want_port) && host_permitted(listen, host, want))
 			return true;
 	return false; /* "none" permits nothing */
 }

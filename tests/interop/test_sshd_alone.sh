@@ -148,6 +148,39 @@ sed -i 's/^ListenAddress 127.0.0.1$/ListenAddress 127.0.0.1:2320/' "$dir/conf"
 kill -HUP "$pid"
 soon logged "listening on=127.0.0.1:2320"; ok "SIGHUP: new addresses"
 is "login there" root "$(s -p 2320 t id -un)"
+socat TCP-LISTEN:2321,reuseaddr,bind=127.0.0.1 /dev/null & taken=$!
+soon test -n "$(ss -Hltn 'sport = 2321')"
+cp "$dir/conf" "$dir/good"
+{ grep -v '^ListenAddress' "$dir/good"; echo "ListenAddress 127.0.0.1:2321"; } >"$dir/conf"
+kill -HUP "$pid"
+soon logged "the old ones stay.*127.0.0.1:2321: Address already in use"; ok "no new address can be had: said"
+is "and the old ones stay" root "$(s -p 2320 t id -un)"
+kill "$taken"
+{ grep -v '^ListenAddress' "$dir/good"; echo "ListenAddress 0.0.0.0:2320"; } >"$dir/conf"
+kill -HUP "$pid"
+soon logged "listening on=0.0.0.0:2320"; ok "an old address gives way to a new one that covers it"
+is "login there, too" root "$(s -p 2320 t id -un)"
+start <<-EOF
+	Include $dir/more/*.inc
+EOF
+mkdir "$dir/more"
+is "nothing is included yet" "" "$(s t 'echo $MORE')"
+echo "SetEnv MORE=1" >"$dir/more/10.inc"
+is "a file that appears" 1 "$(s t 'echo $MORE')"
+echo "SetEnv MORE=2" >"$dir/more/10.inc"
+is "a file that changes" 2 "$(s t 'echo $MORE')"
+echo "SetEnv MORE" >"$dir/more/10.inc"
+is "a file that breaks" 2 "$(s t 'echo $MORE')"
+soon logged "$dir/more/10.inc line 1: SetEnv"; ok "is named with its line"
+is "and once" 1 "$(s t true; s t true; grep -c "10.inc line 1" "$dir/log")"
+echo "SetEnv MORE=3" >"$dir/more/10.inc"
+is "a file that is mended" 3 "$(s t 'echo $MORE')"
+rm "$dir/more/10.inc"
+is "a file that goes" "" "$(s t 'echo $MORE')"
+ulimit -Sn 600
+start <<<"UsePAM no" # which may set limits
+is "the listener takes as many descriptors as it may" "$(ulimit -Hn)" "$(awk '/open files/ {print $4}' "/proc/$pid/limits")"
+is "sessions have as many as it started with" 600 "$(s t 'ulimit -Sn')"
 
 echo "# limits"
 start <<<"LoginGraceTime 2"
@@ -179,18 +212,47 @@ sleep 3.5
 kill -STOP "$frozen"
 soon logged "ssh connection over"; ok "ClientAlive: a frozen one is ended"
 kill -KILL "$frozen"; wait "$frozen" 2>/dev/null; frozen=
-start <<<"ChannelTimeout session:command=2 session:shell=none"
+start <<<"ChannelTimeout session:command=3 session:shell=none"
 is "ChannelTimeout: an idle command is closed" "" "$(s t 'sleep 15; echo late' </dev/null 2>/dev/null)"
-is "ChannelTimeout: one that speaks goes on" 8 "$(s t 'for i in 1 2 3 4 5 6 7 8; do sleep 0.4; echo $i; done' | wc -l)"
+is "ChannelTimeout: one that speaks goes on" 8 "$(s t 'for i in 1 2 3 4 5 6 7 8; do sleep 0.5; echo $i; done' | wc -l)"
 start <<<"UnusedConnectionTimeout 1"
 begin=$SECONDS
 s -N t 2>/dev/null
 ((SECONDS - begin <= 6)); ok "UnusedConnectionTimeout"
 is "UnusedConnectionTimeout: one in use stays" done "$(s t 'sleep 2; echo done')"
+start <<<"MaxSessions 0"
+socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 EXEC:cat 2>/dev/null & there=$!
+soon test -n "$(ss -Hltn 'sport = 2399')"
+s t true 2>/dev/null; [[ $? == 255 ]]; ok "MaxSessions 0: no session"
+is "MaxSessions 0: forwards" through "$(echo through | s -W 127.0.0.1:2399 t)"
+start <<<"ChannelTimeout direct-tcpip=1 forwarded-tcpip=2"
+s -fN -M -S "$dir/mux" -o ExitOnForwardFailure=yes -L 2398:127.0.0.1:2399 -R 2397:127.0.0.1:2399 t
+for forward in 2398 2397; do
+	begin=$SECONDS
+	socat -t 0.2 - TCP:127.0.0.1:$forward >"$dir/out" 2>/dev/null < <(echo x; sleep 9)
+	is "ChannelTimeout: $forward carries" x "$(cat "$dir/out")"
+	((SECONDS - begin <= 6)); ok "ChannelTimeout: $forward is closed when idle"
+done
+is "ChannelTimeout: a command of the same connection is not" done "$(s -S "$dir/mux" t 'sleep 3; echo done')"
+s -S "$dir/mux" -O exit t 2>/dev/null
+start <<<"AllowTcpForwarding local"
+is "AllowTcpForwarding local: -W" through "$(echo through | s -W 127.0.0.1:2399 t)"
+s -R 2397:127.0.0.1:2399 -N -o ExitOnForwardFailure=yes t 2>/dev/null; [[ $? == 255 ]]; ok "AllowTcpForwarding local: no -R"
+start <<<"AllowTcpForwarding remote
+GatewayPorts yes"
+s -W 127.0.0.1:2399 t </dev/null >/dev/null 2>&1; [[ $? != 0 ]]; ok "AllowTcpForwarding remote: no -W"
+s -fN -M -S "$dir/mux" -o ExitOnForwardFailure=yes -R 127.0.0.1:2397:127.0.0.1:2399 t; ok "AllowTcpForwarding remote: -R"
+is "GatewayPorts yes: everywhere, whatever was asked for" "0.0.0.0:2397" "$(ss -Hltn4 'sport = 2397' | awk '{print $4}')"
+s -S "$dir/mux" -O exit t 2>/dev/null
+kill "$there"
 start <<<"RekeyLimit 1M"
 head -c 5000000 /dev/urandom >"$dir/data"
 s -v -o LogLevel=DEBUG1 t "cat $dir/data" 2>"$dir/verbose" | cmp - "$dir/data"; ok "RekeyLimit: every byte arrives"
 (($(grep -c "SSH2_MSG_KEXINIT received" "$dir/verbose") >= 3)); ok "RekeyLimit: keys are changed on the way"
+start <<<"RekeyLimit default 1"
+s -v -o LogLevel=DEBUG1 t 'for i in 1 2 3 4 5 6; do sleep 0.7; echo $i; done' >"$dir/out" 2>"$dir/verbose"
+is "RekeyLimit by time: what was said" "1 2 3 4 5 6" "$(paste -sd' ' "$dir/out")"
+(($(grep -c "SSH2_MSG_KEXINIT received" "$dir/verbose") >= 3)); ok "RekeyLimit by time: keys are changed"
 start <<<"MaxStartups 3:100:3"
 exec 5<>/dev/tcp/127.0.0.1/2301 6<>/dev/tcp/127.0.0.1/2301 7<>/dev/tcp/127.0.0.1/2301
 soon test "$(pgrep -c -P "$pid")" -ge 3

@@ -121,6 +121,37 @@ compare quoting "${callers[1]}" <<-'EOF'
 	Match User "root" # everybody else stays
 		SetEnv 'X=a b' Y="c d"
 EOF
+compare "negated hosts" "${callers[@]:1}" <<-'EOF'
+	Match User=root
+		MaxAuthTries 2
+	Match Address !10.0.0.0/8,*
+		MaxAuthTries 3
+	Match Address *,!10.1.0.0/16
+		MaxAuthTries 4
+	Match LocalAddress 192.0.2.0/24,!192.0.2.1
+		MaxAuthTries 5
+	Match Group *,!root
+		MaxAuthTries 7
+EOF
+compare "levels of a block" "${callers[1]}" <<-'EOF'
+	SetEnv A=1 B= A=2
+	PermitListen none
+	PermitOpen any
+	RekeyLimit 4T
+	Match User root
+		LogLevel DEBUG
+		RevokedKeys /nothing
+		PermitListen 10.*:80 [::1]:8
+		PermitOpen none
+EOF
+printf 'PermitTTY no\r\nMaxAuthTries 3 # \r\n\r\n\tClientAliveInterval\t7\t\r\n' >"$dir/crlf.inc"
+compare "line ends of Windows" "" <<<"Include $dir/crlf.inc"
+compare zones "" <<-'EOF'
+	ListenAddress fe80::1%lo
+	ListenAddress [fe80::1%lo]:99
+	ListenAddress ::
+	ListenAddress localhost
+EOF
 printf 'PermitTTY no\nMatch User root\nMaxSessions 7\n' >"$dir/included.inc"
 compare include "${callers[@]}" <<-EOF
 	Include $dir/included.inc
@@ -148,7 +179,18 @@ refused "quote" 'AcceptEnv "x' 1
 refused "no value" "PermitRootLogin" 1
 refused "bad startups" "MaxStartups 10:101:20" 1
 refused "all with more" "Match all user x" 1
-for line in "X11Forwarding yes" "Compression yes" "Ciphers aes256-cbc" "MACs hmac-sha1" \
+refused "Match final" "Match final" 1
+refused "Match exec" "Match exec true" 1
+refused "a list of ports" "Match LocalPort 22,23" 1
+refused "an empty port" "ListenAddress 192.0.2.1:" 1
+refused "a large port" "ListenAddress 192.0.2.1:70000" 1
+refused "an empty value" 'AuthorizedKeysFile ""' 1
+refused "a name with =" "AcceptEnv a=b" 1
+refused "none and more" "PermitOpen none a:1" 1
+refused "colons without brackets" "PermitListen ::1:8" 1
+refused "host bits of a user" "AllowUsers a@10.0.0.1/8" 1
+refused "a comment without a blank" "PermitTTY no#x" 1
+for line in "DebianBanner yes" "X11Forwarding yes" "Compression yes" "Ciphers aes256-cbc" "MACs hmac-sha1" \
 	"KexAlgorithms diffie-hellman-group14-sha1"; do
 	printf '%s\n' "$line" >"$dir/bad"
 	"$bin/warren" sshd -t -f "$dir/bad" 2>"$dir/out"
@@ -170,6 +212,10 @@ printf 'Match Peer build-*\nMaxSessions 7\nMatch Identity *@example.com\nMaxSess
 [[ $("$bin/warren" sshd -T -f "$dir/d" -C identity=a@example.com | grep maxsessions) == "maxsessions 8" ]]; ok "Match Identity"
 chmod 666 "$dir/d/01.conf"
 "$bin/warren" sshd -t -f "$dir/d" 2>"$dir/out"; [[ $? == 1 ]] && grep -q "can be written by others" "$dir/out"; ok "writable by others"
+printf 'PermitTTY no\nPermit\0TTY yes\n' >"$dir/bad"
+"$bin/warren" sshd -t -f "$dir/bad" 2>"$dir/out"; [[ $? == 1 ]] && grep -q "bad line 2: " "$dir/out"; ok "NUL bytes"
+printf '# %s\nAllowUsers %s\n' "$(printf 'x%.0s' {1..8000})" "$(printf 'x%.0s' {1..9000})" >"$dir/bad"
+"$bin/warren" sshd -t -f "$dir/bad" 2>"$dir/out"; [[ $? == 1 ]] && grep -q "bad line 2: the line is too long" "$dir/out"; ok "long lines"
 "$bin/warren" sshd -t -f "$dir/none"; ok "no folder is no configuration"
 "$bin/warren" ssh harden --user alice --group ops --print >"$dir/hardened"
 "$bin/warren" sshd -t -f "$dir/hardened"; ok "harden: its drop-in is good"

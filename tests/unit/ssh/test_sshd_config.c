@@ -145,7 +145,7 @@ static void lists(void **state)
 	struct sshd_options o = eval_with(
 		"Port 22\nPort 23\nListenAddress 127.0.0.1\nListenAddress\nListenAddress [::1]:9\n"
 		"AcceptEnv\nAcceptEnv A_* B\nSetEnv X=1 \"Y=2 3\"\nSetEnv Z=1\n"
-		"PermitOpen a:1 [::1]:*\nPermitListen 80 localhost:81\nAllowUsers bob\n"
+		"PermitOpen a:1 [::1]:*\nPermitListen 80 localhost:81 10.1.*:90\nAllowUsers bob\n"
 		"AllowUsers alice@10.0.0.0/8\nChannelTimeout session:*=5m direct-tcpip=none\n"
 		"Subsystem echo /bin/cat -u\nSubsystem sftp internal-sftp\n",
 		&q, NULL, &c);
@@ -162,7 +162,8 @@ static void lists(void **state)
 	assert_true(sshd_may_open(&o, "a", 1) && sshd_may_open(&o, "::1", 77));
 	assert_false(sshd_may_open(&o, "a", 2) || sshd_may_open(&o, "b", 1));
 	assert_true(sshd_may_listen(&o, "anything", 80) && sshd_may_listen(&o, "localhost", 81));
-	assert_false(sshd_may_listen(&o, "0.0.0.0", 81));
+	assert_true(sshd_may_listen(&o, "LocalHost", 81) && sshd_may_listen(&o, "10.1.2.3", 90));
+	assert_false(sshd_may_listen(&o, "0.0.0.0", 81) || sshd_may_listen(&o, "10.2.2.3", 90));
 	assert_null(sshd_user_refused(&o, &q));
 	q.user = "carol";
 	assert_string_equal(sshd_user_refused(&o, &q), "AllowUsers");
@@ -178,6 +179,41 @@ static void lists(void **state)
 	assert_string_equal(sshd_user_refused(&o, &q), "DenyGroups");
 	assert_string_equal(o.force_command, "echo \"a b\" # c");
 	sshd_config_free(c);
+}
+
+/* A negated address or name is no match, whatever else the list says. */
+static void negated_hosts(void **state)
+{
+	static const struct {
+		const char *line, *refused;
+	} table[] = {
+		{"AllowUsers alice@!10.0.0.0/8,*", "AllowUsers"},
+		{"AllowUsers alice@*,!10.1.2.3", "AllowUsers"},
+		{"AllowUsers alice@*,!client.example", "AllowUsers"},
+		{"AllowUsers alice@!192.0.2.0/24,*", NULL},
+		{"AllowUsers alice@client.*", NULL},
+		{"AllowUsers alice@10.0.0.0/8", NULL},
+		{"AllowUsers a*@10.1.2.?", NULL},
+		{"AllowUsers bob@*", "AllowUsers"},
+		{"DenyUsers alice@!10.0.0.0/8,*", NULL},
+		{"DenyUsers *@10.0.0.0/8", "DenyUsers"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct sshd_query q = alice();
+		struct sshd_config *c;
+		struct sshd_options o;
+		const char *refused;
+
+		assert_int_equal(ip_addr_parse("10.1.2.3", &q.address), 0);
+		q.host = "client.example";
+		o = eval_with(table[i].line, &q, NULL, &c);
+		refused = sshd_user_refused(&o, &q);
+		if ((refused == NULL) != (table[i].refused == NULL))
+			fail_msg("%s: %s", table[i].line, refused != NULL ? refused : "let in");
+		sshd_config_free(c);
+	}
 }
 
 static void algorithms(void **state)
@@ -334,7 +370,7 @@ int main(void)
 		cmocka_unit_test(included),   cmocka_unit_test(lists),
 		cmocka_unit_test(algorithms), cmocka_unit_test(sentences),
 		cmocka_unit_test(text_again), cmocka_unit_test(too_many),
-		cmocka_unit_test(startups),
+		cmocka_unit_test(startups),   cmocka_unit_test(negated_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
