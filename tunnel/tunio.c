@@ -15,7 +15,8 @@
 #include "tunnel/segment.h"
 #include "tunnel/shards.h"
 
-#define ALIGN 64
+#define ALIGN	 64
+#define READ_MAX (UINT16_MAX + 64) /* IPv6's length does not count its header */
 
 struct port {
 	struct tunio *io;
@@ -71,7 +72,7 @@ static int read_packet(const struct port *port, uint8_t *arena, size_t at, struc
 {
 	size_t head = port->caps.vnet_hdr ? SEGMENT_VNET_BYTES : 0;
 	uint8_t *start = arena + at + ALIGN - head;
-	ssize_t n = read(port->fd, start, DEVICE_PACKET_MAX - ALIGN + head);
+	ssize_t n = read(port->fd, start, READ_MAX + head);
 
 	if (n < 0)
 		return -errno;
@@ -106,7 +107,7 @@ static void port_ready(void *ctx, int fd, uint32_t events)
 
 	(void)fd;
 	(void)events;
-	while (count < DEVICE_TX_READS && at + DEVICE_PACKET_MAX <= DEVICE_TX_ARENA) {
+	while (count < DEVICE_TX_READS && at + ALIGN + READ_MAX <= DEVICE_TX_ARENA) {
 		size_t end = at;
 
 		r = read_packet(port, t->tx.arena, at, &io->packets[count], &end);

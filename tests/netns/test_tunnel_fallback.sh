@@ -67,6 +67,35 @@ start a warren-wg wa
 configure
 bulk "all offloads" 100
 
+note "the largest super-packets of UDP that a program can send"
+cat >"$WORK/trains.py" <<'END'
+import socket, sys
+family, here, there, most = (socket.AF_INET, "10.9.0.2", "10.9.0.2", 65507) if sys.argv[2] == "4" else (
+    socket.AF_INET6, "fd09::2", "fd09::2", 65527)
+s = socket.socket(family, socket.SOCK_DGRAM)
+if sys.argv[1] == "send":
+    s.setsockopt(17, 103, 1364)  # UDP_SEGMENT
+    for size in (1365, 65472, most - 1, most):
+        s.sendto(bytes(size), (there, 7999))
+else:
+    s.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE
+    s.bind((here, 7999))
+    s.settimeout(5)
+    print("ready", flush=True)
+    want, got = 1365 + 65472 + most - 1 + most, 0
+    while got < want:
+        got += len(s.recv(2000))
+    print("all", flush=True)
+END
+for family in 4 6; do
+	: >"$WORK/trains"
+	ip netns exec b python3 "$WORK/trains.py" receive $family >"$WORK/trains" 2>&1 &
+	receiver=$!
+	wait_for 5 grep -q ready "$WORK/trains" || fail "no receiver"
+	in_a python3 "$WORK/trains.py" send $family || fail "UDP_SEGMENT over IPv$family"
+	wait $receiver || fail "segments of IPv$family are missing: $(tail -n 1 "$WORK/trains")"
+done
+
 note "segments above the path's MTU"
 in_a ip link set wa mtu 9000
 in_b ip link set wb mtu 9000
