@@ -131,7 +131,8 @@ out:
 	return rc < 0 ? explain(err, rc, "configure", ifname, "") : 0;
 }
 
-int netlink_link_get(const char *ifname, bool *ret_up, unsigned *ret_mtu)
+/* By index when it is not 0, else by name. */
+static int link_get(int index, const char *ifname, bool *ret_up, unsigned *ret_mtu)
 {
 	struct rtnl_link *link = NULL;
 	struct connection c;
@@ -140,7 +141,7 @@ int netlink_link_get(const char *ifname, bool *ret_up, unsigned *ret_mtu)
 	rc = connection_open(&c);
 	if (rc < 0)
 		return rc;
-	rc = translate(&c, rtnl_link_get_kernel(c.sock, 0, ifname, &link));
+	rc = translate(&c, rtnl_link_get_kernel(c.sock, index, ifname, &link));
 	if (rc == 0) {
 		*ret_up = rtnl_link_get_flags(link) & IFF_UP;
 		*ret_mtu = rtnl_link_get_mtu(link);
@@ -148,6 +149,16 @@ int netlink_link_get(const char *ifname, bool *ret_up, unsigned *ret_mtu)
 	rtnl_link_put(link);
 	connection_close(&c);
 	return rc;
+}
+
+int netlink_link_get(const char *ifname, bool *ret_up, unsigned *ret_mtu)
+{
+	return link_get(0, ifname, ret_up, ret_mtu);
+}
+
+int netlink_link_get_index(int index, bool *ret_up, unsigned *ret_mtu)
+{
+	return index > 0 ? link_get(index, NULL, ret_up, ret_mtu) : -ENODEV;
 }
 
 int netlink_link_delete(const char *ifname)

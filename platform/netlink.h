@@ -17,6 +17,8 @@ int netlink_link_index(const char *ifname) WARREN_MUST_USE; /* > 0 or -errno */
 int netlink_link_set(const char *ifname, bool up, unsigned mtu /* 0: leave */, struct error *err)
 	WARREN_MUST_USE;
 int netlink_link_get(const char *ifname, bool *ret_up, unsigned *ret_mtu) WARREN_MUST_USE;
+/* The same of an interface that may have been renamed; -ENODEV: gone, or in another namespace. */
+int netlink_link_get_index(int index, bool *ret_up, unsigned *ret_mtu) WARREN_MUST_USE;
 int netlink_link_delete(const char *ifname) WARREN_MUST_USE;
 /* Idempotent: an address or route that is there already is success; a missing one on removal too. */
 int netlink_addr_add(const char *ifname, const struct ip_prefix *addr_with_host_bits,

@@ -365,11 +365,16 @@ int tunnel_attach_udps(struct tunnel *t, const int *fds4, const int *fds6, size_
 	r = shards_publish(t, attach_udp, &a);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = a.results[i];
-	if (r == 0)
+	if (r == 0 && (fds4[0] >= 0 || fds6[0] >= 0)) /* else it is shown, and comes back */
 		t->listen_port = port_of(fds4[0] >= 0 ? fds4[0] : fds6[0]);
-	else if (shards_publish(t, release_udp, &a) < 0)
+	else if (r < 0 && shards_publish(t, release_udp, &a) < 0)
 		return r;
 	return r;
+}
+
+uint16_t tunnel_listen_port(const struct tunnel *t)
+{
+	return t->listen_port;
 }
 
 int tunnel_attach_udp(struct tunnel *t, int fd4, int fd6)

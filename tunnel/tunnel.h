@@ -125,6 +125,8 @@ int tunnel_attach_udps(struct tunnel *t, const int *fds4, const int *fds6,
 int tunnel_attach_tun(struct tunnel *t, enum tunnel_port port, int fd,
 		      const struct tun_caps *caps) WARREN_MUST_USE;
 int tunnel_attach_udp(struct tunnel *t, int fd4, int fd6) WARREN_MUST_USE;
+/* The port of the sockets, also after they were detached; 0: none yet. */
+uint16_t tunnel_listen_port(const struct tunnel *t);
 /* The maps of platform/bpf.h that the TUNs' steering programs read: kept up to date with allowed
  * IPs from here on. Takes both on success. */
 int tunnel_set_steering(struct tunnel *t, int map4, int map6) WARREN_MUST_USE;

@@ -37,7 +37,8 @@
 struct program {
 	struct tunnel *tunnel;
 	struct uapi_server *uapi;
-	char ifname[IFNAMSIZ];
+	char ifname[IFNAMSIZ]; /* at the start; names may change */
+	int ifindex;
 	char socket_path[PATH_MAX];
 	struct stat socket_stat;
 	int inotify, netlink, routes, signals;
@@ -91,7 +92,18 @@ static int bind_sockets(struct program *p, uint16_t port, uint32_t fwmark)
 	memcpy(p->fds4, fds4, sizeof(fds4));
 	memcpy(p->fds6, fds6, sizeof(fds6));
 	p->bound = true;
+	p->port = tunnel_listen_port(p->tunnel);
 	return 0;
+}
+
+/* An interface that is down has no port, as in the kernel; it comes back with the same one. */
+static void unbind_sockets(struct program *p)
+{
+	int none[MAX_SHARDS];
+
+	memset(none, 0xff, sizeof(none)); /* -1 */
+	if (p->bound && tunnel_attach_udps(p->tunnel, none, none, p->shards) == 0)
+		p->bound = false;
 }
 
 static int mark_sockets(const struct program *p, uint32_t fwmark)
@@ -118,7 +130,8 @@ static int bind_hook(void *ctx, uint16_t port, uint32_t fwmark)
 		log_error("cannot use the port", "port=%u error=%s", port, strerror(-r));
 		return r;
 	}
-	p->port = port;
+	if (!p->bound)
+		p->port = port;
 	if (fwmark != p->fwmark) { /* it may lead elsewhere */
 		p->fwmark = fwmark;
 		tunnel_forget_sources(p->tunnel);
@@ -143,6 +156,8 @@ static void set_up(struct program *p, bool up)
 	}
 	p->up = up;
 	tunnel_set_up(p->tunnel, up);
+	if (!up)
+		unbind_sockets(p);
 	log_info(up ? "interface up" : "interface down", "interface=%s", p->ifname);
 }
 
@@ -153,7 +168,7 @@ static void refresh_link(struct program *p)
 
 	/* When it is not here it moved to another namespace (deletion is seen at its descriptor);
 	 * what comes out of it proves that it is up there. */
-	if (netlink_link_get(p->ifname, &up, &mtu) < 0) {
+	if (netlink_link_get_index(p->ifindex, &up, &mtu) < 0) {
 		set_up(p, true);
 		return;
 	}
@@ -429,6 +444,8 @@ static int start(struct program *p, const char *name, struct error *err)
 	for (unsigned i = 0; i < MAX_SHARDS; i++)
 		parts.tuns[i] = -1;
 	r = open_tun(p, name, &parts, err);
+	if (r == 0)
+		p->ifindex = netlink_link_index(p->ifname);
 	if (r == 0)
 		r = open_socket(p, &parts.listener, err);
 	if (r == 0) {

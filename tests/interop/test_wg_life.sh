@@ -70,6 +70,25 @@ in_a ss -Hlun sport = 4002 | grep -q 4002 || fail "port was not changed"
 ! in_a ss -Hlun sport = 4001 | grep -q 4001 || fail "the former port is still open"
 in_a wg set w0 listen-port 0
 [ "$(in_a wg show w0 listen-port)" -gt 1024 ] || fail "no port of its choice"
+
+note "down closes the port, up opens the same one again"
+port=$(in_a wg show w0 listen-port)
+open_ports() { in_a ss -Hlun "sport = $port" | grep -c . || true; }
+[ "$(open_ports)" -ge 1 ] || fail "port $port is not open"
+in_a ip link set w0 down
+wait_for 3 eval '[ "$(open_ports)" = 0 ]' || fail "port $port is open while the interface is down"
+[ "$(in_a wg show w0 listen-port)" = "$port" ] || fail "the port was forgotten: $(in_a wg show w0 listen-port)"
+in_a wg set w0 fwmark 0x78
+in_a ip link set w0 up
+wait_for 3 eval '[ "$(open_ports)" -ge 1 ]' || fail "port $port does not come back"
+in_a wg set w0 fwmark 0x77
+in_a ip link set w0 down
+wait_for 3 eval '[ "$(open_ports)" = 0 ]' || fail "port $port is open while the interface is down"
+in_a wg set w0 listen-port 4003
+[ "$(in_a wg show w0 listen-port)" = 4003 ] || fail "a port that is set while the interface is down"
+[ -z "$(in_a ss -Hlun sport = 4003)" ] || fail "a port is opened while the interface is down"
+in_a ip link set w0 up
+wait_for 3 eval 'in_a ss -Hlun sport = 4003 | grep -q 4003' || fail "port 4003 is not open"
 start b warren-wg w9
 in_b ip link set w9 up
 in_b wg set w9 listen-port 4009
@@ -109,6 +128,21 @@ allowed_ip=10.0.0.0/33" "put=1"; do
 	done
 	ask "get=1" | tail -n 2 | grep -q "errno=0" || fail "get"
 fi
+
+note "a new name for the interface"
+in_a ip link set w0 down
+in_a ip link set w0 name w8
+in_a ip tuntap add w0 mode tun
+in_a ip link set w0 up
+port=4009
+sleep 0.5
+[ "$(open_ports)" = 0 ] || fail "another interface with the old name brought us up"
+in_a ip link set w8 up
+wait_for 3 eval '[ "$(open_ports)" -ge 1 ]' || fail "up was not seen under the new name"
+in_a ip link set w8 down
+wait_for 3 eval '[ "$(open_ports)" = 0 ]' || fail "down was not seen under the new name"
+in_a ip link del w0
+in_a ip link set w8 name w0
 
 note "inherited descriptors"
 in_a ip link del w0
