@@ -118,6 +118,7 @@ static void raise_buffer(int fd, int option, int forced)
 static void socket_prepare(struct socket *s, int family)
 {
 	int on = 1;
+	int dont = IP_PMTUDISC_DONT;
 	int segment = 0;
 	socklen_t len = sizeof(segment);
 
@@ -127,6 +128,10 @@ static void socket_prepare(struct socket *s, int family)
 		setsockopt(s->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
 	else
 		setsockopt(s->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	/* As the kernel's WireGuard: routers may fragment what is too large for a path whose ICMP is
+	 * filtered, instead of losing it for ever. */
+	if (family == AF_INET)
+		setsockopt(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof(dont));
 	if (family == AF_INET)
 		setsockopt(s->fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
 	else
