@@ -14,6 +14,9 @@ run="iproute2 openssh-client openssh-sftp-server curl ca-certificates procps uti
 test="libcmocka-dev clang libclang-rt-14-dev wireguard-tools wireguard-go iperf3 nftables openssh-server jq
  tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3 xz-utils tmux ansible-core"
 
+# A guest with the kernel's own WireGuard (tests/support/kernel_guest.sh).
+[ "$(dpkg --print-architecture)" = amd64 ] && test="$test qemu-system-x86 busybox-static"
+
 want=
 for purpose in "$@"; do
 	case $purpose in
