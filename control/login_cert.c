@@ -4,6 +4,7 @@
  * addresses of the peer that asks, made by the target's own CA key after the policy agreed.
  * GET /v1/ssh/ca: the public half of that key.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@
 #include "platform/json.h"
 #include "platform/secret.h"
 
-#define MAX_TTL_S     86400
 #define DEFAULT_TTL_S 300
 
 /* OpenSSH knows no direction of forwards: sshd reads one word for -L and -R; our own server asks
@@ -55,8 +55,9 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 	cert->type = 1;
 	cert->serial = want->serial;
 	if ((size_t)snprintf(cert->key_id, sizeof(cert->key_id),
-			     "%s caller=%s target=%s request=%s", want->identity, want->caller->id,
-			     want->target, want->request_id) >= sizeof(cert->key_id))
+			     "%s caller=%s target=%s request=%s auth=%lld", want->identity,
+			     want->caller->id, want->target, want->request_id,
+			     (long long)want->auth_time_s) >= sizeof(cert->key_id))
 		return -EMSGSIZE;
 	/* A space ends the identity in the key id: one with a space would pass as somebody else's.
 	 */
@@ -65,7 +66,7 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 	snprintf(cert->principals[0], sizeof(cert->principals[0]), "%s", want->login);
 	cert->principal_count = 1;
 	cert->valid_after_s = want->now_s - SSHCERT_BACKDATED_S;
-	cert->valid_before_s = want->now_s + (ttl < MAX_TTL_S ? ttl : MAX_TTL_S);
+	cert->valid_before_s = want->now_s + (ttl < SSHCERT_MAX_LIFE_S ? ttl : SSHCERT_MAX_LIFE_S);
 	/* A rule that ends sooner ends the certificate. */
 	if (decision->not_after_s != 0 && decision->not_after_s < cert->valid_before_s)
 		cert->valid_before_s = decision->not_after_s;
@@ -83,7 +84,12 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 	}
 	cert->extensions = extensions(decision->caps);
 	/* A stock sshd that trusts this CA knows nothing of policy. */
-	if ((decision->caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) == 0 &&
+	if (decision->force_command[0] != '\0') {
+		static_assert(sizeof(cert->force_command) >= sizeof(decision->force_command),
+			      "no command is cut off");
+		snprintf(cert->force_command, sizeof(cert->force_command), "%s",
+			 decision->force_command);
+	} else if ((decision->caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) == 0 &&
 	    (decision->caps & POLICY_SSH_SFTP) != 0)
 		snprintf(cert->force_command, sizeof(cert->force_command), "internal-sftp");
 	return 0;
@@ -184,6 +190,7 @@ static void give_cert(struct cert_job *job, struct server_request *r,
 				       .identity = question->identity->user,
 				       .request_id = request_id,
 				       .via = via,
+				       .auth_time_s = question->identity->auth_time_s,
 				       .now_s = state_issue_s(c->state, question->identity->user,
 							      caller->id, question->now_s)};
 	struct buffer blob;

@@ -60,7 +60,7 @@ struct login_cert_want {
 	const struct state_peer *const *via; /* through whom it may come, too */
 	size_t via_count;
 	uint64_t serial;
-	int64_t now_s;
+	int64_t now_s, auth_time_s;
 };
 int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_decision *decision,
 		    struct sshcert *ret_cert) WARREN_MUST_USE;

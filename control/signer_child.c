@@ -29,7 +29,7 @@
 #include "platform/secret.h"
 #include "platform/user.h"
 
-#define MAX_CERT_S (25 * 3600)
+#define MAX_CERT_S (SSHCERT_MAX_LIFE_S + 3600)
 
 struct keys {
 	uint8_t signing[64], issuer[64]; /* Ed25519 secret keys */

@@ -12,9 +12,10 @@
 
 #include "control/state_impl.h"
 #include "control/store_cutoff.h"
+#include "identity/sshcert.h"
 #include "platform/log.h"
 
-#define MAX_CERT_S    86400 /* no certificate lives longer */
+#define MAX_CERT_S    SSHCERT_MAX_LIFE_S
 #define MARGIN_S      300   /* clocks that differ, and the grant's minute */
 #define TOLD_MAX      4096  /* cutoffs in one object; older ones become one for everybody */
 #define REVOKED_MAX   100000

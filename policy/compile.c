@@ -47,6 +47,11 @@ static bool in_list(struct compile *c, const struct model_list *list, const stru
 	return match_list_memo(list, c->world, peer, c->memo);
 }
 
+static bool may_open(struct compile *c, const struct model_rule *rule, const struct world_peer *peer)
+{
+	return in_list(c, &rule->from, peer) && match_networks(&rule->networks, c->world, peer);
+}
+
 static void forget_sets(struct compile *c)
 {
 	memset(c->memo, -1, c->policy->set_count + 1);
@@ -65,7 +70,7 @@ static int pick_rules(struct compile *c, int64_t now_s)
 
 		if (!when_in_force(&rule->when, now_s))
 			continue;
-		nr.self_from = in_list(c, &rule->from, c->self);
+		nr.self_from = may_open(c, rule, c->self);
 		nr.self_to = in_list(c, &rule->to, c->self);
 		if (nr.self_from || nr.self_to)
 			c->rules[c->rule_count++] = nr;
@@ -94,7 +99,7 @@ static bool sign(struct compile *c, const struct world_peer *peer, uint32_t *sig
 	for (size_t i = 0; i < c->rule_count; i++) {
 		const struct near_rule *nr = &c->rules[i];
 
-		if (nr->self_to && in_list(c, &nr->rule->from, peer)) {
+		if (nr->self_to && may_open(c, nr->rule, peer)) {
 			sig_set(sig, i * 2);
 			any = any || !nr->rule->deny;
 		}

@@ -76,7 +76,9 @@ static int put_rules(const struct question *q, const struct world_peer *src,
 		if (!rc)
 			rc = buffer_printf(
 				q->out, "%s\n",
-				when_in_force(&rule->when, q->now_s) ? ""
+				!match_networks(&rule->networks, q->world, src)
+					? " (not from this address)"
+				: when_in_force(&rule->when, q->now_s) ? ""
 				: rule->when.not_after_s && q->now_s >= rule->when.not_after_s
 					? " (expired)"
 					: " (not at this hour)");
@@ -84,7 +86,7 @@ static int put_rules(const struct question *q, const struct world_peer *src,
 	return rc;
 }
 
-/* " NAME" for each line of logins; what is files only says so. */
+/* " NAME" for each line of logins, with what confines it. */
 static int put_logins(const struct question *q, struct policy_ssh_query *query, char *logins)
 {
 	struct policy_ssh_decision decision;
@@ -97,6 +99,9 @@ static int put_logins(const struct question *q, struct policy_ssh_query *query, 
 		policy_ssh_check(q->policy, q->world, query, &decision);
 		rc = buffer_printf(q->out, " %s%s", login,
 				   decision.files_only ? " (files only)" : "");
+		if (!rc && decision.force_command[0])
+			rc = buffer_printf(q->out, " (only the command: %s)",
+					   decision.force_command);
 	}
 	return rc;
 }

@@ -65,6 +65,12 @@ bool match_list_peer(const struct model_list *list, const struct policy_world *w
 	return false;
 }
 
+bool match_networks(const struct model_list *networks, const struct policy_world *w,
+		    const struct world_peer *peer)
+{
+	return networks->count == 0 || (peer && match_list_peer(networks, w, peer));
+}
+
 bool match_list_memo(const struct model_list *list, const struct policy_world *w,
 		     const struct world_peer *peer, signed char *memo)
 {
@@ -102,6 +108,7 @@ static const struct model_rule *find_rule(const struct policy *p, const struct p
 
 		if (rule->deny == deny && when_in_force(&rule->when, now_s) &&
 		    covers(rule, proto, port) && match_list_peer(&rule->from, w, src) &&
+		    match_networks(&rule->networks, w, src) &&
 		    match_list_peer(&rule->to, w, dst))
 			return rule;
 	}

@@ -68,6 +68,7 @@ struct model_rule {
 	uint8_t proto; /* enum policy_proto */
 	struct model_ports ports;
 	struct when when;
+	struct model_list networks; /* "from_networks" of when; count 0: from everywhere */
 };
 
 struct model_ssh_rule {
@@ -79,7 +80,9 @@ struct model_ssh_rule {
 	uint32_t caps;
 	uint32_t auth; /* POLICY_SSH_AUTH_* */
 	bool files_only; /* caps is POLICY_SSH_SFTP then */
+	const char *force_command; /* NULL: none, the session is the person's */
 	struct when when;
+	struct model_list networks; /* as of a rule */
 	uint32_t cert_ttl_s;	  /* 0: not given */
 	uint32_t max_login_age_s; /* 0: not given */
 	struct model_list via;	  /* machines through which the login may come; count 0: none */
@@ -102,6 +105,7 @@ struct model_test {
 	struct model_atom from, to; /* to: sshTests only */
 	uint8_t proto;
 	int64_t at_s; /* 0: now */
+	const char *force_command; /* sshTests: NULL: any; "": none */
 	struct model_expect *expects;
 	size_t expect_count;
 };
@@ -207,6 +211,9 @@ bool match_atom_peer(const struct model_atom *atom, const struct policy_world *w
 		     const struct world_peer *peer);
 bool match_list_peer(const struct model_list *list, const struct policy_world *w,
 		     const struct world_peer *peer);
+/* Is the machine, which may be NULL, in one of "from_networks"? Yes where there are none. */
+bool match_networks(const struct model_list *networks, const struct policy_world *w,
+		    const struct world_peer *peer);
 /* match_list_peer with a memory for sets: memo[set_count], -1: not asked yet. For one peer. */
 bool match_list_memo(const struct model_list *list, const struct policy_world *w,
 		     const struct world_peer *peer, signed char *memo);

@@ -142,7 +142,9 @@ static int read_ports(struct parse *ps, const struct jsonc_node *node, void *out
 
 static int read_when(struct parse *ps, const struct jsonc_node *node, void *out)
 {
-	return parse_when(ps, node, &((struct model_rule *)out)->when);
+	struct model_rule *rule = out;
+
+	return parse_when(ps, node, &rule->when, &rule->networks);
 }
 
 static int parse_rule(struct parse *ps, const struct jsonc_node *node, struct model_rule *rule)

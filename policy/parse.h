@@ -46,9 +46,12 @@ int parse_time(struct parse *ps, const struct jsonc_node *node, const char *name
 /* Whole seconds, or "90s", "30m", "8h", "7d". */
 int parse_duration(struct parse *ps, const struct jsonc_node *node, uint32_t min_s, uint32_t max_s,
 		   uint32_t *ret_s) WARREN_MUST_USE;
-/* {"not_after": …, "hours": …, "tz": …} */
-int parse_when(struct parse *ps, const struct jsonc_node *node,
-	       struct when *ret_when) WARREN_MUST_USE;
+/* One line of printable text that fits POLICY_SSH_COMMAND_SIZE; may be empty. */
+int parse_force_command(struct parse *ps, const struct jsonc_node *node,
+			const char **ret_command) WARREN_MUST_USE;
+/* {"not_after": …, "hours": …, "tz": …, "from_networks": […]} */
+int parse_when(struct parse *ps, const struct jsonc_node *node, struct when *ret_when,
+	       struct model_list *ret_networks) WARREN_MUST_USE;
 
 /* The arrays of the top level, each in its file. */
 int parse_workloads(struct parse *ps, const struct jsonc_node *object) WARREN_MUST_USE;

@@ -10,6 +10,8 @@
 /* Shell, commands and files are one power; forwards reach further, so they are asked for. */
 #define DEFAULT_CAPS (POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP)
 
+#define INTERNAL_SFTP "internal-sftp"
+
 #define CERT_TTL_MIN_S	60u
 #define CERT_TTL_MAX_S	(7u * 86400)
 #define LOGIN_AGE_MIN_S 60u
@@ -145,7 +147,9 @@ static int read_auth(struct parse *ps, const struct jsonc_node *node, void *out)
 
 static int read_when(struct parse *ps, const struct jsonc_node *node, void *out)
 {
-	return parse_when(ps, node, &((struct model_ssh_rule *)out)->when);
+	struct model_ssh_rule *rule = out;
+
+	return parse_when(ps, node, &rule->when, &rule->networks);
 }
 
 static int read_cert_ttl(struct parse *ps, const struct jsonc_node *node, void *out)
@@ -196,6 +200,23 @@ static int read_files_only(struct parse *ps, const struct jsonc_node *node, void
 	return rc;
 }
 
+/* One line for the login's shell. sshd's word for its own SFTP server is said otherwise here. */
+static int read_force_command(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	size_t len = strlen(INTERNAL_SFTP);
+	int rc = parse_force_command(ps, node, &((struct model_ssh_rule *)out)->force_command);
+
+	if (!rc && node->text[0] == '\0')
+		rc = parse_fail(ps, node->pos,
+				"\"force_command\" is empty; name the command, or leave it out");
+	if (!rc && strncmp(node->text, INTERNAL_SFTP, len) == 0 &&
+	    (node->text[len] == '\0' || node->text[len] == ' '))
+		rc = parse_fail(ps, node->pos,
+				"\"internal-sftp\" is no command here; write \"allow\": [\"sftp\"] "
+				"or \"files_only\": true");
+	return rc;
+}
+
 /* Without "allow": the usual; with "files_only" there is nothing to choose. */
 static int settle_caps(struct parse *ps, const struct jsonc_node *node, struct model_ssh_rule *rule)
 {
@@ -203,6 +224,14 @@ static int settle_caps(struct parse *ps, const struct jsonc_node *node, struct m
 		return parse_fail(ps, node->pos,
 				  "\"files_only\" allows sftp and scp and nothing else; leave "
 				  "\"allow\" out, or write another ssh rule");
+	if (rule->force_command && rule->files_only)
+		return parse_fail(ps, node->pos,
+				  "\"files_only\" and \"force_command\" exclude one another; write "
+				  "two ssh rules with logins of their own");
+	if (rule->force_command && rule->caps && !(rule->caps & POLICY_SSH_SESSIONS))
+		return parse_fail(ps, node->pos,
+				  "\"force_command\" needs a session to run in: add shell, exec or "
+				  "sftp to \"allow\", or leave \"allow\" out");
 	if (!rule->caps)
 		rule->caps = rule->files_only ? (uint32_t)POLICY_SSH_SFTP : DEFAULT_CAPS;
 	return 0;
@@ -223,6 +252,7 @@ static int parse_ssh_rule(struct parse *ps, const struct jsonc_node *node,
 		{.name = "max_login_age", .read = read_max_login_age},
 		{.name = "via", .read = read_via},
 		{.name = "files_only", .read = read_files_only},
+		{.name = "force_command", .read = read_force_command},
 		{.name = "record", .unenforced = true},
 		{.name = NULL},
 	};

@@ -43,6 +43,11 @@ static int read_at(struct parse *ps, const struct jsonc_node *node, void *out)
 	return parse_time(ps, node, "at", &((struct reading *)out)->test->at_s);
 }
 
+static int read_force_command(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	return parse_force_command(ps, node, &((struct reading *)out)->test->force_command);
+}
+
 static int read_proto(struct parse *ps, const struct jsonc_node *node, void *out)
 {
 	struct model_test *test = ((struct reading *)out)->test;
@@ -136,6 +141,7 @@ static int read_test(struct parse *ps, const struct jsonc_node *node, bool ssh,
 		{.name = "from", .read = read_from},
 		{.name = "at", .read = read_at},
 		{.name = "to", .read = read_to},
+		{.name = "force_command", .read = read_force_command},
 		{.name = "accept", .read = read_accept},
 		{.name = "deny", .read = read_deny},
 		{.name = NULL},

@@ -408,15 +408,41 @@ int parse_time(struct parse *ps, const struct jsonc_node *node, const char *name
 	return 0;
 }
 
+int parse_force_command(struct parse *ps, const struct jsonc_node *node, const char **ret_command)
+{
+	int rc = parse_expect(ps, node, JSONC_STRING, "\"force_command\"");
+
+	if (rc)
+		return rc;
+	if (strlen(node->text) >= POLICY_SSH_COMMAND_SIZE)
+		return parse_fail(ps, node->pos,
+				  "\"force_command\" has at most %d bytes; put more into a script",
+				  POLICY_SSH_COMMAND_SIZE - 1);
+	for (const char *c = node->text; *c; c++)
+		if ((uint8_t)*c < 0x20 || *c == 0x7f ||
+		    ((uint8_t)c[0] == 0xc2 && (uint8_t)c[1] < 0xa0)) /* U+0080 to U+009F */
+			return parse_fail(ps, node->pos,
+					  "\"force_command\" is one line without control "
+					  "characters; put more into a script");
+	*ret_command = node->text;
+	return 0;
+}
+
+/* What "when" is read into. */
+struct reading {
+	struct when *when;
+	struct model_list *networks;
+};
+
 static int read_not_after(struct parse *ps, const struct jsonc_node *node, void *out)
 {
-	return parse_time(ps, node, "not_after", &((struct when *)out)->not_after_s);
+	return parse_time(ps, node, "not_after", &((struct reading *)out)->when->not_after_s);
 }
 
 static int read_hours(struct parse *ps, const struct jsonc_node *node, void *out)
 {
 	bool list = node->type == JSONC_ARRAY;
-	struct when *w = out;
+	struct when *w = ((struct reading *)out)->when;
 	char shown[72];
 	int rc = 0;
 
@@ -438,7 +464,7 @@ static int read_hours(struct parse *ps, const struct jsonc_node *node, void *out
 
 static int read_tz(struct parse *ps, const struct jsonc_node *node, void *out)
 {
-	struct when *w = out;
+	struct when *w = ((struct reading *)out)->when;
 	char shown[72];
 	const char *known;
 	int rc = parse_expect(ps, node, JSONC_STRING, "\"tz\"");
@@ -456,16 +482,31 @@ static int read_tz(struct parse *ps, const struct jsonc_node *node, void *out)
 	return 0;
 }
 
-int parse_when(struct parse *ps, const struct jsonc_node *node, struct when *ret_when)
+static int read_from_networks(struct parse *ps, const struct jsonc_node *node, void *out)
+{
+	struct model_list *networks = ((struct reading *)out)->networks;
+	int rc = parse_list(ps, node, (struct model_place){0}, networks);
+
+	for (size_t i = 0; i < networks->count && !rc; i++)
+		if (networks->atoms[i].kind != MODEL_PREFIX)
+			rc = parse_fail(ps, networks->atoms[i].pos,
+					"\"from_networks\" are overlay addresses such as "
+					"\"100.64.8.0/24\"; who is meant by name goes into \"from\"");
+	return rc;
+}
+
+int parse_when(struct parse *ps, const struct jsonc_node *node, struct when *ret_when,
+	       struct model_list *ret_networks)
 {
 	static const struct parse_key keys[] = {
 		{.name = "not_after", .read = read_not_after},
 		{.name = "hours", .read = read_hours},
 		{.name = "tz", .read = read_tz},
-		{.name = "from_networks", .unenforced = true},
+		{.name = "from_networks", .read = read_from_networks},
 		{.name = NULL},
 	};
-	int rc = parse_object(ps, node, keys, "\"when\"", ret_when);
+	struct reading reading = {.when = ret_when, .networks = ret_networks};
+	int rc = parse_object(ps, node, keys, "\"when\"", &reading);
 
 	if (!rc && ret_when->tz && !ret_when->hour_count)
 		rc = parse_fail(ps, node->pos, "\"tz\" needs \"hours\"");

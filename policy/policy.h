@@ -98,6 +98,8 @@ enum policy_ssh_cap {
 	POLICY_SSH_REMOTE_FORWARD = 1 << 4, /* tcpip-forward */
 	POLICY_SSH_AGENT = 1 << 5,
 };
+/* Kinds of sessions; the others are forwards. */
+#define POLICY_SSH_SESSIONS ((uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP))
 /* What a rule takes beside a person's login, which always does. */
 enum policy_ssh_auth {
 	POLICY_SSH_AUTH_IDENTITY = 1 << 0, /* nothing else (default) */
@@ -126,12 +128,16 @@ struct policy_ssh_query {
 	int64_t now_s;
 };
 #define POLICY_SSH_MAX_DESTINATIONS 32
+#define POLICY_SSH_COMMAND_SIZE	    1024 /* of a forced command, with its end */
 struct policy_ssh_decision {
 	bool allowed;
 	uint32_t caps;        /* POLICY_SSH_*; union over the matching rules that allow */
 	/* POLICY_SSH_SFTP comes from rules with "files_only" alone: sftp and scp, confined to the
 	 * account's home folder. */
 	bool files_only;
+	/* Instead of whatever a session asks for; "": none. Of one rule, and caps, destinations and
+	 * all else are that rule's alone (and those of rules that give no session). */
+	char force_command[POLICY_SSH_COMMAND_SIZE];
 	bool machine_auth;    /* some matching rule has "auth": "machine" */
 	uint32_t cert_ttl_s;  /* 300 unless a rule says otherwise */
 	int64_t not_after_s;  /* earliest moment the answer may change; 0: none */

@@ -64,7 +64,7 @@ static int run_ssh_caller(struct run *run, const struct model_test *test,
 			  const char *identity, bool *any)
 {
 	const struct policy_world *w = run->world;
-	char from[72], host[72];
+	char from[72], host[72], is[72], wanted[72];
 
 	for (size_t i = 0; i < w->peer_count; i++) {
 		const struct world_peer *target = &w->peers[i];
@@ -86,10 +86,21 @@ static int run_ssh_caller(struct run *run, const struct model_test *test,
 			query.proof = POLICY_SSH_PROOF_KEY; /* the other way without a person */
 			policy_ssh_check(run->policy, w, &query, &decision);
 		}
-		if (decision.allowed == expect->accept)
+		if (decision.allowed == expect->accept &&
+		    (!expect->accept || !test->force_command ||
+		     strcmp(decision.force_command, test->force_command) == 0))
 			continue;
 		jsonc_show(test->from_text, from);
 		jsonc_show(target->name.text, host);
+		if (expect->accept && decision.allowed)
+			return jsonc_error(run->err, -EPERM, run->policy->file, expect->pos,
+					   "test failed: %s as %s on \"%s\" runs %s%s, not %s", from,
+					   expect->text, host,
+					   decision.force_command[0] ? "only " : "what they like",
+					   jsonc_show(decision.force_command, is),
+					   test->force_command[0]
+						   ? jsonc_show(test->force_command, wanted)
+						   : "what they like");
 		if (expect->accept)
 			return jsonc_error(run->err, -EPERM, run->policy->file, expect->pos,
 					   "test failed: %s may not log in on \"%s\" as %s: %s",

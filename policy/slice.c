@@ -96,13 +96,18 @@ static int put_not_after(struct buffer *out, int64_t not_after_s)
 			     tm.tm_sec);
 }
 
-static int put_when(struct buffer *out, const struct when *w)
+static int put_when(struct slice *slice, const struct when *w, const struct model_list *networks)
 {
+	struct buffer *out = slice->out;
 	int rc;
 
-	if (!w->not_after_s && !w->hour_count)
+	if (!w->not_after_s && !w->hour_count && !networks->count)
 		return 0;
 	rc = buffer_printf(out, ",\"when\":{");
+	if (!rc && networks->count)
+		rc = put_list(slice, "from_networks", networks);
+	if (!rc && networks->count && (w->not_after_s || w->hour_count))
+		rc = buffer_append(out, ",", 1);
 	if (!rc && w->not_after_s)
 		rc = put_not_after(out, w->not_after_s);
 	/* Names of zones as what they mean, so that all machines mean the same. */
@@ -143,7 +148,7 @@ static int put_rule(struct slice *slice, const struct model_rule *rule)
 	if (!rc && rule->ports.count)
 		rc = buffer_append(out, "\"", 1);
 	if (!rc)
-		rc = put_when(out, &rule->when);
+		rc = put_when(slice, &rule->when, &rule->networks);
 	return rc ? rc : buffer_append(out, "}", 1);
 }
 
@@ -191,10 +196,14 @@ static int put_ssh_rule(struct slice *slice, const struct model_ssh_rule *rule)
 		rc = put_ssh_caps(out, rule->caps);
 	if (!rc && rule->files_only)
 		rc = buffer_printf(out, ",\"files_only\":true");
+	if (!rc && rule->force_command)
+		rc = buffer_printf(out, ",\"force_command\":");
+	if (!rc && rule->force_command)
+		rc = put_string(out, rule->force_command);
 	if (!rc && rule->auth != POLICY_SSH_AUTH_IDENTITY)
 		rc = put_ssh_auth(out, rule->auth);
 	if (!rc)
-		rc = put_when(out, &rule->when);
+		rc = put_when(slice, &rule->when, &rule->networks);
 	if (!rc && rule->cert_ttl_s)
 		rc = buffer_printf(out, ",\"cert_ttl\":%u", rule->cert_ttl_s);
 	if (!rc && rule->via.count) {

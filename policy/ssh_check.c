@@ -105,7 +105,7 @@ static bool has_login(const struct model_ssh_rule *rule, const struct policy_ssh
 enum fit {
 	FIT_NONE,
 	FIT_TARGET,
-	FIT_CALLER,
+	FIT_NETWORK,
 	FIT_VIA,
 	FIT_EXPIRED,
 	FIT_NEEDS_LOGIN,
@@ -130,6 +130,9 @@ static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world
 		return FIT_NONE;
 	if (!match_list_caller(&rule->from, w, query))
 		return FIT_TARGET;
+	if (rule->networks.count &&
+	    !match_networks(&rule->networks, w, world_find_peer(w, query->caller_peer)))
+		return FIT_NETWORK;
 	if (query->via_peer) {
 		const struct world_peer *via = world_find_peer(w, query->via_peer);
 
@@ -179,8 +182,6 @@ static void merge_destinations(const struct model_ssh_rule *rule,
 static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_query *query,
 		  struct policy_ssh_decision *decision, bool *unlimited)
 {
-	uint32_t ttl = rule->cert_ttl_s ? rule->cert_ttl_s : MODEL_CERT_TTL_S;
-
 	decision->allowed = true;
 	/* Confined is what nobody allows without confinement. */
 	if (!(decision->caps & POLICY_SSH_SFTP))
@@ -189,13 +190,36 @@ static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_que
 		decision->files_only &= rule->files_only;
 	decision->caps |= rule->caps;
 	decision->machine_auth |= (rule->auth & POLICY_SSH_AUTH_MACHINE) != 0;
-	if (ttl > decision->cert_ttl_s)
-		decision->cert_ttl_s = ttl;
 	earliest(&decision->not_after_s, when_next_change(&rule->when, query->now_s));
 	if (rule->max_login_age_s)
 		earliest(&decision->not_after_s,
 			 query->auth_time_s + (int64_t)rule->max_login_age_s);
 	merge_destinations(rule, decision, unlimited);
+}
+
+/* A certificate says all that is allowed at once. It lives as long as the longest of the rules that
+ * allow all of it say, and when it takes several for that, as the shortest. */
+static uint32_t cert_ttl(const struct policy *p, const struct policy_world *w,
+			 const struct world_peer *target, const struct policy_ssh_query *query,
+			 const struct policy_ssh_decision *decision)
+{
+	uint32_t longest = 0, shortest = UINT32_MAX;
+
+	for (size_t i = 0; i < p->ssh_count; i++) {
+		const struct model_ssh_rule *rule = &p->ssh[i];
+		uint32_t ttl = rule->cert_ttl_s ? rule->cert_ttl_s : MODEL_CERT_TTL_S;
+
+		if (fit(rule, w, target, query) != FIT_YES || !has_login(rule, query) ||
+		    strcmp(rule->force_command ? rule->force_command : "",
+			   rule->caps & POLICY_SSH_SESSIONS ? decision->force_command : "") != 0)
+			continue;
+		if (ttl < shortest)
+			shortest = ttl;
+		if ((decision->caps & ~rule->caps) == 0 &&
+		    rule->files_only <= decision->files_only && ttl > longest)
+			longest = ttl;
+	}
+	return longest ? longest : shortest;
 }
 
 static void refuse(enum fit best, bool other_login, const struct policy_world *w,
@@ -219,6 +243,10 @@ static void refuse(enum fit best, bool other_login, const struct policy_world *w
 		(void)snprintf(decision->reason, sizeof(decision->reason),
 			       "policy lets %s log in on %s, but not through %s (no \"via\")", who,
 			       host, jsonc_show(via ? via->name.text : "another machine", through));
+	else if (best == FIT_NETWORK)
+		(void)snprintf(decision->reason, sizeof(decision->reason),
+			       "policy lets %s log in on %s, but not from this machine's address "
+			       "(\"from_networks\")", who, host);
 	else if (best == FIT_TOO_OLD)
 		(void)snprintf(decision->reason, sizeof(decision->reason),
 			       "policy asks for a more recent login; log in again (warren login)");
@@ -239,6 +267,7 @@ void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 		      struct policy_ssh_decision *ret_decision)
 {
 	const struct world_peer *target = world_find_peer(w, query->target_peer);
+	const struct model_ssh_rule *command = NULL;
 	bool unlimited = false, other_login = false;
 	enum fit best = FIT_NONE;
 
@@ -247,17 +276,28 @@ void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 		const struct model_ssh_rule *rule = &p->ssh[i];
 		enum fit how = fit(rule, w, target, query);
 
-		if (how == FIT_YES && has_login(rule, query))
-			grant(rule, query, ret_decision, &unlimited);
-		else if (how == FIT_YES)
+		if (how == FIT_YES && has_login(rule, query)) {
+			if (!rule->force_command)
+				grant(rule, query, ret_decision, &unlimited);
+			else if (!command)
+				command = rule; /* the first; the others say nothing */
+		} else if (how == FIT_YES)
 			other_login = true;
 		else if (how > best && has_login(rule, query))
 			best = how;
 	}
+	/* Who may have a session of their own has no use for a forced one, and nothing of what its
+	 * rule gives: that is given to the command. */
+	if (command && !(ret_decision->caps & POLICY_SSH_SESSIONS)) {
+		(void)snprintf(ret_decision->force_command, sizeof(ret_decision->force_command),
+			       "%s", command->force_command);
+		grant(command, query, ret_decision, &unlimited);
+	}
 	if (!ret_decision->allowed) {
-		refuse(best, other_login && best < FIT_VIA, w, query, ret_decision);
+		refuse(best, other_login && best < FIT_NETWORK, w, query, ret_decision);
 		return;
 	}
+	ret_decision->cert_ttl_s = cert_ttl(p, w, target, query, ret_decision);
 	if (unlimited)
 		ret_decision->destination_count = 0;
 }
@@ -366,7 +406,8 @@ static bool anyone(const struct policy *p, const struct policy_world *w, const c
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
 		if (!when_in_force(&rule->when, now_s) || (auth && !(rule->auth & auth)) ||
-		    !match_list_peer(&rule->to, w, target))
+		    !match_list_peer(&rule->to, w, target) ||
+		    !match_networks(&rule->networks, w, caller))
 			continue;
 		for (size_t j = 0; j < rule->from.count; j++) {
 			const struct model_atom *atom = &rule->from.atoms[j];

@@ -7,6 +7,7 @@
  */
 #include "ssh/judge_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,6 +87,27 @@ static bool cut_off(const struct known *k, const struct accepted *a, const char 
 	return false;
 }
 
+/* The command of the certificate and policy's: as sshd does with a certificate's and a key's, both or
+ * neither must be meant. One alone is in force. */
+static bool settle_command(const struct accepted *a, const struct policy_ssh_decision *pd,
+			   struct verifier_decision *d)
+{
+	const char *command = pd->force_command[0] != '\0' ? pd->force_command : a->force_command;
+
+	if (pd->force_command[0] != '\0' &&
+	    (a->files || (a->force_command[0] != '\0' &&
+			  strcmp(a->force_command, pd->force_command) != 0))) {
+		judge_refuse(d, "policy wants another command for this login than its certificate "
+				"says: log in again");
+		return false;
+	}
+	static_assert(sizeof(d->force_command) >= sizeof(pd->force_command) &&
+			      sizeof(d->force_command) >= sizeof(a->force_command),
+		      "no command is cut off");
+	snprintf(d->force_command, sizeof(d->force_command), "%s", command);
+	return true;
+}
+
 void judge_login(struct judge *j, const struct accepted *a, int64_t now_s,
 		 struct verifier_decision *d)
 {
@@ -135,11 +157,12 @@ void judge_login(struct judge *j, const struct accepted *a, int64_t now_s,
 		judge_refuse(d, pd.reason);
 		return;
 	}
+	if (!settle_command(a, &pd, d))
+		return;
 	d->allowed = true;
 	d->caps = pd.caps & a->cap_mask;
 	d->files_only = pd.files_only;
 	d->pty = a->pty;
-	snprintf(d->force_command, sizeof(d->force_command), "%s", a->force_command);
 	d->again_at_s = pd.not_after_s;
 	if (d->again_at_s == 0 || d->again_at_s > k->valid_until_s + SKEW_S + 1)
 		d->again_at_s = k->valid_until_s + SKEW_S + 1;

@@ -44,6 +44,20 @@ static int caller_of_key_id(const char *key_id, char *out, size_t cap)
 	return 0;
 }
 
+/* When the person logged in, from the same key id; 0: it does not say. */
+static int64_t auth_time_of_key_id(const char *key_id)
+{
+	const char *text = strstr(strchr(key_id, ' '), " auth=");
+	int64_t time_s = 0;
+
+	if (text == NULL)
+		return 0;
+	text += strlen(" auth=");
+	for (int digits = 0; *text >= '0' && *text <= '9' && digits < 12; digits++)
+		time_s = time_s * 10 + (*text++ - '0');
+	return *text == ' ' || *text == '\0' ? time_s : 0;
+}
+
 static uint32_t caps_of_cert(const struct sshcert *cert)
 {
 	uint32_t mask = POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP;
@@ -100,14 +114,15 @@ static int take_cert(struct judge *j, const struct sshcert *cert, struct accepte
 	}
 	a->serial = cert->serial;
 	memcpy(a->ca, cert->ca, sizeof(a->ca));
-	/* Control minted it from a login that was fresh then. */
-	a->auth_time_s = cert->valid_after_s;
+	/* Not the certificate's own age: a rule with max_login_age would take an old login for a
+	 * fresh one. */
+	a->auth_time_s = auth_time_of_key_id(cert->key_id);
 	a->issued_s = cert->valid_after_s + SSHCERT_BACKDATED_S;
 	a->cap_mask = caps_of_cert(cert);
 	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
 	/* What control writes into certificates of who gets no shell, for a stock sshd. */
 	if (strcmp(cert->force_command, "internal-sftp") == 0)
-		a->cap_mask &= ~(uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC);
+		a->files = true, a->cap_mask &= ~(uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC);
 	else
 		snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
 	judge_add_groups(j->known, a);

@@ -65,6 +65,7 @@ struct accepted {
 	uint8_t ca[32];
 	uint32_t cap_mask;
 	bool pty;
+	bool files; /* the certificate is for sftp: cap_mask says it */
 	char force_command[1024];
 	size_t group_count;
 	char groups[MAX_GROUPS][128];

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "platform/clock.h"
@@ -123,6 +124,8 @@ static bool admit(struct monitor *m, const struct verifier_decision *d, const ch
 	monitor_audit_refused(m, code, m->method, message);
 	m->no_interactive = m->no_interactive || d->identity[0] != '\0';
 	memset(&m->decision, 0, sizeof(m->decision));
+	free(m->key); /* of a login that is not */
+	m->key = NULL;
 	m->auth_failures++;
 	return false;
 }
@@ -545,6 +548,10 @@ static bool narrowed(const struct monitor *m, const struct verifier_decision *d)
 		if (!m->sessions[i].used)
 			continue;
 		used |= m->sessions[i].cap;
+		/* Not what policy wants run now. */
+		if (d->force_command[0] != '\0' &&
+		    strcmp(d->force_command, m->decision.force_command) != 0)
+			return true;
 		if (d->files_only && m->sessions[i].cap == POLICY_SSH_SFTP &&
 		    !m->sessions[i].confined)
 			return true;

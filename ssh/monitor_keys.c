@@ -272,6 +272,7 @@ bool monitor_keys_allow(struct monitor *m, const uint8_t *blob, size_t len, bool
 void monitor_keys_restrict(const struct monitor *m, struct verifier_decision *d)
 {
 	const struct authorized_keys_grant *g = m->key;
+	const char *command;
 
 	if (g == NULL)
 		return;
@@ -280,8 +281,15 @@ void monitor_keys_restrict(const struct monitor *m, struct verifier_decision *d)
 	if (!g->agent_forwarding)
 		d->caps &= ~(uint32_t)POLICY_SSH_AGENT;
 	d->pty = d->pty && g->pty;
+	if (!g->has_command)
+		return;
 	/* An empty command is one that does nothing. */
-	if (g->has_command)
-		snprintf(d->force_command, sizeof(d->force_command), "%s",
-			 g->command[0] != '\0' ? g->command : ":");
+	command = g->command[0] != '\0' ? g->command : ":";
+	/* As sshd with a certificate's and a key's. */
+	if (d->force_command[0] != '\0' && strcmp(d->force_command, command) != 0) {
+		d->allowed = false;
+		snprintf(d->message, sizeof(d->message),
+			 "policy and the key's line want different commands for this login");
+	}
+	snprintf(d->force_command, sizeof(d->force_command), "%s", command);
 }

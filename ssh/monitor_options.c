@@ -174,6 +174,11 @@ void monitor_options_restrict(const struct monitor *m, struct verifier_decision 
 	if (o->disable_forwarding || !o->agent_forwarding)
 		d->caps &= ~(uint32_t)POLICY_SSH_AGENT;
 	d->pty = d->pty && o->permit_tty;
+	/* Of a key or a break-glass certificate: sftp, as sshd has it. */
+	if (is_internal_sftp(d->force_command)) {
+		d->caps &= ~(uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC);
+		d->force_command[0] = '\0';
+	}
 	if (o->force_command == NULL)
 		return;
 	if (is_internal_sftp(o->force_command)) {

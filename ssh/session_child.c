@@ -271,7 +271,8 @@ _Noreturn void session_child_run(struct monitor *m, const struct session_wish *w
 	close_range(log >= 0 ? SESSION_LOG_FD + 1 : 3, ~0U, 0);
 	account_become(m);
 	go_home(m);
-	if (wish->kind == MONITOR_SHELL) /* without a terminal too, as sshd */
+	/* Without a terminal too, as sshd; a command's output is the command's alone. */
+	if (wish->kind == MONITOR_SHELL && m->decision.force_command[0] == '\0')
 		greet(m, greeting);
 	reset_signals();
 	if (wish->confined)

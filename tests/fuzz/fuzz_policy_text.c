@@ -49,6 +49,22 @@ static void use(const struct policy *p, const struct policy_world *w)
 	void *blob;
 	size_t len;
 
+	static const char *const logins[] = {"deploy", "root", "alice"};
+
+	for (size_t i = 0; i < 3; i++) {
+		const struct policy_ssh_query query = {.identity = "alice@example.com",
+						       .caller_peer = "p_2",
+						       .target_peer = "p_1",
+						       .login = logins[i],
+						       .auth_time_s = 1700000000,
+						       .now_s = 1700000000};
+		struct policy_ssh_decision d;
+
+		policy_ssh_check(p, w, &query, &d);
+		/* A command is for a session, and nobody is confined to files as well. */
+		if (d.force_command[0] && (!(d.caps & POLICY_SSH_SESSIONS) || d.files_only))
+			abort();
+	}
 	(void)!policy_run_tests(p, NULL, 1700000000, &err);
 	(void)!policy_run_tests(p, w, 1700000000, &err);
 	buffer_init(&out, POLICY_MAX_TEXT * 8u);

@@ -28,6 +28,7 @@ static struct login_cert_want want_of(const char *login)
 					.identity = "alice@example.com",
 					.request_id = "rrrr",
 					.serial = 77,
+					.auth_time_s = 1600000000,
 					.now_s = NOW};
 }
 
@@ -51,7 +52,7 @@ static void test_cert(void **state)
 	assert_int_equal(cert.type, 1);
 	assert_int_equal(cert.serial, 77);
 	assert_string_equal(cert.key_id, "alice@example.com caller=p_aaaaaaaaaaaaaaaa "
-					 "target=p_bbbbbbbbbbbbbbbb request=rrrr");
+					 "target=p_bbbbbbbbbbbbbbbb request=rrrr auth=1600000000");
 	assert_int_equal(cert.principal_count, 1);
 	assert_string_equal(cert.principals[0], "deploy");
 	assert_int_equal(cert.valid_after_s, NOW - 60);
@@ -95,7 +96,7 @@ static void test_lifetime(void **state)
 		uint32_t ttl_s;
 		int64_t not_after_s, want; /* 0: refused */
 	} table[] = {
-		{0, 0, NOW + 300},	   {3600, 0, NOW + 3600},	{1000000, 0, NOW + 86400},
+		{0, 0, NOW + 300},	   {3600, 0, NOW + 3600},	{1000000, 0, NOW + 604800},
 		{300, NOW + 20, NOW + 20}, {300, NOW + 500, NOW + 300}, {300, NOW, 0},
 		{300, NOW - 1, 0},
 	};

@@ -172,8 +172,25 @@ static const struct {
 	 "p:1:57: \"9-17\" are no hours; write \"08:00-18:00\" or \"mon-fri 08:00-18:00\""},
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"tz\": \"UTC\"}} ] }",
 	 "p:1:47: \"tz\" needs \"hours\""},
-	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"from_networks\": []}} ] }",
-	 "p:1:48: \"from_networks\" is not enforced by this version yet; remove it"},
+	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"from_networks\": [\"peer:a\"]}} ] }",
+	 "p:1:66: \"from_networks\" are overlay addresses such as \"100.64.8.0/24\"; who is meant by "
+	 "name goes into \"from\""},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": \"\"} ] }",
+	 "p:1:71: \"force_command\" is empty; name the command, or leave it out"},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": \"a\\nb\"} ] }",
+	 "p:1:71: \"force_command\" is one line without control characters; put more into a script"},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": "
+	 "\"internal-sftp -R\"} ] }",
+	 "p:1:71: \"internal-sftp\" is no command here; write \"allow\": [\"sftp\"] or "
+	 "\"files_only\": true"},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": \"id\", "
+	 "\"files_only\": true} ] }",
+	 "p:1:12: \"files_only\" and \"force_command\" exclude one another; write two ssh rules with "
+	 "logins of their own"},
+	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": \"id\", "
+	 "\"allow\": [\"forward\"]} ] }",
+	 "p:1:12: \"force_command\" needs a session to run in: add shell, exec or sftp to \"allow\", "
+	 "or leave \"allow\" out"},
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"not_after\": "
 	 "\"2027-02-29T00:00:00Z\"}} ] }",
 	 "p:1:61: \"not_after\" is a time like \"2027-01-01T00:00:00Z\""},

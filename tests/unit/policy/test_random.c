@@ -164,9 +164,18 @@ static void put_list(struct text *t, bool member, bool host)
 
 static void put_when(struct text *t)
 {
-	if (rnd(4) == 0)
-		put(t, ", \"when\": {\"not_after\": \"%s\"}",
+	bool ends = rnd(4) == 0, nets = rnd(6) == 0;
+
+	if (ends || nets)
+		put(t, ", \"when\": {");
+	if (nets)
+		put(t, "\"from_networks\": [\"100.64.%u.0/24\", \"fd00::%x\"],", rnd(2),
+		    10 + rnd(MAX_PEERS));
+	if (ends)
+		put(t, "\"not_after\": \"%s\"",
 		    rnd(2) ? "2023-11-14T22:13:20Z" : "2023-11-14T22:13:21Z"); /* NOW, NOW + 1 */
+	if (ends || nets)
+		put(t, "}");
 }
 
 static void make_policy(struct text *t)
@@ -214,6 +223,8 @@ static void make_policy(struct text *t)
 		put(t, ", \"logins\": [\"%s\"%s]", rnd(3) ? logins[rnd(4)] : "=",
 		    rnd(2) ? ", \"=\"" : "");
 		if (!forward && rnd(3) == 0)
+			put(t, ", \"force_command\": \"c%u\"", rnd(2));
+		else if (!forward && rnd(3) == 0)
 			put(t, ", \"files_only\": true");
 		if (forward)
 			put(t, ", \"allow\": [\"exec\", \"forward\"]");

@@ -167,13 +167,13 @@ struct cert_case {
 	uint8_t *ca, *ca_public;
 	uint32_t type;
 	bool no_source;
-	const char *client, *login;
+	const char *client, *login, *force;
 	const char *says; /* in the refusal; NULL: allowed */
 };
 
 static const struct cert_case good_cert = {
 	.principal = "deploy", .source = "100.64.0.1/32",
-	.key_id = "alice@example.com caller=p_first target=" SELF " request=r1",
+	.key_id = "alice@example.com caller=p_first target=" SELF " request=r1 auth=1789996400",
 	.valid_after = NOW - 60, .valid_before = NOW + 300, .type = 1, .client = "100.64.0.1",
 	.login = "deploy",
 };
@@ -202,7 +202,9 @@ static void build(const struct cert_case *c, struct buffer *blob)
 		cert->source_count = 1;
 		cert->has_source_address = true;
 	}
-	cert->extensions = SSHCERT_PERMIT_PTY;
+	cert->extensions = SSHCERT_PERMIT_PTY | SSHCERT_PERMIT_PORT_FORWARDING;
+	if (c->force != NULL)
+		snprintf(cert->force_command, sizeof(cert->force_command), "%s", c->force);
 	memcpy(cert->ca, c->ca_public != NULL ? c->ca_public : keys.ca_public, 32);
 	buffer_init(blob, SSHCERT_MAX_BLOB);
 	assert_int_equal(sshcert_make(cert, nonce, sign_with, c->ca != NULL ? c->ca : keys.ca, blob),
@@ -255,8 +257,8 @@ static void certificates(void **state)
 	assert_string_equal(d.caller_name, "first");
 	assert_int_equal(d.subject_len, 4 + 11 + 4 + 32);
 	assert_memory_equal(d.subject + 19, keys.subject_public, 32);
-	/* Policy says forward, the certificate does not permit it. */
-	assert_int_equal(d.caps, POLICY_SSH_SHELL | POLICY_SSH_EXEC);
+	/* Policy says forward and the certificate permits it; neither says agent. */
+	assert_int_equal(d.caps, POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_FORWARD);
 	assert_true(d.pty);
 
 	c.ca = keys.other, c.ca_public = keys.other_public, c.says = "CA";
@@ -274,7 +276,7 @@ static void certificates(void **state)
 	expect_case(&c);
 	c = good_cert, c.login = "root", c.says = "root";
 	expect_case(&c);
-	c = good_cert, c.key_id = "mallory@example.com caller=p_first target=" SELF " request=r1";
+	c = good_cert, c.key_id = "mallory@example.com caller=p_first target=" SELF " request=r1 auth=1789996400";
 	c.says = "mallory";
 	expect_case(&c);
 	c = good_cert, c.source = "100.64.0.9/32", c.client = "100.64.0.9", c.says = "machine";
@@ -295,7 +297,7 @@ static void through_another(void **state)
 	struct cert_case c = good_cert;
 
 	(void)state;
-	c.key_id = "alice@example.com caller=p_laptop target=" SELF " request=r1";
+	c.key_id = "alice@example.com caller=p_laptop target=" SELF " request=r1 auth=1789996400";
 	c.says = "not through first";
 	expect_case(&c);
 	o.policy = via;
@@ -308,10 +310,10 @@ static void through_another(void **state)
 	c.says = "";
 	judge_one(&o, &c, &d);
 	assert_false(d.allowed);
-	c = good_cert, c.key_id = "alice@example.com target=" SELF " request=r1";
+	c = good_cert, c.key_id = "alice@example.com target=" SELF " request=r1 auth=1789996400";
 	c.says = "does not say";
 	expect_case(&c);
-	c.key_id = "alice@example.com caller= target=" SELF " request=r1";
+	c.key_id = "alice@example.com caller= target=" SELF " request=r1 auth=1789996400";
 	expect_case(&c);
 }
 
@@ -623,6 +625,91 @@ static void key_login(void **state)
 	judge_free(j);
 }
 
+#define RULE "{\"from\": [\"alice@example.com\"], \"to\": [\"*\"], \"logins\": [\"deploy\"], "
+
+/* Certificate and policy, as sshd has it with certificate and key. */
+static void commands(void **state)
+{
+	static const char forced[] = "{\"ssh\": [" RULE "\"force_command\": \"id -un\"}]}";
+	static const char sftp[] = "{\"ssh\": [" RULE "\"allow\": [\"sftp\"]}]}";
+	static const struct {
+		const char *policy, *cert;
+		bool allowed;
+		const char *command;
+		uint32_t caps;
+	} table[] = {
+		{POLICY, NULL, true, "", POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_FORWARD},
+		{POLICY, "id", true, "id",
+		 POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_FORWARD},
+		{forced, NULL, true, "id -un", POLICY_SSH_SESSIONS},
+		{forced, "id -un", true, "id -un", POLICY_SSH_SESSIONS},
+		{forced, "id", false, "", 0},
+		{forced, "id -un ", false, "", 0},
+		{forced, "internal-sftp", false, "", 0},
+		{sftp, "internal-sftp", true, "", POLICY_SSH_SFTP},
+		{POLICY, "internal-sftp", true, "", POLICY_SSH_FORWARD},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct object o = good_object;
+		struct cert_case c = good_cert;
+		struct verifier_decision d;
+
+		o.policy = table[i].policy;
+		c.force = table[i].cert;
+		c.says = table[i].allowed ? NULL : "command";
+		judge_one(&o, &c, &d);
+		if (d.allowed != table[i].allowed || d.caps != table[i].caps ||
+		    strcmp(d.force_command, table[i].command) != 0)
+			fail_msg("row %zu: %d %x \"%s\" %s", i, d.allowed, d.caps, d.force_command,
+				 d.message);
+		if (!d.allowed)
+			assert_non_null(strstr(d.message, "another command"));
+	}
+}
+
+/* A rule for fresh logins does not look at the certificate's age, which always is. */
+static void old_login(void **state)
+{
+	static const char ages[] =
+		"{\"ssh\": [" RULE "\"allow\": [\"sftp\", \"forward\"], "
+		"\"destinations\": [\"db:5432\"]},"
+		RULE "\"allow\": [\"shell\", \"sftp\", \"forward\"], \"max_login_age\": \"1h\"}]}";
+	static const char fresh_only[] = "{\"ssh\": [" RULE "\"max_login_age\": \"1h\"}]}";
+	static const char *const old[] = {
+		"alice@example.com caller=p_first target=" SELF " request=r1 auth=1789989200",
+		"alice@example.com caller=p_first target=" SELF " request=r1",
+		"alice@example.com caller=p_first target=" SELF " request=r1 auth=",
+		"alice@example.com caller=p_first target=" SELF " request=r1 auth=1789999999x",
+		"alice@example.com caller=p_first target=" SELF " request=r1 auth=-1",
+	};
+	struct object o = good_object;
+	struct cert_case c = good_cert;
+	struct verifier_decision d;
+
+	(void)state;
+	o.policy = ages;
+	c.key_id = "alice@example.com caller=p_first target=" SELF " request=r1 auth=1789999000";
+	judge_one(&o, &c, &d);
+	assert_true(d.allowed);
+	assert_int_equal(d.destination_count, 0);
+	assert_int_equal(d.again_at_s, NOW - 1000 + 3600); /* the login's hour, not a new one */
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+		o.policy = ages;
+		c.key_id = old[i];
+		c.says = NULL;
+		judge_one(&o, &c, &d);
+		assert_true(d.allowed);
+		assert_int_equal(d.caps, POLICY_SSH_SFTP | POLICY_SSH_FORWARD);
+		assert_int_equal(d.destination_count, 1);
+		o.policy = fresh_only;
+		c.says = "more recent";
+		judge_one(&o, &c, &d);
+		assert_false(d.allowed);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,7 +718,8 @@ int main(void)
 		cmocka_unit_test(machine_states), cmocka_unit_test(tampered), cmocka_unit_test(key_login),
 		cmocka_unit_test(break_glass),
 		cmocka_unit_test(withdrawn),	 cmocka_unit_test(grants), cmocka_unit_test(ended),
-		cmocka_unit_test(machine_login),
+		cmocka_unit_test(machine_login), cmocka_unit_test(commands),
+		cmocka_unit_test(old_login),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
