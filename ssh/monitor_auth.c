@@ -266,15 +266,16 @@ struct proof {
 	char login[64], algorithm[64];
 	const uint8_t *blob, *signature, *data;
 	size_t blob_len, signature_len, data_len;
+	const char *why; /* it is not proven */
 };
 
 /* The client holds the subject's key, and signed for this connection and this login. */
-static bool proven(const struct monitor *m, const struct proof *p, const uint8_t *subject,
-		   size_t len)
+static bool proven(const struct monitor *m, struct proof *p, const uint8_t *subject, size_t len)
 {
-	if (monitor_options_revoked(m, p->blob, p->blob_len) ||
-	    monitor_options_revoked(m, subject, len)) {
+	p->why = "the signature does not prove the key";
+	if (monitor_options_revoked(m, p->blob, p->blob_len)) {
 		log_warn("a revoked key was refused", "login=%s", p->login);
+		p->why = "the key is revoked on this machine (RevokedKeys)";
 		return false;
 	}
 	return monitor_signature_known(p->algorithm) &&
@@ -318,13 +319,14 @@ static bool tell_break_glass(const struct monitor *m, char message[static 256])
 }
 
 /* Not of the control server's making: authorized_keys may have a cert-authority for it. */
-static bool by_certificate(struct monitor *m, const struct proof *p, char message[static 256])
+static bool by_certificate(struct monitor *m, struct proof *p, char message[static 256])
 {
 	struct verifier_decision d = {0}, by_key = {0};
 
+	p->why = "the certificate cannot be read";
 	if (ask_cert(m, p->login, p->blob, p->blob_len, true, &d) < 0 || d.subject_len == 0 ||
 	    !proven(m, p, d.subject, d.subject_len))
-		return unproven(m, "the signature does not prove the key");
+		return unproven(m, p->why);
 	if (!d.allowed && monitor_keys_allow(m, p->blob, p->blob_len, true, &by_key))
 		return admit(m, &by_key, "authorized_keys", message);
 	if (!d.break_glass)
@@ -332,12 +334,12 @@ static bool by_certificate(struct monitor *m, const struct proof *p, char messag
 	return admit(m, &d, "break-glass", message) && tell_break_glass(m, message);
 }
 
-static bool by_key(struct monitor *m, const struct proof *p, char message[static 256])
+static bool by_key(struct monitor *m, struct proof *p, char message[static 256])
 {
 	struct verifier_decision d = {0};
 
 	if (!proven(m, p, p->blob, p->blob_len))
-		return unproven(m, "the signature does not prove the key");
+		return unproven(m, p->why);
 	if (!monitor_keys_allow(m, p->blob, p->blob_len, true, &d))
 		return unproven(m, "the key is not let in");
 	return admit(m, &d, "authorized_keys", message);

@@ -230,7 +230,21 @@ bool monitor_options_revoked(const struct monitor *m, const uint8_t *blob, size_
 {
 	const char *path = m->options->now.revoked_keys;
 
-	return path != NULL && sshd_keys_has(path, blob, len) != 0;
+	struct error err = {0};
+	int fd = -1, r;
+
+	if (path == NULL)
+		return false;
+	r = sshd_keys_open_revoked(path, &fd);
+	if (r < 0)
+		error_set(&err, r, "it cannot be read: %s", strerror(-r));
+	else
+		r = verifier_revoked(m->verifier, fd, blob, len, &err);
+	file_close(&fd);
+	if (r < 0)
+		log_error("RevokedKeys cannot be used, so that no key is taken", "file=%s reason=%s",
+			  path, error_text(&err));
+	return r != 0;
 }
 
 /* Doubled until it is longer than what was needed, so that the time tells nothing; a little of it

@@ -41,7 +41,8 @@ bool monitor_options_method(const struct monitor *m, const char *method);
 bool monitor_options_algorithm(const struct monitor *m, const char *algorithm);
 /* AuthorizedKeysFile as authorized_keys_file.h wants it; false: too long. */
 bool monitor_options_key_files(const struct monitor *m, char *out, size_t cap);
-/* RevokedKeys: is this key or certificate in the file? A file that cannot be read revokes all. */
+/* RevokedKeys: is this key or certificate, or its authority, in the file? One that cannot be read
+ * revokes all. */
 bool monitor_options_revoked(const struct monitor *m, const uint8_t *blob, size_t len);
 /* A refusal takes at least some milliseconds, however it came about (sshd's auth2.c). */
 void monitor_options_delay(const struct monitor *m);

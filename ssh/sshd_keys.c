@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Files of public keys: see the header. They are root's, and read anew for each connection.
+ * Files of public keys: see the header. They are root's.
  */
 #include "ssh/sshd_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "identity/sshcert.h"
 #include "platform/file.h"
+#include "ssh/verifier.h"
 
 #define FILE_MAX  (1u << 20)
 #define BLOB_MAX  8192
 #define ED25519	  51 /* bytes of such a blob */
-#define KRL_MAGIC "SSHKRL\n"
 
 static int read_text(const char *path, struct buffer *out)
 {
@@ -25,9 +25,6 @@ static int read_text(const char *path, struct buffer *out)
 	file_close(&fd);
 	if (r == 0 && buffer_cstring(out) == NULL)
 		r = -ENOMEM;
-	if (r == 0 && out->len >= strlen(KRL_MAGIC) &&
-	    memcmp(out->data, KRL_MAGIC, strlen(KRL_MAGIC)) == 0)
-		r = -ENOTSUP;
 	return r;
 }
 
@@ -78,36 +75,33 @@ int sshd_keys_read(const char *path, uint8_t (*out)[32], size_t max, size_t *ret
 	return r;
 }
 
-int sshd_keys_has(const char *path, const uint8_t *blob, size_t len)
+int sshd_keys_open_revoked(const char *path, int *ret_fd)
 {
-	struct buffer text;
-	char type[64], *at, *line;
-	uint8_t one[BLOB_MAX];
-	size_t one_len;
-	int r;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
 
-	buffer_init(&text, FILE_MAX);
-	r = read_text(path, &text);
-	at = r == 0 && text.len > 0 ? (char *)text.data : NULL;
-	while (r == 0 && (line = next_line(&at)) != NULL) {
-		if (sshcert_text_decode(line, one, sizeof(one), &one_len, type) < 0)
-			r = -EBADMSG; /* whom did it mean? */
-		else if (one_len == len && memcmp(one, blob, len) == 0)
-			r = 1;
-	}
-	buffer_done(&text);
+	if (r < 0)
+		file_close(&fd);
+	else
+		*ret_fd = fd;
 	return r;
 }
 
 int sshd_keys_check(const char *path, struct error *err)
 {
-	int r = sshd_keys_has(path, (const uint8_t *)"", 0);
+	struct verifier *v = NULL;
+	struct error why = {0};
+	int fd = -1, r = sshd_keys_open_revoked(path, &fd);
 
-	if (r == -ENOTSUP)
-		return error_set(err, -EINVAL,
-				 "RevokedKeys %s: a KRL cannot be read here; list the public keys, "
-				 "one a line",
-				 path);
-	return r < 0 ? error_set(err, r, "RevokedKeys %s cannot be read: %s", path, strerror(-r))
-		     : 0;
+	if (r < 0)
+		return error_set(err, r, "RevokedKeys %s cannot be read: %s", path, strerror(-r));
+	r = verifier_start(&v);
+	if (r < 0)
+		error_set(&why, r, "%s", strerror(-r));
+	else
+		r = verifier_revoked(v, fd, (const uint8_t *)"", 0, &why);
+	verifier_stop(v);
+	file_close(&fd);
+	return r < 0 ? error_set(err, -EINVAL, "RevokedKeys %s: %s", path, error_text(&why)) : 0;
 }

@@ -14,9 +14,9 @@
 /* Ed25519 keys of the file: -EINVAL with the line for any other kind, -E2BIG for more than max. */
 int sshd_keys_read(const char *path, uint8_t (*out)[32], size_t max, size_t *ret_count,
 		   struct error *err) WARREN_MUST_USE;
-/* 1: the key is in the file, 0: it is not, negative: the file cannot be read. */
-int sshd_keys_has(const char *path, const uint8_t *blob, size_t len) WARREN_MUST_USE;
-/* Can sshd_keys_has read it? A binary KRL of ssh-keygen -k cannot be. */
+/* RevokedKeys, for verifier_revoked: a regular file. */
+int sshd_keys_open_revoked(const char *path, int *ret_fd) WARREN_MUST_USE;
+/* Can it be used (revoked.h)? A process without rights reads it. */
 int sshd_keys_check(const char *path, struct error *err) WARREN_MUST_USE;
 
 #endif

@@ -30,6 +30,7 @@
 #include "platform/user.h"
 #include "ssh/judge.h"
 #include "ssh/monitor_wire.h"
+#include "ssh/revoked.h"
 
 #define ANSWER_LIMIT_MS 2000
 #define VERIFIER_CONFIG	 0 /* first message: what to believe */
@@ -207,6 +208,21 @@ static int child_token(struct child *c, struct reader *r, struct writer *w)
 	return 0;
 }
 
+static int child_revoked(struct reader *r, int fd, struct writer *w)
+{
+	struct error err = {0};
+	size_t len = 0;
+	const uint8_t *blob = reader_string(r, MONITOR_WIRE_MAX, &len);
+	int result;
+
+	if (!reader_done(r) || blob == NULL || fd < 0)
+		return -EBADMSG;
+	result = revoked_judge_fd(fd, blob, len, &err);
+	writer_u8(w, (uint8_t)(result < 0 ? 2 : result));
+	writer_cstring(w, result < 0 ? error_text(&err) : "");
+	return 0;
+}
+
 static int child_message(struct child *c, const uint8_t *data, size_t len, int fd)
 {
 	static uint8_t out[MONITOR_WIRE_MAX];
@@ -218,12 +234,14 @@ static int child_message(struct child *c, const uint8_t *data, size_t len, int f
 
 	if (type == VERIFIER_CONFIG)
 		return child_config(c, &r);
-	if (c->judge == NULL)
+	if (c->judge == NULL && type != VERIFIER_REVOKED)
 		return -EBADMSG;
 	writer_u8(&w, type);
 	writer_u32(&w, id);
 	if (type == VERIFIER_OBJECT)
 		result = child_object(c, &r, fd, &w);
+	else if (type == VERIFIER_REVOKED)
+		result = child_revoked(&r, fd, &w);
 	else if (type == VERIFIER_RESOLVE)
 		result = child_resolve(c, &r, &w);
 	else if (type >= VERIFIER_CERT && type <= VERIFIER_BANNER)
@@ -628,6 +646,33 @@ int verifier_again(struct verifier *v, int64_t now_s, struct verifier_decision *
 	begin(v, &w, VERIFIER_AGAIN);
 	writer_u64(&w, (uint64_t)now_s);
 	return ask_decision(v, &w, ret_decision);
+}
+
+int verifier_revoked(struct verifier *v, int fd, const uint8_t *blob, size_t len, struct error *err)
+{
+	uint8_t *data = malloc(MONITOR_WIRE_MAX), *answer = malloc(MONITOR_WIRE_MAX);
+	struct writer w = writer_init(data, data != NULL ? MONITOR_WIRE_MAX : 0);
+	char message[256] = "nobody could read it";
+	struct reader r;
+	uint8_t result = 2;
+	int ret = v != NULL && data != NULL && answer != NULL ? 0 : -EPIPE;
+
+	if (ret == 0) {
+		begin(v, &w, VERIFIER_REVOKED);
+		writer_string(&w, blob, len);
+		ret = ask(v, &w, &fd, 1, answer, &r);
+	}
+	if (ret == 0) {
+		result = reader_u8(&r);
+		reader_cstring(&r, message, sizeof(message));
+		ret = !reader_done(&r) || result > 1 ? error_set(err, -EBADMSG, "%s", message)
+						     : result;
+	} else {
+		error_set(err, ret, "%s", message);
+	}
+	free(data);
+	free(answer);
+	return ret;
 }
 
 int verifier_resolve(struct verifier *v, const char *host, struct ip_addr *ret_addr)

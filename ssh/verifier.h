@@ -91,6 +91,10 @@ int verifier_banner(struct verifier *v, const char *login, const struct ip_addr 
 /* Judges the remembered login again, by the newest object. */
 int verifier_again(struct verifier *v, int64_t now_s,
 		   struct verifier_decision *ret_decision) WARREN_MUST_USE;
+/* Is the key or certificate in the file of revoked ones (fd, read from where it stands; revoked.h)?
+ * 1, 0, or negative with a sentence: the file cannot be read. Needs no configuration. */
+int verifier_revoked(struct verifier *v, int fd, const uint8_t *blob, size_t len,
+		     struct error *err) WARREN_MUST_USE;
 /* The overlay address of a machine of the mesh by its name, with or without the network's domain;
  * -ENOENT: none that this machine's policy knows. */
 int verifier_resolve(struct verifier *v, const char *host,
