@@ -289,6 +289,15 @@ int audit_log_append(struct audit_log *log, int64_t now_ms, const char *members,
 	return 0;
 }
 
+bool audit_log_is_last(const struct audit_log *log)
+{
+	struct stat mine, there;
+
+	return fstat(log->fd, &mine) == 0 && (uint64_t)mine.st_size == log->bytes &&
+	       fstatat(log->dirfd, AUDIT_LOG_NAME, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+}
+
 bool audit_log_dirty(const struct audit_log *log)
 {
 	return log->dirty;
@@ -337,7 +346,8 @@ void audit_log_close(struct audit_log *log)
 {
 	if (log == NULL)
 		return;
-	if (log->fd >= 0 && audit_log_sync(log) < 0)
+	/* A head of ours behind another writer's records would be older than theirs. */
+	if (log->fd >= 0 && audit_log_is_last(log) && audit_log_sync(log) < 0)
 		log->dirty = true; /* the head stays behind, which is no harm */
 	file_close(&log->fd);
 	buffer_done(&log->line);

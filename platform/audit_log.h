@@ -2,7 +2,8 @@
  *
  * The audit log on disk: audit.jsonl (0600) and its older parts audit.jsonl.1 (newest) to .N in one
  * folder, one chain through all (audit_chain.h), and audit.head. For one writer, which holds a lock on
- * the folder.
+ * the folder, or for several that lock it for each record and open the log anew where audit_log_is_last
+ * says no.
  *
  * A record is written at once; it is synced, and the head replaced behind it, at most once a second and
  * at the end: a power cut loses a second at most, and never leaves a head without its record.
@@ -37,6 +38,8 @@ int audit_log_append(struct audit_log *log, int64_t now_ms, const char *members,
 		     const char **ret_line) WARREN_MUST_USE;
 /* Counts a record that could not even be made. */
 void audit_log_lost(struct audit_log *log);
+/* Is the log as this writer left it? No: somebody else wrote. */
+bool audit_log_is_last(const struct audit_log *log);
 /* Are there records that are not synced? */
 bool audit_log_dirty(const struct audit_log *log);
 int audit_log_sync(struct audit_log *log) WARREN_MUST_USE;

@@ -20,10 +20,8 @@
 
 #include "platform/clock.h"
 #include "platform/file.h"
-#include "platform/journal.h"
 #include "platform/log.h"
 #include "platform/secret.h"
-#include "platform/unixsock.h"
 #include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 #include "ssh/config/startups.h"
@@ -32,7 +30,6 @@
 
 #define ACCEPTS_PER_TURN 16
 #define FIXED_POLLS	 2
-#define WIRE_HEADER	 5 /* type and id */
 
 struct connection {
 	pid_t pid; /* 0: free */
@@ -41,6 +38,7 @@ struct connection {
 	struct ip_addr source;
 	uint32_t id;
 	struct endpoint client;
+	bool ended; /* its last audit event came */
 };
 
 struct sshd {
@@ -49,7 +47,7 @@ struct sshd {
 	struct sshd_listeners listeners;
 	bool handed, stopping;
 	int signals, log;
-	struct journal *journal; /* of audit events */
+	struct sshd_audit *audit;
 	uint64_t stamp;
 	char broken[512]; /* what is wrong with the files; "": nothing */
 	uint32_t last_id;
@@ -79,6 +77,22 @@ static int load_key(const struct sshd_options *o, struct hostkey *ret_key, struc
 	return 0;
 }
 
+/* The default is taken where it can be; what was asked for must be possible. */
+static int audit_folder(struct sshd_options *o, struct error *err)
+{
+	if (o->audit_log == NULL)
+		return 0;
+	if (strcmp(o->audit_log, SSHD_AUDIT_FOLDER) != 0)
+		return sshd_audit_check(o->audit_log, err);
+	if (sshd_audit_check(o->audit_log, NULL) < 0) {
+		if (geteuid() == 0)
+			log_warn("there is no audit log but the system's", "folder=%s",
+				 o->audit_log);
+		o->audit_log = NULL;
+	}
+	return 0;
+}
+
 int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force, struct error *err)
 {
 	const struct sshd_query nobody = {0};
@@ -103,6 +117,8 @@ int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force
 				    &f->ca_count, err);
 	if (rc == 0 && f->options.revoked_keys != NULL)
 		rc = sshd_keys_check(f->options.revoked_keys, err);
+	if (rc == 0)
+		rc = audit_folder(&f->options, err);
 	if (rc == 0)
 		*ret_force = *f;
 	else
@@ -143,6 +159,24 @@ static void listen_again(struct sshd *s)
 			  "error=\"%s\"", error_text(&err));
 }
 
+/* The log that the configuration names: another one begins, or goes on, where it changed. */
+static int make_audit(struct sshd *s)
+{
+	const char *folder = s->force.options.audit_log;
+	struct sshd_audit *next;
+
+	if (s->audit != NULL && sshd_audit_writes_to(s->audit, folder))
+		return 0;
+	next = sshd_audit_new(folder);
+	if (next == NULL)
+		return -ENOMEM;
+	sshd_audit_free(s->audit);
+	s->audit = next;
+	sshd_audit_append(s->audit,
+			  "\"event\":\"audit.start\",\"version\":\"" WARREN_VERSION "\"");
+	return 0;
+}
+
 /* What is wrong leaves everything as it was. */
 static void reload(struct sshd *s)
 {
@@ -165,6 +199,8 @@ static void reload(struct sshd *s)
 	s->stamp = stable ? stamp_of(s) : 0;
 	log_set_level((enum log_level)s->force.options.log_level);
 	log_info("the new configuration is in force", NULL);
+	if (make_audit(s) < 0)
+		log_error("no memory for another audit log", NULL);
 	listen_again(s);
 }
 
@@ -211,6 +247,7 @@ static void serve(struct sshd *s, int fd, const struct endpoint *client)
 	if (no != NULL) {
 		log_info("turned an SSH connection away", "from=%s reason=%.*s",
 			 endpoint_format(client, text), (int)strcspn(no, "\r"), no);
+		sshd_audit_turned_away(s->audit, client, no);
 		startups_turn_away(fd, no);
 		return;
 	}
@@ -245,21 +282,28 @@ static void accept_some(struct sshd *s, int listener)
 	}
 }
 
-/* Who logged in no longer counts; state is for `warren status`, which has no part here. */
-static void hear(struct sshd *s, struct connection *c)
+static void over(struct sshd *s, struct connection *c)
 {
-	static uint8_t data[65536];
-	ssize_t n = unixsock_recv(c->sock, data, sizeof(data), NULL, NULL, MSG_DONTWAIT);
+	if (c->sock < 0)
+		return;
+	file_close(&c->sock);
+	if (!c->ended)
+		sshd_audit_died(s->audit, c->id, &c->client);
+}
 
-	if (n > 0 && data[0] == SSH_WIRE_AUTHENTICATED)
+/* Who logged in no longer counts; state is for `warren status`, which has no part here. false: there was nothing. */
+static bool hear(struct sshd *s, struct connection *c)
+{
+	uint8_t type = 0;
+	int r = c->sock < 0 ? 0
+			    : sshd_audit_hear(s->audit, c->sock, c->id, &c->client, &type,
+					      &c->ended);
+
+	if (type == SSH_WIRE_AUTHENTICATED)
 		c->authenticated = true;
-	if (n > WIRE_HEADER && data[0] == SSH_WIRE_AUDIT) {
-		struct reader r = reader_init(data + WIRE_HEADER, (size_t)n - WIRE_HEADER);
-
-		sshd_audit(s->journal, c->id, &c->client, &r);
-	}
-	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR))
-		file_close(&c->sock);
+	if (r < 0)
+		over(s, c);
+	return r > 0;
 }
 
 static void reap(struct sshd *s)
@@ -267,11 +311,16 @@ static void reap(struct sshd *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		for (size_t i = 0; i < s->count; i++)
-			if (s->connections[i].pid == pid) {
-				file_close(&s->connections[i].sock);
-				s->connections[i].pid = 0;
-			}
+		for (size_t i = 0; i < s->count; i++) {
+			struct connection *c = &s->connections[i];
+
+			if (c->pid != pid)
+				continue;
+			while (hear(s, c)) /* its last words */
+				;
+			over(s, c);
+			c->pid = 0;
+		}
 }
 
 static void on_signal(struct sshd *s)
@@ -304,7 +353,7 @@ static int turn(struct sshd *s)
 
 		p[n++] = (struct pollfd){.fd = c->pid != 0 ? c->sock : -1, .events = POLLIN};
 	}
-	if (poll(p, n, -1) < 0)
+	if (poll(p, n, sshd_audit_tick(s->audit)) < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (p[1].revents != 0 && !sshd_daemon_log(s->log, s->force.options.syslog_facility))
 		file_close(&s->log);
@@ -352,17 +401,47 @@ static int start(struct sshd *s, struct error *err)
 		rc = sshd_daemon_detach(&s->log, err);
 	if (rc == 0)
 		rc = watch_signals(s);
+	if (rc == 0 && make_audit(s) < 0)
+		rc = error_set(err, -ENOMEM, "no memory");
 	return rc;
+}
+
+static bool heard(const struct sshd *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->connections[i].sock >= 0 && s->connections[i].pid != 0)
+			return true;
+	return false;
+}
+
+/* Sessions outlive the listener, and what they do still belongs into the audit log: a process of its
+ * own keeps that until the last is over, or until it is told to end as well. */
+static void keep_hearing(struct sshd *s)
+{
+	if (!heard(s))
+		return;
+	sshd_audit_settle(s->audit);
+	if (fork() != 0)
+		return;
+	s->stopping = false;
+	while (heard(s) && !s->stopping)
+		if (turn(s) < 0)
+			break;
+	sshd_audit_free(s->audit);
+	_exit(0);
 }
 
 static int inetd(const struct sshd_arguments *a)
 {
 	static struct sshd_force force;
+	struct sshd_audit *audit = NULL;
 	struct error err = {0};
 	int rc = sshd_force_load(a, &force, &err);
 
 	if (rc == 0)
-		rc = sshd_spawn_here(&force);
+		audit = sshd_audit_new(force.options.audit_log);
+	if (rc == 0)
+		rc = audit != NULL ? sshd_spawn_here(&force, audit) : -ENOMEM;
 	log_error("the connection on standard input cannot be served", "error=\"%s\"",
 		  err.code != 0 ? error_text(&err) : strerror(-rc));
 	return WARREN_EXIT_FAILED;
@@ -394,13 +473,14 @@ int sshd_run(const struct sshd_arguments *a)
 	file_limit_raise();
 	sshd_daemon_pid_file(s->force.options.pid_file, true);
 	sshd_daemon_notify("READY=1");
-	s->journal = journal_new("warren-audit");
 	while (rc == 0 && !s->stopping)
 		rc = turn(s);
-	journal_free(s->journal);
+	sshd_audit_append(s->audit, "\"event\":\"audit.stop\"");
 	sshd_daemon_notify("STOPPING=1");
 	sshd_daemon_pid_file(s->force.options.pid_file, false);
 	sshd_listen_close(&s->listeners);
+	keep_hearing(s);
+	sshd_audit_free(s->audit);
 	sshd_force_done(&s->force);
 	free(s);
 	return rc < 0 ? WARREN_EXIT_FAILED : WARREN_EXIT_OK;

@@ -15,6 +15,8 @@
 
 #define SSHD_SESSIONS_MAX 1000
 
+struct sshd_audit;
+
 struct sshd_listeners {
 	size_t count;
 	int fds[SSHD_LISTEN_MAX];
@@ -50,14 +52,31 @@ void sshd_listen_close(struct sshd_listeners *l);
 /* A monitor for the connection, which is borrowed. *ret_sock: the broker's end of its socket. */
 int sshd_spawn(const struct sshd_force *f, uint32_t id, int connection, int *ret_sock,
 	       pid_t *ret_pid) WARREN_MUST_USE;
-/* This process becomes the monitor of the connection on standard input; returns on failure. */
-int sshd_spawn_here(const struct sshd_force *f) WARREN_MUST_USE;
+/* Serves the connection on standard input: a child becomes its monitor, and this process keeps the
+ * audit log until it ends. Returns on failure, else exits. */
+int sshd_spawn_here(const struct sshd_force *f, struct sshd_audit *audit) WARREN_MUST_USE;
 
 /* ---- sshd_audit.c */
-struct journal;
-/* One event behind type and id, of the connection id from client. */
-void sshd_audit(struct journal *journal, uint32_t id, const struct endpoint *client,
-		struct reader *event);
+/* folder: AuditLog, NULL for none. Opened with the first record. NULL without memory. */
+struct sshd_audit *sshd_audit_new(const char *folder);
+void sshd_audit_free(struct sshd_audit *a); /* syncs; NULL is fine */
+/* Syncs and closes the files, so that after fork(2) each process locks for itself. */
+void sshd_audit_settle(struct sshd_audit *a);
+/* Could records be written to this folder? It is made when it is missing. */
+int sshd_audit_check(const char *folder, struct error *err) WARREN_MUST_USE;
+bool sshd_audit_writes_to(const struct sshd_audit *a, const char *folder);
+/* The next packet of a monitor, without waiting: 1, or 0 when there is none now, or -EPIPE at the end.
+ * *ret_type: what it was. *ended: its last event came. */
+int sshd_audit_hear(struct sshd_audit *a, int sock, uint32_t id, const struct endpoint *client,
+		    uint8_t *ret_type, bool *ended) WARREN_MUST_USE;
+/* A monitor ended without its last event; a connection was not even taken. */
+void sshd_audit_died(struct sshd_audit *a, uint32_t id, const struct endpoint *client);
+void sshd_audit_turned_away(struct sshd_audit *a, const struct endpoint *client, const char *line);
+/* members: of the record, as of audit_log_append. */
+void sshd_audit_append(struct sshd_audit *a, const char *members);
+/* Does what is due; milliseconds until there is more, -1: nothing. */
+int sshd_audit_tick(struct sshd_audit *a);
+
 
 /* ---- sshd_relay.c */
 /* Carries bytes between two descriptors and a socket until the socket's side is done. */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,21 +216,55 @@ static int own_connection(void)
 	return pid == 0 ? pair[1] : -1;
 }
 
-int sshd_spawn_here(const struct sshd_force *f)
+/* What the connection's monitor reports, until it is gone. */
+static void keep(struct sshd_audit *audit, int sock, uint32_t id, const struct endpoint *client)
 {
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	bool ended = false;
+	uint8_t type;
+	int r = 0;
+
+	signal(SIGTERM, SIG_IGN); /* the session goes on, as sshd's does */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	while (r >= 0)
+		if (poll(&p, 1, sshd_audit_tick(audit)) > 0)
+			r = sshd_audit_hear(audit, sock, id, client, &type, &ended);
+	if (!ended)
+		sshd_audit_died(audit, id, client);
+	sshd_audit_free(audit);
+}
+
+int sshd_spawn_here(const struct sshd_force *f, struct sshd_audit *audit)
+{
+	struct ssh_wire_config ends = {0};
+	uint32_t id = (uint32_t)getpid();
 	struct start s;
 	int connection = own_connection();
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int rc = connection < 0 || null < 0 ? -errno : prepare(f, 1, connection, &s);
+	int rc = connection < 0 || null < 0 ? -errno : prepare(f, id, connection, &s);
+	pid_t pid;
+	int sock;
 
 	if (rc < 0)
 		return rc;
+	addresses(connection, &ends);
 	/* The connection is no terminal for messages, and inetd hands it as 0, 1 and 2. */
 	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return -errno;
-	const int fds[] = {connection, s.config, s.null, s.broker[1], s.main[1]};
+	pid = fork();
+	if (pid == 0) {
+		const int fds[] = {connection, s.config, s.null, s.broker[1], s.main[1]};
 
-	rc = become(fds);
+		become(fds);
+		_exit(127);
+	}
+	if (pid < 0)
+		return -errno;
+	close(connection);
+	sock = s.broker[0];
+	s.broker[0] = -1;
 	close_start(&s);
-	return rc;
+	keep(audit, sock, id, &ends.client);
+	_exit(WARREN_EXIT_OK);
 }

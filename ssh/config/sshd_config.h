@@ -17,6 +17,7 @@
 #include "platform/error.h"
 
 #define SSHD_CONFIG_DIR	     "/etc/warren/sshd_config.d"
+#define SSHD_AUDIT_FOLDER    "/var/log/warren"
 #define SSHD_CONFIG_MAX	     (256u << 10) /* bytes of all files together */
 #define SSHD_WORDS_MAX	     128
 #define SSHD_ALGORITHMS_MAX  768
@@ -64,6 +65,7 @@ struct sshd_options {
 	struct sshd_startups startups;
 	struct sshd_words host_keys;
 	const char *pid_file;
+	const char *audit_log; /* a folder */
 	int log_level, syslog_facility; /* enum log_level, LOG_AUTH… */
 	/* the connection */
 	char kex[SSHD_ALGORITHMS_MAX], ciphers[SSHD_ALGORITHMS_MAX], macs[SSHD_ALGORITHMS_MAX];

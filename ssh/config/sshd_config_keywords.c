@@ -134,6 +134,7 @@ const struct sshd_keyword sshd_keywords[] = {
 	FIXED("AllowStreamLocalForwarding", "no", "the libssh in use cannot forward Unix sockets"),
 	FIXED("ExposeAuthInfo", "no", "SSH_USER_AUTH is not offered"),
 	WORD("PidFile", pid_file, FLAG_NONE),
+	WORD("AuditLog", audit_log, FLAG_NONE),
 	ALGORITHMS("Ciphers", ciphers, 0, ciphers),
 	ALGORITHMS("MACs", macs, 0, macs),
 	WORD("Banner", banner, FLAG_MATCH | FLAG_NONE),
@@ -365,6 +366,7 @@ void sshd_keyword_defaults(struct sshd_options *o)
 	}
 	o->startups = (struct sshd_startups){100, 30, 300, 64, 32, 128};
 	o->pid_file = "/run/warren-sshd.pid";
+	o->audit_log = SSHD_AUDIT_FOLDER;
 	set_words(&o->accept_env, accept_env);
 	set_words(&o->authorized_keys_file, key_files);
 	o->subsystems[0] = (struct sshd_subsystem){"sftp", "/usr/lib/openssh/sftp-server"};

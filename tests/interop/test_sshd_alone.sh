@@ -5,7 +5,7 @@
 # authorized_keys and TrustedUserCAKeys, each limit of sshd_config(5) seen working, a broken file.
 set -u
 bin=${WARREN_BIN:?}
-for tool in ssh ssh-keygen python3 socat; do
+for tool in ssh ssh-keygen python3 socat jq; do
 	command -v "$tool" >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
 done
 dir=$(mktemp -d /run/sshd_alone.XXXXXX) # StrictModes: no folder above may be anybody's
@@ -55,7 +55,8 @@ s() { timeout 20 ssh -F "$dir/ssh" "$@"; }
 common="HostKey $dir/host
 AuthorizedKeysFile $dir/keys/%u
 TrustedUserCAKeys $dir/ca.pub
-PidFile $dir/pid"
+PidFile $dir/pid
+AuditLog $dir/audit"
 start() { # configuration on stdin
 	[[ -n $pid ]] && kill "$pid" && wait "$pid" 2>/dev/null
 	{ echo "$common"; cat; } >"$dir/conf"
@@ -94,7 +95,7 @@ is "SSH_CONNECTION" "127.0.0.1 2301" "$(s t 'echo ${SSH_CONNECTION#* * }')"
 mv "$dir/keys/root" "$dir/keys/gone"
 s t true 2>/dev/null; [[ $? == 255 ]]; ok "no key, no login"
 is "certificate" root "$(s -i "$dir/cert" -o "CertificateFile=$dir/cert-cert.pub" t id -un)"
-grep -q 'MESSAGE={"event":"ssh.session",.*"login":"root".*"command":"id -un"' "$dir/journal"; ok "audit events in the journal"
+grep -q 'MESSAGE={"seq":.*"event":"ssh.session",.*"login":"root".*"command":"id -un"' "$dir/journal"; ok "audit events in the journal"
 kill "$catcher"
 cp "$dir/cert-cert.pub" "$dir/right" && ssh-keygen -q -s "$dir/id" -I forged -n root -V +1h "$dir/cert.pub"
 s -i "$dir/cert" -o "CertificateFile=$dir/cert-cert.pub" t true 2>/dev/null; [[ $? == 255 ]]; ok "another authority"
@@ -324,13 +325,62 @@ s t true 2>/dev/null; [[ $? == 255 ]]; ok "PubkeyAuthentication no"
 start <<<"PubkeyAcceptedAlgorithms rsa-sha2-512"
 s t true 2>/dev/null; [[ $? == 255 ]]; ok "PubkeyAcceptedAlgorithms"
 start <<<"RevokedKeys $dir/id.pub"
-s t true 2>/dev/null; [[ $? == 255 ]]; ok "RevokedKeys"
+s t true 2>/dev/null; [[ $? == 255 ]]; ok "RevokedKeys: a list"
+by_cert() { timeout 20 ssh -F "$dir/ssh.cert" "$@"; }
+sed "s#IdentityFile .*#IdentityFile $dir/cert\n  CertificateFile $dir/cert-cert.pub#" "$dir/ssh" >"$dir/ssh.cert"
+ssh-keygen -q -t ed25519 -N '' -f "$dir/cert2" && mv "$dir/cert2" "$dir/cert" && mv "$dir/cert2.pub" "$dir/cert.pub" # no key of authorized_keys
+ssh-keygen -q -s "$dir/ca" -I someone -n root -z 77 -V +1h "$dir/cert.pub"
+krl() { # SPECIFICATION… : the KRL has these lines
+	printf '%s\n' "$@" >"$dir/spec"
+	rm -f "$dir/krl"
+	ssh-keygen -q -k -s "$dir/ca.pub" -f "$dir/krl" "$dir/spec"
+}
+krl "serial: 76"
+start <<<"RevokedKeys $dir/krl"
+is "KRL: another serial" "root root" "$(s t id -un) $(by_cert t id -un)"
+krl "serial: 70-80" && by_cert t true 2>/dev/null; [[ $? == 255 ]]; ok "KRL: a serial, with the next login"
+krl "id: someone" && by_cert t true 2>/dev/null; [[ $? == 255 ]]; ok "KRL: a key id"
+is "KRL: a key is no certificate" root "$(s t id -un)"
+krl "sha256: $(cat "$dir/id.pub")" && s t true 2>/dev/null; [[ $? == 255 ]]; ok "KRL: a fingerprint"
+is "KRL: the certificate is another's" root "$(by_cert t id -un)"
+rm -f "$dir/krl" && ssh-keygen -q -k -f "$dir/krl" "$dir/ca.pub" && by_cert t true 2>/dev/null; [[ $? == 255 ]]; ok "KRL: the authority"
+truncate -s -3 "$dir/krl"; s t true 2>/dev/null; [[ $? == 255 ]]; ok "KRL: a broken one revokes all"
+soon logged "RevokedKeys cannot be used.*cut off"; ok "KRL: and says so"
+krl "sha1: $(cat "$dir/id.pub")"
+"$bin/warren" sshd -D -f "$dir/conf" -o ListenAddress=127.0.0.1:2313 2>"$dir/out"; [[ $? == 1 ]] && grep -q "RevokedKeys.*SHA-1.*sha256" "$dir/out"; ok "KRL: SHA-1 is refused with what to do"
 start <<-EOF
 	Ciphers aes256-gcm@openssh.com
 	KexAlgorithms ecdh-sha2-nistp256
 EOF
 is "Ciphers, KexAlgorithms" root "$(s t id -un)"
 s -o Ciphers=aes128-ctr t true 2>/dev/null; [[ $? == 255 ]]; ok "no other cipher"
+
+echo "# the audit log"
+audit() { "$bin/warren" audit "$@" --dir "$dir/audit"; }
+event() { jq -e -s "any(.[]; $1)" "$dir/audit/audit.jsonl" >/dev/null; }
+is "its mode" "700 600" "$(stat -c %a "$dir/audit" "$dir/audit/audit.jsonl" | paste -sd' ')"
+start </dev/null
+is "one writer more" root "$(s t id -un)"
+ssh -F "$dir/ssh" t 'read x; exit 9' < <(sleep 4) & outlives=$!
+soon event '.event == "ssh.session" and .command == "read x; exit 9"'
+kill "$pid" && wait "$pid" 2>/dev/null; pid=
+wait "$outlives"; is "a session outlives the listener" 9 $?
+soon event '.event == "ssh.session.end" and .status == 9'; ok "and its end is in the log"
+is "inetd" inetd "$(s -o ProxyCommand="$bin/warren sshd -i -f $dir/conf" x 'echo inetd; exit 0')"
+soon event '.event == "ssh.session" and .command == "echo inetd; exit 0"'; ok "so is inetd's"
+for i in 1 2 3 4 5 6; do s -o ProxyCommand="$bin/warren sshd -i -f $dir/conf" x "echo many $i" >/dev/null & done
+wait
+soon audit verify >/dev/null; ok "many writers, one chain"
+is "nothing was lost" 6 "$(jq -s '[.[] | select(.event == "ssh.session" and (.command // "" | startswith("echo many")))] | length' "$dir/audit/audit.jsonl")"
+event '.event == "ssh.refused" and .code == "max-startups"' && event '.event == "ssh.refused" and .code == "limit"'; ok "who was turned away"
+event '.event == "ssh.login.refused" and .code == "key" and (.reason | contains("revoked"))'; ok "who was refused, and why"
+(($(audit show --event audit.start | wc -l) >= 20)); ok "warren audit show"
+is "warren audit tail" 3 "$(audit tail -n 3 | wc -l)"
+sed -i '20s/"event":"[^"]*"/"event":"nothing"/' "$dir/audit/audit.jsonl"
+audit verify >"$dir/out" 2>&1; [[ $? == 1 ]] && grep -q "audit.jsonl:20: record 20 was edited" "$dir/out"; ok "an edited record is named"
+mkdir -m 777 "$dir/open"; "$bin/warren" sshd -D -f "$dir/conf" -o "AuditLog=$dir/open" 2>"$dir/out"
+[[ $? == 1 ]] && grep -q "AuditLog $dir/open is not good enough" "$dir/out"; ok "a folder that others may write to is refused"
+"$bin/warren" sshd -T -f "$dir/conf" -o AuditLog=none | grep -q '^auditlog none'; ok "none"
 
 echo "$passed passed, $failed failed"
 ((failed == 0))
