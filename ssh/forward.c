@@ -18,8 +18,6 @@
 #include "platform/log.h"
 #include "ssh/monitor.h"
 
-#define FIRST_FREE_PORT 1024
-
 void forward_init(struct monitor *m)
 {
 	for (size_t i = 0; i < MONITOR_MAX_LISTENERS; i++)
@@ -29,16 +27,6 @@ void forward_init(struct monitor *m)
 }
 
 /* ------------------------------------------------------------------ direct-tcpip */
-
-static bool allowed_by(const struct verifier_decision *d, const char *host, uint16_t port)
-{
-	if (d->destination_count == 0)
-		return true;
-	for (size_t i = 0; i < d->destination_count; i++)
-		if (policy_destination_matches(d->destinations[i], host, port))
-			return true;
-	return false;
-}
 
 static void remember_destination(struct monitor *m, const char *host, uint16_t port)
 {
@@ -60,7 +48,7 @@ bool forward_destinations_allowed(const struct monitor *m, const struct verifier
 	if (m->direct_count == 0)
 		return true;
 	for (size_t i = 0; i < m->used_count; i++)
-		if (!allowed_by(d, m->used[i].host, m->used[i].port))
+		if (!forward_allowed_by(d, m->used[i].host, m->used[i].port))
 			return false;
 	return !m->used_more || d->destination_count == 0;
 }
@@ -106,30 +94,23 @@ static struct pending_connect *free_pending(struct monitor *m)
 	return NULL;
 }
 
-static const char *connect_forbidden(const struct monitor *m, const char *host, uint32_t port,
-				     const struct pending_connect *slot)
+/* The worker numbers its channels and uses no number again. */
+static bool channel_known(const struct monitor *m, uint32_t channel)
 {
-	const char *why;
-
-	if (!m->config.allow_local_forward)
-		return "local port forwarding is off on this machine";
-	why = monitor_options_connect(m, host, (uint16_t)port);
-	if (why != NULL)
-		return why;
-	if ((m->decision.caps & POLICY_SSH_FORWARD) == 0)
-		return "policy does not allow forwards for this login";
-	if (port == 0 || port > 65535 || !allowed_by(&m->decision, host, (uint16_t)port))
-		return "policy does not allow this destination";
-	if (m->key != NULL && !authorized_keys_may_open(m->key, host, (uint16_t)port))
-		return "the key's line in authorized_keys does not allow this destination";
-	return slot == NULL ? "too many connections are being opened at once" : NULL;
+	for (size_t i = 0; i < MONITOR_MAX_PENDING; i++)
+		if (m->pending[i].fd >= 0 && m->pending[i].channel == channel)
+			return true;
+	for (size_t i = 0; i < m->direct_count; i++)
+		if (m->direct[i].channel == channel)
+			return true;
+	return session_runs(m, channel);
 }
 
 int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 {
 	struct forward_task t = {.open = forward_helper_connect};
 	struct pending_connect *p = free_pending(m);
-	char originator[64], what[300];
+	char originator[MONITOR_WIRE_HOST], what[300];
 	struct ip_addr mesh;
 	uint32_t channel, port;
 	const char *why;
@@ -142,8 +123,14 @@ int forward_connect(struct monitor *m, uint32_t id, struct reader *r)
 	reader_u32(r);
 	if (!reader_done(r))
 		return -EBADMSG;
-	why = connect_forbidden(m, t.host, port, p);
 	snprintf(what, sizeof(what), "%s:%u", t.host, port);
+	if (!forward_permit_take(m, MONITOR_FORWARD_CONNECT, t.host, port))
+		return monitor_violation(m, "forward-denied", what);
+	if (channel_known(m, channel))
+		return monitor_violation(m, "channel-twice", what);
+	why = forward_connect_forbidden(m, t.host, port); /* policy may have changed meanwhile */
+	if (why == NULL && p == NULL)
+		why = "too many connections are being opened at once";
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
 	if (why != NULL) { /* at once, so that the client's open fails: -W must not end in 0 */
@@ -199,34 +186,85 @@ int forward_pending_ready(struct monitor *m, struct pending_connect *p, bool tim
 	return r;
 }
 
-static void audit_forward_end(struct monitor *m, const struct direct_forward *d, uint64_t received,
-			      uint64_t sent)
+struct moved {
+	uint64_t received, sent;
+};
+
+/* moved NULL: nobody says. */
+static void audit_end(struct monitor *m, enum ssh_audit_key key, const char *place,
+		      const char *from, uint64_t began_ns, const struct moved *moved)
 {
-	char to[300];
 	const struct ssh_audit_field fields[] = {
-		{SSH_AUDIT_TO, to, 0},
-		{SSH_AUDIT_RECEIVED, NULL, received},
-		{SSH_AUDIT_SENT, NULL, sent},
-		{SSH_AUDIT_DURATION_MS, NULL, (monitor_now_ns() - d->began_ns) / NSEC_PER_MSEC},
+		{(uint8_t)key, place, 0},
+		{SSH_AUDIT_FROM, from, 0},
+		{SSH_AUDIT_DURATION_MS, NULL, (monitor_now_ns() - began_ns) / NSEC_PER_MSEC},
+		{SSH_AUDIT_RECEIVED, NULL, moved != NULL ? moved->received : 0},
+		{SSH_AUDIT_SENT, NULL, moved != NULL ? moved->sent : 0},
 	};
 
+	monitor_event(m, SSH_AUDIT_FORWARD_END, fields, moved != NULL ? 5 : 3);
+}
+
+static void direct_over(struct monitor *m, size_t i, const struct moved *moved)
+{
+	const struct direct_forward *d = &m->direct[i];
+	char to[300];
+
 	snprintf(to, sizeof(to), "%s:%u", d->host, d->port);
-	monitor_event(m, SSH_AUDIT_FORWARD_END, fields, 4);
+	audit_end(m, SSH_AUDIT_TO, to, "", d->began_ns, moved);
+	m->direct[i] = m->direct[--m->direct_count];
+	monitor_state_changed(m);
+}
+
+static void accepted_over(struct monitor *m, size_t i, const struct moved *moved)
+{
+	const struct accepted_forward *a = &m->accepted[i];
+
+	audit_end(m, a->agent ? SSH_AUDIT_TO : SSH_AUDIT_ON, a->on, a->from, a->began_ns, moved);
+	m->accepted[i] = m->accepted[--m->accepted_count];
+}
+
+/* The client no longer waits for it. */
+static void forget_pending(struct monitor *m, uint32_t channel)
+{
+	for (size_t i = 0; i < MONITOR_MAX_PENDING; i++) {
+		struct pending_connect *p = &m->pending[i];
+
+		if (p->fd < 0 || p->channel != channel)
+			continue;
+		if (p->pid > 0)
+			kill(p->pid, SIGKILL);
+		file_close(&p->fd);
+	}
 }
 
 void forward_closed(struct monitor *m, uint32_t channel, uint64_t received, uint64_t sent)
 {
+	const struct moved moved = {received, sent};
+
+	forget_pending(m, channel);
 	for (size_t i = 0; i < m->direct_count; i++)
 		if (m->direct[i].channel == channel) {
-			audit_forward_end(m, &m->direct[i], received, sent);
-			m->direct[i] = m->direct[--m->direct_count];
-			monitor_state_changed(m);
+			direct_over(m, i, &moved);
+			break;
+		}
+	for (size_t i = 0; i < m->accepted_count; i++)
+		if (m->accepted[i].channel == channel) {
+			accepted_over(m, i, &moved);
 			break;
 		}
 	if (m->direct_count == 0) {
 		m->used_count = 0;
 		m->used_more = false;
 	}
+}
+
+void forward_audit_rest(struct monitor *m)
+{
+	while (m->direct_count > 0)
+		direct_over(m, m->direct_count - 1, NULL);
+	while (m->accepted_count > 0)
+		accepted_over(m, m->accepted_count - 1, NULL);
 }
 
 void forward_reaped(struct monitor *m, pid_t pid)
@@ -294,25 +332,6 @@ static size_t listen_addresses(const struct monitor *m, const char *address, str
 	return ip_addr_parse(address, &out[0]) == 0 ? 1 : 0;
 }
 
-static const char *listen_forbidden(const struct monitor *m, const char *address, uint32_t port,
-				    const struct listener *slot)
-{
-	const char *why;
-
-	if (!m->config.allow_remote_forward)
-		return "remote port forwarding is off on this machine";
-	why = monitor_options_listen(m, address, (uint16_t)port);
-	if (why != NULL)
-		return why;
-	if ((m->decision.caps & POLICY_SSH_REMOTE_FORWARD) == 0)
-		return "policy does not allow remote forwards for this login";
-	if (port > 65535 || (port != 0 && port < FIRST_FREE_PORT && m->account.uid != 0))
-		return "this port is not for this account";
-	if (m->key != NULL && !authorized_keys_may_listen(m->key, address, (uint16_t)port))
-		return "the key's line in authorized_keys does not allow this address";
-	return slot == NULL ? "too many remote forwards" : NULL;
-}
-
 /* IPv6 on the same port, where there is IPv6 and the port is free. */
 static void listen_second(struct monitor *m, const struct listener *first,
 			  const struct ip_addr *address)
@@ -345,11 +364,15 @@ int forward_listen(struct monitor *m, uint32_t id, struct reader *r)
 	port = reader_u32(r);
 	if (!reader_done(r))
 		return -EBADMSG;
-	why = listen_forbidden(m, address, port, l);
+	snprintf(what, sizeof(what), "%s:%u", address, port);
+	if (!forward_permit_take(m, MONITOR_FORWARD_LISTEN, address, port))
+		return monitor_violation(m, "forward-denied", what);
+	why = forward_listen_forbidden(m, address, port);
+	if (why == NULL && l == NULL)
+		why = "too many remote forwards";
 	count = listen_addresses(m, address, addresses);
 	if (why == NULL && count == 0)
 		why = "this is no address to listen on";
-	snprintf(what, sizeof(what), "%s:%u", address, port);
 	if (why == NULL && account_open_session(m, true) < 0)
 		why = "PAM refuses a session on this machine";
 	if (why != NULL) {
@@ -412,12 +435,43 @@ int forward_unlisten(struct monitor *m, uint32_t id, struct reader *r)
 	return simple_reply(m, MONITOR_UNLISTEN, id, bound != 0 ? MONITOR_YES : MONITOR_NO);
 }
 
+/* Numbered by the monitor, since the worker knows the channel only afterwards. */
+static struct accepted_forward *note_accepted(struct monitor *m, const struct listener *l,
+					      const struct endpoint *from)
+{
+	struct accepted_forward *a = &m->accepted[m->accepted_count++];
+
+	*a = (struct accepted_forward){
+		.channel = MONITOR_WIRE_ACCEPTED | ++m->last_accepted,
+		.agent = l->agent,
+		.began_ns = monitor_now_ns(),
+	};
+	if (l->agent) {
+		snprintf(a->on, sizeof(a->on), "agent");
+	} else {
+		snprintf(a->on, sizeof(a->on), "%s:%u", l->address, l->port);
+		endpoint_format(from, a->from);
+	}
+	return a;
+}
+
+static void audit_accepted(struct monitor *m, const struct accepted_forward *a)
+{
+	const struct ssh_audit_field fields[] = {
+		{a->agent ? SSH_AUDIT_TO : SSH_AUDIT_ON, a->on, 0},
+		{SSH_AUDIT_FROM, a->from, 0},
+	};
+
+	monitor_event(m, SSH_AUDIT_FORWARD, fields, 2);
+}
+
 int forward_accept(struct monitor *m, struct listener *l)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
 	uint8_t data[512];
 	struct writer w = writer_init(data, sizeof(data));
+	const struct accepted_forward *a;
 	struct endpoint from = {0};
 	struct ip_addr ip;
 	char text[IP_ADDR_STRLEN] = "";
@@ -426,11 +480,17 @@ int forward_accept(struct monitor *m, struct listener *l)
 
 	if (fd < 0)
 		return 0;
-	monitor_begin(&w, l->agent ? MONITOR_AGENT : MONITOR_ACCEPTED, 0);
-	if (l->agent) {
-		writer_u32(&w, l->channel);
-	} else {
+	if (m->accepted_count == MONITOR_MAX_DIRECT) {
+		close(fd);
+		return 0;
+	}
+	if (!l->agent)
 		endpoint_from_sockaddr((const struct sockaddr *)&ss, len, &from);
+	a = note_accepted(m, l, &from);
+	audit_accepted(m, a);
+	monitor_begin(&w, l->agent ? MONITOR_AGENT : MONITOR_ACCEPTED, 0);
+	writer_u32(&w, a->channel);
+	if (!l->agent) {
 		endpoint_ip(&from, &ip);
 		ip_addr_format(&ip, text);
 		writer_cstring(&w, l->address);
@@ -464,6 +524,7 @@ int forward_agent_open(struct monitor *m, uint32_t channel, char *ret_path, size
 			return fd;
 		*l = (struct listener){.fd = fd, .agent = true, .channel = channel};
 		snprintf(l->path, sizeof(l->path), "%s", t.path);
+		monitor_audit_listen(m, "agent", NULL);
 	}
 	snprintf(ret_path, cap, "%s", l->path);
 	return 0;

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The monitor's process: the table of permitted requests, the loop, the end. Model: OpenSSH's
- * monitor.c. A request that the table does not permit in this state, or that does not parse whole,
- * ends the connection.
+ * The monitor's process: the loop and the end. What the worker may ask for is in monitor_table.c.
  */
 #include "ssh/monitor.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,40 +26,6 @@
 
 #define STATE_INTERVAL_NS NSEC_PER_SEC
 #define STOPPING	  "the machine's SSH server is stopping"
-#define MAX_SIGNATURES	  100000 /* key exchanges of one connection */
-
-struct request {
-	uint8_t type;
-	unsigned states; /* bits of 1 << enum monitor_state */
-	bool once;
-	int (*handle)(struct monitor *m, uint32_t id, struct reader *r);
-};
-
-static int hello(struct monitor *m, uint32_t id, struct reader *r);
-static int bytes(struct monitor *m, uint32_t id, struct reader *r);
-
-#define IN(state) (1U << (state))
-
-static const struct request requests[] = {
-	{MONITOR_HELLO, IN(MONITOR_KEX), true, hello},
-	{MONITOR_SIGN, IN(MONITOR_KEX) | IN(MONITOR_AUTH) | IN(MONITOR_OPEN) | IN(MONITOR_ENDING),
-	 false, monitor_auth_sign},
-	{MONITOR_AUTH_NONE, IN(MONITOR_AUTH), false, monitor_auth_none},
-	{MONITOR_AUTH_QUERY, IN(MONITOR_AUTH), false, monitor_auth_query},
-	{MONITOR_AUTH_KEY, IN(MONITOR_AUTH), false, monitor_auth_key},
-	{MONITOR_AUTH_INTERACTIVE, IN(MONITOR_AUTH), false, monitor_auth_interactive},
-	{MONITOR_AUTH_PASSWORD, IN(MONITOR_AUTH), false, monitor_auth_password},
-	{MONITOR_AUTH_CANCEL, IN(MONITOR_AUTH), false, monitor_auth_cancel},
-	{MONITOR_SESSION, IN(MONITOR_OPEN), false, session_start},
-	{MONITOR_SIGNAL, IN(MONITOR_OPEN), false, session_signal},
-	{MONITOR_CLOSE, IN(MONITOR_OPEN) | IN(MONITOR_ENDING), false, session_close},
-	{MONITOR_CONNECT, IN(MONITOR_OPEN), false, forward_connect},
-	{MONITOR_LISTEN, IN(MONITOR_OPEN), false, forward_listen},
-	{MONITOR_UNLISTEN, IN(MONITOR_OPEN), false, forward_unlisten},
-	{MONITOR_USER, IN(MONITOR_AUTH), false, monitor_options_user},
-	{MONITOR_LIMITS, IN(MONITOR_OPEN), false, monitor_options_limits},
-	{MONITOR_BYTES, IN(MONITOR_OPEN) | IN(MONITOR_ENDING), false, bytes},
-};
 
 uint64_t monitor_now_ns(void)
 {
@@ -109,44 +72,7 @@ int monitor_reply(struct monitor *m, const struct writer *w, const int *fds, siz
 	return monitor_send(m->worker_fd, w->data, w->len, fds, nfds);
 }
 
-static int bytes(struct monitor *m, uint32_t id, struct reader *r)
-{
-	(void)id;
-	m->received = reader_u64(r);
-	m->sent = reader_u64(r);
-	monitor_state_changed(m);
-	return reader_done(r) ? 0 : -EBADMSG;
-}
-
 /* ------------------------------------------------------------------ beginning and end */
-
-static int hello(struct monitor *m, uint32_t id, struct reader *r)
-{
-	const struct sshd_options *o = &m->options->now;
-	uint8_t data[4096], blob[64];
-	char versions[128];
-	struct writer w = writer_init(data, sizeof(data));
-	struct writer key = writer_init(blob, sizeof(blob));
-
-	if (!reader_done(r))
-		return -EBADMSG;
-	writer_cstring(&key, "ssh-ed25519");
-	writer_string(&key, m->host_public, sizeof(m->host_public));
-	monitor_begin(&w, MONITOR_HELLO, id);
-	writer_u32(&w, o->max_auth_tries);
-	writer_u32(&w, o->login_grace_s);
-	writer_u32(&w, o->max_sessions);
-	writer_string(&w, blob, key.len);
-	snprintf(versions, sizeof(versions), "%s%.100s", o->version_addendum != NULL ? " " : "",
-		 o->version_addendum != NULL ? o->version_addendum : "");
-	writer_cstring(&w, versions);
-	writer_cstring(&w, o->kex);
-	writer_cstring(&w, o->ciphers);
-	writer_cstring(&w, o->macs);
-	writer_u64(&w, o->rekey_bytes);
-	writer_u32(&w, o->rekey_s);
-	return monitor_reply(m, &w, NULL, 0);
-}
 
 /* What runs now has to be gone at the end, also what a shell started in groups of its own. */
 static void remember_sessions(struct monitor *m)
@@ -177,85 +103,23 @@ void monitor_end(struct monitor *m, const char *reason)
 	forward_close_all(m);
 }
 
-/* While the connection ends requests are still answered, or the worker would wait for ever. */
-static int refuse_in_ending(struct monitor *m, uint8_t type, uint32_t id)
-{
-	uint8_t data[64];
-	struct writer w = writer_init(data, sizeof(data));
-
-	monitor_begin(&w, type, id);
-	writer_u8(&w, MONITOR_NO);
-	switch (type) {
-	case MONITOR_AUTH_NONE:
-	case MONITOR_AUTH_KEY:
-	case MONITOR_AUTH_PASSWORD:
-		writer_cstring(&w, "");
-		writer_cstring(&w, "");
-		break;
-	case MONITOR_AUTH_QUERY:
-	case MONITOR_AUTH_INTERACTIVE:
-	case MONITOR_SESSION:
-		writer_cstring(&w, "");
-		break;
-	case MONITOR_LISTEN:
-		writer_u32(&w, 0);
-		writer_cstring(&w, "");
-		break;
-	case MONITOR_AUTH_CANCEL:
-	case MONITOR_SIGNAL:
-	case MONITOR_CONNECT:
-	case MONITOR_UNLISTEN:
-		break;
-	default:
-		return -EPERM;
-	}
-	return monitor_reply(m, &w, NULL, 0);
-}
-
 /* ------------------------------------------------------------------ loop */
-
-static const struct request *permitted(struct monitor *m, uint8_t type)
-{
-	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
-		if (requests[i].type != type)
-			continue;
-		if ((requests[i].states & IN(m->state)) == 0)
-			return NULL;
-		if (requests[i].once && m->hello_done)
-			return NULL;
-		return &requests[i];
-	}
-	return NULL;
-}
-
-int monitor_packet(struct monitor *m, const uint8_t *data, size_t len)
-{
-	struct reader r = reader_init(data, len);
-	uint8_t type = reader_u8(&r);
-	uint32_t id = reader_u32(&r);
-	const struct request *request = r.failed ? NULL : permitted(m, type);
-
-	if (request == NULL) {
-		char number[16];
-
-		if (m->state == MONITOR_ENDING && !r.failed)
-			return refuse_in_ending(m, type, id);
-		snprintf(number, sizeof(number), "%u", type);
-		monitor_audit(m, "ssh worker asked for what it may not", "request", number);
-		return -EPERM;
-	}
-	if (type == MONITOR_HELLO)
-		m->hello_done = true;
-	if (type == MONITOR_SIGN && ++m->sign_count > MAX_SIGNATURES)
-		return -EOVERFLOW;
-	return request->handle(m, id, &r);
-}
 
 /* The worker left: the end, but for processes that have their time to end. */
 static int worker_gone(struct monitor *m)
 {
 	file_close(&m->worker_fd);
 	return m->state == MONITOR_ENDING && m->session_count > 0 ? 0 : -EPIPE;
+}
+
+/* Nobody speaks for the client any more: what it started gets the time to end that a withdrawn login
+ * gets, and no more. */
+static int broken_worker(struct monitor *m)
+{
+	if (m->worker > 0)
+		kill(m->worker, SIGKILL);
+	monitor_end(m, "protocol violation");
+	return worker_gone(m);
 }
 
 static int worker_message(struct monitor *m)
@@ -270,13 +134,16 @@ static int worker_message(struct monitor *m)
 	if (n == 0 || n == -ECONNRESET || n == -EPIPE)
 		return worker_gone(m);
 	r = n < 0 ? (int)n : monitor_packet(m, data, (size_t)n);
-	if (r < 0 && r != -EPIPE && m->state != MONITOR_ENDING) {
-		snprintf(number, sizeof(number), "%u", n > 0 ? data[0] : 0);
-		if (r != -EPERM) /* that has its line */
-			monitor_audit(m, "ssh worker broke the rules", "request", number);
-		snprintf(m->ending_reason, sizeof(m->ending_reason), "protocol violation");
-	}
-	return r;
+	if (r == 0 || m->state == MONITOR_ENDING)
+		return r;
+	snprintf(number, sizeof(number), "request %u", n > 0 ? data[0] : 0);
+	if (n == -EBADMSG)
+		r = monitor_violation(m, "descriptor", number);
+	else if (r == -EBADMSG || n == -EMSGSIZE)
+		r = monitor_violation(m, "malformed", number);
+	else if (r == -ETIMEDOUT)
+		r = monitor_violation(m, "not-reading", number);
+	return r == -EPERM ? broken_worker(m) : r;
 }
 
 static void new_object(struct monitor *m, int fd)
@@ -535,6 +402,7 @@ static void finish(struct monitor *m, int result)
 	}
 	finish_sessions(m);
 	forward_close_all(m);
+	forward_audit_rest(m);
 	account_close_session(m);
 	audit_end(m);
 	if (m->logged_in && m->broker_fd >= 0)

@@ -76,12 +76,28 @@ struct used_destination {
 	uint16_t port;
 };
 
+/* FORWARD's last yes: good for one CONNECT or LISTEN of the same. */
+struct forward_permit {
+	bool good;
+	uint8_t kind;
+	uint32_t port;
+	char host[256];
+};
+
 /* An open forward, for status and the audit log. */
 struct direct_forward {
 	uint32_t channel;
 	uint16_t port;
 	uint64_t began_ns;
 	char host[256];
+};
+
+/* A connection that a listener or an agent's socket took, for the audit log. */
+struct accepted_forward {
+	uint32_t channel;
+	bool agent;
+	uint64_t began_ns;
+	char on[300], from[ENDPOINT_STRLEN];
 };
 
 struct monitor {
@@ -95,7 +111,7 @@ struct monitor {
 	enum monitor_state state;
 	char ending_reason[256];
 	uint64_t ending_deadline_ns, grace_deadline_ns;
-	bool hello_done;
+	uint32_t asked; /* bits of 1 << type: requests that may be made once */
 	uint32_t sign_count, auth_requests, auth_failures;
 	uint8_t session_id[64];
 	size_t session_id_len;
@@ -129,10 +145,14 @@ struct monitor {
 	uint64_t received, sent, state_sent_ns;
 	bool state_dirty;
 	struct direct_forward direct[MONITOR_MAX_DIRECT];
-	size_t direct_count, listener_count;
+	size_t direct_count, listener_count, accepted_count;
+	struct accepted_forward accepted[MONITOR_MAX_DIRECT];
+	uint32_t last_accepted;
 	struct used_destination used[MONITOR_MAX_USED];
 	size_t used_count;
 	bool used_more; /* than fit */
+	struct forward_permit permit;
+	bool agent_permitted; /* FORWARD said yes to agents */
 };
 
 /* Whole program: `warren-ssh-session` as the broker starts it. Returns the exit status. */
@@ -145,8 +165,6 @@ void monitor_free(struct monitor *m);
 uint64_t monitor_now_ns(void);
 int64_t monitor_now_s(void);
 uint64_t monitor_grace_end_ns(const struct monitor *m); /* from now */
-/* One packet of the worker: the table decides. 0, or -errno: the connection ends. */
-int monitor_packet(struct monitor *m, const uint8_t *data, size_t len) WARREN_MUST_USE;
 /* Like unixsock_send on a non-blocking socket, but waits MONITOR_SEND_MS at most. */
 int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds) WARREN_MUST_USE;
 int monitor_reply(struct monitor *m, const struct writer *w, const int *fds,
@@ -155,6 +173,12 @@ void monitor_begin(struct writer *w, uint8_t type, uint32_t id);
 /* Ends the connection: END to the worker with the text, processes get SIGHUP, two seconds later all
  * is killed. The first reason counts. */
 void monitor_end(struct monitor *m, const char *reason);
+
+/* ---- monitor_table.c */
+/* One packet of the worker: the table decides. 0, or -errno: the connection ends. */
+int monitor_packet(struct monitor *m, const uint8_t *data, size_t len) WARREN_MUST_USE;
+/* The worker lied: an audit event with a stable code, and -EPERM to be returned. */
+int monitor_violation(struct monitor *m, const char *code, const char *detail) WARREN_MUST_USE;
 
 /* ---- monitor_start.c */
 /* Verifier, configuration, worker, the first object. */
@@ -191,8 +215,8 @@ void monitor_audit_listen(struct monitor *m, const char *on, const char *why);
 
 /* ---- monitor_auth.c: requests of section 4 before a login, and what main answers. 0, or -errno:
  * the connection ends. */
-/* One login for the whole connection: false when another was named before. */
-bool monitor_auth_same_login(struct monitor *m, const char *login);
+/* One login for the whole connection: -EPERM (a violation) when another was named before. */
+int monitor_auth_one_login(struct monitor *m, const char *login) WARREN_MUST_USE;
 int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
@@ -275,6 +299,8 @@ bool account_locked(const char *hash);
 /* ---- session.c */
 int session_start(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int session_signal(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
+/* Does a process run on this channel? */
+bool session_runs(const struct monitor *m, uint32_t channel);
 int session_close(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 /* A child of ours ended (waitpid status). */
 void session_reaped(struct monitor *m, pid_t pid, int status);
@@ -326,6 +352,16 @@ void session_record(const struct monitor *m, const char *tty, pid_t pid, bool be
 /* "Last login: …" of the time before, empty without; then this login is the last. */
 void session_record_last(const struct monitor *m, const char *tty, char *ret_text, size_t cap);
 
+/* ---- forward_permit.c */
+int forward_ask(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
+/* Was that the last yes? It is used up either way. */
+bool forward_permit_take(struct monitor *m, enum monitor_wire_forward kind, const char *host,
+			 uint32_t port);
+bool forward_allowed_by(const struct verifier_decision *d, const char *host, uint16_t port);
+/* NULL: allowed, else the sentence. */
+const char *forward_connect_forbidden(const struct monitor *m, const char *host, uint32_t port);
+const char *forward_listen_forbidden(const struct monitor *m, const char *address, uint32_t port);
+
 /* ---- forward.c */
 void forward_init(struct monitor *m);
 int forward_connect(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
@@ -337,6 +373,8 @@ int forward_pending_ready(struct monitor *m, struct pending_connect *p,
 int forward_accept(struct monitor *m, struct listener *l) WARREN_MUST_USE;
 /* The worker closed a channel that may have been a forward; bytes are its word. */
 void forward_closed(struct monitor *m, uint32_t channel, uint64_t received, uint64_t sent);
+/* At the end: records for what the worker did not close. */
+void forward_audit_rest(struct monitor *m);
 void forward_reaped(struct monitor *m, pid_t pid);
 /* POLICY_SSH_* that forwards in use need, and whether d still allows their destinations. */
 uint32_t forward_caps_used(const struct monitor *m);

@@ -23,9 +23,6 @@ static const struct {
 	{"PAM refuses a session", SSH_AUDIT_SESSION_REFUSED, SSH_AUDIT_REASON, "pam"},
 	{"ssh remote forward", SSH_AUDIT_LISTEN, SSH_AUDIT_ON, NULL},
 	{"ssh connection is ended", SSH_AUDIT_ENDING, SSH_AUDIT_REASON, NULL},
-	{"ssh worker asked for what it may not", SSH_AUDIT_VIOLATION, SSH_AUDIT_DETAIL,
-	 "not-permitted"},
-	{"ssh worker broke the rules", SSH_AUDIT_VIOLATION, SSH_AUDIT_DETAIL, "malformed"},
 };
 
 void monitor_event(struct monitor *m, enum ssh_audit_event event,
@@ -73,8 +70,6 @@ void monitor_audit_log(const struct monitor *m, const char *sentence, const char
 		LINE("on=%s");
 	else if (strcmp(key, "network") == 0)
 		LINE("network=%s");
-	else if (strcmp(key, "request") == 0)
-		LINE("request=%s");
 	else if (strcmp(key, "key") == 0)
 		LINE("key=%s");
 	else

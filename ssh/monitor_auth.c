@@ -70,13 +70,13 @@ static int answer(struct monitor *m, uint8_t type, uint32_t id, enum monitor_wir
 	return monitor_reply(m, &w, NULL, 0);
 }
 
-bool monitor_auth_same_login(struct monitor *m, const char *login)
+int monitor_auth_one_login(struct monitor *m, const char *login)
 {
 	if (m->login[0] == '\0') {
 		snprintf(m->login, sizeof(m->login), "%s", login);
 		monitor_options_login(m);
 	}
-	return strcmp(m->login, login) == 0;
+	return strcmp(m->login, login) == 0 ? 0 : monitor_violation(m, "another-login", login);
 }
 
 static int count_request(struct monitor *m)
@@ -87,7 +87,15 @@ static int count_request(struct monitor *m)
 	if (++m->auth_requests <= MAX_REQUESTS + tries && m->auth_failures <= tries)
 		return 0;
 	monitor_audit_refused(m, "attempts", "", "too many attempts");
-	return -EPERM;
+	snprintf(m->ending_reason, sizeof(m->ending_reason), "too many attempts");
+	return -ECONNABORTED;
+}
+
+static int take_request(struct monitor *m, const char *login)
+{
+	int r = monitor_auth_one_login(m, login);
+
+	return r == 0 ? count_request(m) : r;
 }
 
 static void client_addr(const struct monitor *m, struct ip_addr *ret_addr)
@@ -196,13 +204,15 @@ int monitor_auth_none(struct monitor *m, uint32_t id, struct reader *r)
 	struct ip_addr client;
 	char login[64], message[256] = "";
 	bool shows_banners;
+	int ret;
 
 	reader_cstring(r, login, sizeof(login));
 	shows_banners = reader_u8(r) == 1;
-	if (!reader_done(r) || !monitor_auth_same_login(m, login))
+	if (!reader_done(r))
 		return -EBADMSG;
-	if (count_request(m) < 0)
-		return -EPERM;
+	ret = take_request(m, login);
+	if (ret < 0)
+		return ret;
 	client_addr(m, &client);
 	if (machine_let_in(m, login, &client, message)) {
 		opened(m);
@@ -231,14 +241,16 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 	const uint8_t *blob;
 	size_t len;
 	bool good;
+	int ret;
 
 	reader_cstring(r, login, sizeof(login));
 	reader_cstring(r, algorithm, sizeof(algorithm));
 	blob = reader_string(r, MONITOR_WIRE_MAX, &len);
-	if (!reader_done(r) || blob == NULL || !monitor_auth_same_login(m, login))
+	if (!reader_done(r) || blob == NULL)
 		return -EBADMSG;
-	if (count_request(m) < 0)
-		return -EPERM;
+	ret = take_request(m, login);
+	if (ret < 0)
+		return ret;
 	/* A certificate is no secret: who shows it has proven nothing yet, so nothing is said. The
 	 * signature is asked for even when the certificate will be refused, so that the refusal can
 	 * name its reason to the one whose certificate it is. */
@@ -350,17 +362,18 @@ int monitor_auth_key(struct monitor *m, uint32_t id, struct reader *r)
 	struct proof p;
 	char message[256] = "";
 	bool good;
+	int ret;
 
 	reader_cstring(r, p.login, sizeof(p.login));
 	reader_cstring(r, p.algorithm, sizeof(p.algorithm));
 	p.blob = reader_string(r, MONITOR_WIRE_MAX, &p.blob_len);
 	p.signature = reader_string(r, 4096, &p.signature_len);
 	p.data = reader_string(r, MONITOR_WIRE_MAX, &p.data_len);
-	if (!reader_done(r) || p.blob == NULL || p.signature == NULL || p.data == NULL ||
-	    !monitor_auth_same_login(m, p.login))
+	if (!reader_done(r) || p.blob == NULL || p.signature == NULL || p.data == NULL)
 		return -EBADMSG;
-	if (count_request(m) < 0)
-		return -EPERM;
+	ret = take_request(m, p.login);
+	if (ret < 0)
+		return ret;
 	good = monitor_signature_certificate(p.blob, p.blob_len) ? by_certificate(m, &p, message)
 								 : by_key(m, &p, message);
 	if (good)
@@ -375,13 +388,15 @@ int monitor_auth_password(struct monitor *m, uint32_t id, struct reader *r)
 	const uint8_t *token;
 	bool good = false;
 	size_t len;
+	int ret;
 
 	reader_cstring(r, login, sizeof(login));
 	token = reader_string(r, MONITOR_TOKEN_MAX, &len);
-	if (!reader_done(r) || token == NULL || !monitor_auth_same_login(m, login))
+	if (!reader_done(r) || token == NULL)
 		return -EBADMSG;
-	if (count_request(m) < 0)
-		return -EPERM;
+	ret = take_request(m, login);
+	if (ret < 0)
+		return ret;
 	if (monitor_options_method(m, "password") &&
 	    monitor_token_judge(m, token, len, &d, message) == 0)
 		good = admit(m, &d, "token", message);
@@ -398,12 +413,16 @@ int monitor_auth_password(struct monitor *m, uint32_t id, struct reader *r)
 int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r)
 {
 	char login[64];
+	int ret;
 
 	reader_cstring(r, login, sizeof(login));
-	if (!reader_done(r) || !monitor_auth_same_login(m, login) || m->main_request != 0)
+	if (!reader_done(r))
 		return -EBADMSG;
-	if (count_request(m) < 0)
-		return -EPERM;
+	if (m->main_request != 0)
+		return monitor_violation(m, "twice", "a login by the control server");
+	ret = take_request(m, login);
+	if (ret < 0)
+		return ret;
 	if (m->no_interactive || !monitor_options_method(m, "keyboard-interactive"))
 		return answer(m, MONITOR_AUTH_INTERACTIVE, id, MONITOR_NO, "");
 	if (ask_main(m, login) < 0)

@@ -320,8 +320,10 @@ int monitor_options_user(struct monitor *m, uint32_t id, struct reader *r)
 	int ret;
 
 	reader_cstring(r, login, sizeof(login));
-	if (!reader_done(r) || !monitor_auth_same_login(m, login))
+	if (!reader_done(r))
 		return -EBADMSG;
+	if (monitor_auth_one_login(m, login) < 0)
+		return -EPERM;
 	buffer_init(&banner, BANNER_MAX);
 	read_banner(m, &banner);
 	monitor_begin(&w, MONITOR_USER, id);
@@ -338,9 +340,8 @@ int monitor_options_limits(struct monitor *m, uint32_t id, struct reader *r)
 	uint8_t data[16384];
 	struct writer w = writer_init(data, sizeof(data));
 
-	if (!reader_done(r) || m->options->told)
+	if (!reader_done(r))
 		return -EBADMSG;
-	m->options->told = true;
 	monitor_begin(&w, MONITOR_LIMITS, id);
 	writer_u32(&w, o->max_sessions);
 	writer_u32(&w, o->alive_interval_s);

@@ -18,7 +18,6 @@ struct monitor_options {
 	struct sshd_options now; /* in force */
 	char login[64], host[64], peer[64], identity[256]; /* that it was evaluated with */
 	uint64_t attempt_ns; /* when the newest attempt to log in came */
-	bool told;	     /* LIMITS was answered */
 };
 
 /* The values without any configuration. NULL without memory. */

@@ -15,6 +15,8 @@
 #define MONITOR_WIRE_ENV_MAX  64
 #define MONITOR_WIRE_ENV_NAME 256 /* with their ends */
 #define MONITOR_WIRE_ENV_TEXT 4096
+#define MONITOR_WIRE_HOST     256 /* of forwards, with its end */
+#define MONITOR_WIRE_ACCEPTED 0x80000000u /* numbers of channels that the monitor makes: from here on */
 #define MONITOR_WIRE_SESSIONS 256 /* hard limit over max_sessions */
 
 enum monitor_wire_fd { WORKER_FD_CONNECTION = 3, WORKER_FD_MONITOR = 4 };
@@ -36,6 +38,7 @@ enum monitor_wire_request {
 	MONITOR_BYTES = 14,
 	MONITOR_USER = 15,
 	MONITOR_LIMITS = 16,
+	MONITOR_FORWARD = 17,
 	MONITOR_AUTH_PASSWORD = 19,
 	/* events */
 	MONITOR_INTERACTIVE_DONE = 40,
@@ -52,6 +55,12 @@ enum monitor_wire_result {
 	MONITOR_NO = 1,
 	MONITOR_PENDING = 2,
 	MONITOR_PARTIAL = 3,
+};
+
+enum monitor_wire_forward {
+	MONITOR_FORWARD_CONNECT = 0,
+	MONITOR_FORWARD_LISTEN = 1,
+	MONITOR_FORWARD_AGENT = 2,
 };
 
 enum monitor_wire_kind { MONITOR_SHELL = 0, MONITOR_EXEC = 1, MONITOR_SUBSYSTEM = 2 };

@@ -208,17 +208,12 @@ static void close_three(int fds[3])
 		file_close(&fds[i]);
 }
 
-static struct session *free_slot(struct monitor *m, uint32_t channel)
+static struct session *free_slot(struct monitor *m)
 {
-	struct session *slot = NULL;
-
-	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++) {
-		if (m->sessions[i].used && m->sessions[i].channel == channel)
-			return NULL;
-		if (!m->sessions[i].used && slot == NULL)
-			slot = &m->sessions[i];
-	}
-	return slot;
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
+		if (!m->sessions[i].used)
+			return &m->sessions[i];
+	return NULL;
 }
 
 /* What the child needs until exec. */
@@ -302,6 +297,18 @@ static void audit_started(struct monitor *m, const struct session *s,
 	monitor_event(m, SSH_AUDIT_SESSION, fields, 6);
 }
 
+/* The connection is over before the process: what becomes of that is not seen. */
+static void audit_left(struct monitor *m, const struct session *s)
+{
+	const struct ssh_audit_field fields[] = {
+		{SSH_AUDIT_CODE, "connection-over", 0},
+		{SSH_AUDIT_CHANNEL, NULL, s->channel},
+		{SSH_AUDIT_DURATION_MS, NULL, (monitor_now_ns() - s->began_ns) / NSEC_PER_MSEC},
+	};
+
+	monitor_event(m, SSH_AUDIT_SESSION_END, fields, 3);
+}
+
 static void audit_ended(struct monitor *m, const struct session *s, int status, const char *signal)
 {
 	const struct ssh_audit_field fields[] = {
@@ -317,12 +324,16 @@ static void audit_ended(struct monitor *m, const struct session *s, int status, 
 static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 {
 	static const char *const kinds[] = {"shell", "exec", "subsystem"};
-	struct session *s = free_slot(m, wish->channel);
+	struct session *s = free_slot(m);
 	const char *why;
 	int mine[3] = {-1, -1, -1};
 	char what[400];
 	int r;
 
+	if (session_runs(m, wish->channel))
+		return monitor_violation(m, "channel-twice", "session");
+	if (wish->agent && !m->agent_permitted)
+		return monitor_violation(m, "forward-denied", "agent");
 	wish->confined = confined(m, wish);
 	wish->logged = logged(m, wish);
 	why = forbidden(m, wish);
@@ -388,6 +399,14 @@ static int reply_result(struct monitor *m, uint8_t type, uint32_t id, bool good)
 	monitor_begin(&w, type, id);
 	writer_u8(&w, good ? MONITOR_YES : MONITOR_NO);
 	return monitor_reply(m, &w, NULL, 0);
+}
+
+bool session_runs(const struct monitor *m, uint32_t channel)
+{
+	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
+		if (m->sessions[i].used && m->sessions[i].channel == channel)
+			return true;
+	return false;
 }
 
 int session_signal(struct monitor *m, uint32_t id, struct reader *r)
@@ -504,8 +523,10 @@ void session_forget_all(struct monitor *m)
 
 		if (s->used && s->pty)
 			session_record(m, s->tty, s->pid, false);
-		if (s->used)
+		if (s->used) {
 			session_log_close(m, s);
+			audit_left(m, s);
+		}
 		s->used = false;
 	}
 	m->session_count = 0;

@@ -412,7 +412,7 @@ static int serve(struct worker *w, struct error *err)
 		rc = loop(w);
 	if (w->authenticated && w->server) {
 		w->told_ns = 0; /* the sums, for the audit log */
-		if (tell_bytes(w, worker_now_ns()) < 0)
+		if (worker_channels_over(w) < 0 || tell_bytes(w, worker_now_ns()) < 0)
 			log_debug("the monitor does not hear the last numbers", NULL);
 	}
 	/* The client gave up while a person was to log in. */

@@ -99,6 +99,23 @@ static void *open_session(void *ctx, struct libssh_channel *channel)
 	return c;
 }
 
+/* Would the monitor do it? Its no is told to the client; asking for it all the same would end the
+ * connection. */
+static bool forward_allowed(struct worker *w, enum monitor_wire_forward kind, const char *host,
+			    uint32_t port)
+{
+	struct writer *out;
+	uint8_t result;
+
+	if (strlen(host) >= MONITOR_WIRE_HOST) /* no name is that long */
+		return false;
+	out = worker_monitor_begin(&w->monitor, MONITOR_FORWARD);
+	writer_u8(out, kind);
+	writer_cstring(out, host);
+	writer_u32(out, port);
+	return ask(w, &result, NULL) && result == MONITOR_YES;
+}
+
 /* The outcome of a connect that is quick: false when it failed. */
 static bool connect_soon(struct worker *w, struct channel *c)
 {
@@ -123,17 +140,20 @@ static void *open_direct(void *ctx, struct libssh_channel *channel, const char *
 			 const char *originator, uint32_t originator_port)
 {
 	struct worker *w = ctx;
-	struct channel *c = w->ending ? NULL : add(w, CHANNEL_DIRECT);
+	struct channel *c;
 	struct writer *out;
 	uint8_t result;
 
+	if (w->ending || !forward_allowed(w, MONITOR_FORWARD_CONNECT, host, port))
+		return NULL;
+	c = add(w, CHANNEL_DIRECT);
 	if (!c)
 		return NULL;
 	out = worker_monitor_begin(&w->monitor, MONITOR_CONNECT);
 	writer_u32(out, c->id);
 	writer_cstring(out, host);
 	writer_u32(out, port);
-	writer_cstring(out, originator);
+	writer_cstring(out, strlen(originator) < MONITOR_WIRE_HOST ? originator : "");
 	writer_u32(out, originator_port);
 	/* libssh wants its answer now. What fails at once is refused, so that `ssh -W` sees it;
 	 * what takes longer is accepted, and closed when it fails. */
@@ -148,10 +168,13 @@ static void *open_direct(void *ctx, struct libssh_channel *channel, const char *
 static bool on_listen(void *ctx, const char *address, uint32_t port, uint32_t *ret_port)
 {
 	struct worker *w = ctx;
-	struct writer *out = worker_monitor_begin(&w->monitor, MONITOR_LISTEN);
 	struct worker_packet *answer;
+	struct writer *out;
 	uint8_t result;
 
+	if (w->ending || !forward_allowed(w, MONITOR_FORWARD_LISTEN, address, port))
+		return false;
+	out = worker_monitor_begin(&w->monitor, MONITOR_LISTEN);
 	writer_cstring(out, address);
 	writer_u32(out, port);
 	if (!ask(w, &result, &answer))
@@ -166,9 +189,12 @@ static bool on_listen(void *ctx, const char *address, uint32_t port, uint32_t *r
 static bool on_unlisten(void *ctx, const char *address, uint32_t port)
 {
 	struct worker *w = ctx;
-	struct writer *out = worker_monitor_begin(&w->monitor, MONITOR_UNLISTEN);
+	struct writer *out;
 	uint8_t result;
 
+	if (strlen(address) >= MONITOR_WIRE_HOST)
+		return false;
+	out = worker_monitor_begin(&w->monitor, MONITOR_UNLISTEN);
 	writer_cstring(out, address);
 	writer_u32(out, port);
 	return ask(w, &result, NULL) && result == MONITOR_YES;
@@ -216,8 +242,8 @@ static void on_agent(void *user)
 {
 	struct channel *c = user;
 
-	if (c->state == CHANNEL_WAITING)
-		c->agent = true;
+	if (c->state == CHANNEL_WAITING && !c->agent)
+		c->agent = forward_allowed(c->owner, MONITOR_FORWARD_AGENT, "", 0);
 }
 
 static void write_session(struct writer *out, const struct channel *c, enum libssh_start kind,
@@ -395,21 +421,35 @@ static int on_connected(struct worker *w, struct worker_packet *p)
 	return channel_connect_take(c, fd);
 }
 
+static int say_closed(struct worker *w, uint32_t id, uint64_t received, uint64_t sent)
+{
+	struct writer *request = worker_monitor_begin(&w->monitor, MONITOR_CLOSE);
+	struct worker_packet *answer;
+	int rc;
+
+	writer_u32(request, id);
+	writer_u64(request, received);
+	writer_u64(request, sent);
+	rc = worker_monitor_call(&w->monitor, &answer);
+	if (rc == 0)
+		worker_packet_free(answer);
+	return rc;
+}
+
 /* A connection to a listener or to an agent's socket: the client is asked for a channel. */
 static int on_accepted(struct worker *w, struct worker_packet *p)
 {
 	char address[256] = "", originator[256] = "";
-	uint32_t port = 0, originator_port = 0;
+	uint32_t number, port = 0, originator_port = 0;
 	struct channel *c;
 	int fd, rc;
 
+	number = reader_u32(&p->fields);
 	if (p->type == MONITOR_ACCEPTED) {
 		reader_cstring(&p->fields, address, sizeof(address));
 		port = reader_u32(&p->fields);
 		reader_cstring(&p->fields, originator, sizeof(originator));
 		originator_port = reader_u32(&p->fields);
-	} else {
-		reader_u32(&p->fields); /* session: the client does not want to know */
 	}
 	fd = worker_packet_take_fd(p, 0);
 	if (!reader_done(&p->fields) || fd < 0) {
@@ -419,8 +459,9 @@ static int on_accepted(struct worker *w, struct worker_packet *p)
 	c = add(w, CHANNEL_OUTGOING);
 	if (!c) {
 		file_close(&fd);
-		return 0;
+		return say_closed(w, number, 0, 0);
 	}
+	c->id = number;
 	snprintf(c->type, sizeof(c->type), "%s",
 		 p->type == MONITOR_ACCEPTED ? "forwarded-tcpip" : "agent-connection");
 	rc = channel_connect_take(c, fd);
@@ -429,9 +470,10 @@ static int on_accepted(struct worker *w, struct worker_packet *p)
 						   originator_port, &c->ssh);
 	else if (rc == 0)
 		rc = libssh_channel_open_agent(w->server, c, &c->ssh);
-	if (rc < 0)
-		drop(w, w->channel_count - 1);
-	return 0;
+	if (rc == 0)
+		return 0;
+	drop(w, w->channel_count - 1);
+	return say_closed(w, number, 0, 0);
 }
 
 int worker_channels_event(struct worker *w, struct worker_packet *p)
@@ -454,21 +496,10 @@ int worker_channels_event(struct worker *w, struct worker_packet *p)
 /* The client is gone from a terminal while something runs on it, or a forward is over. */
 static int tell_close(struct worker *w, struct channel *c)
 {
-	struct worker_packet *answer;
-	struct writer *request;
-	int rc;
-
-	if (c->told_close || (c->kind != CHANNEL_DIRECT && (!c->pty || c->exited)))
+	if (c->told_close || (c->kind == CHANNEL_SESSION && (!c->pty || c->exited)))
 		return 0;
 	c->told_close = true;
-	request = worker_monitor_begin(&w->monitor, MONITOR_CLOSE);
-	writer_u32(request, c->id);
-	writer_u64(request, c->taken);
-	writer_u64(request, c->given);
-	rc = worker_monitor_call(&w->monitor, &answer);
-	if (rc == 0)
-		worker_packet_free(answer);
-	return rc;
+	return say_closed(w, c->id, c->taken, c->given);
 }
 
 void worker_channels_poll(struct worker *w, struct pollfd *polls)
@@ -531,6 +562,16 @@ void worker_channels_end(struct worker *w, const char *text)
 			channel_say(w->channels[i], line);
 		channel_abort(w->channels[i]);
 	}
+}
+
+int worker_channels_over(struct worker *w)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < w->channel_count; i++)
+		if (w->channels[i]->kind != CHANNEL_SESSION)
+			rc = tell_close(w, w->channels[i]);
+	return rc;
 }
 
 void worker_channels_free(struct worker *w)

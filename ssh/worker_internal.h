@@ -115,6 +115,8 @@ void worker_channels_poll(struct worker *w, struct pollfd *polls);
 bool worker_channels_tick(const struct worker *w);
 /* The text to every terminal, then no more channels. */
 void worker_channels_end(struct worker *w, const char *text);
+/* Says CLOSE of the forwards that are still open, with their bytes. */
+int worker_channels_over(struct worker *w) WARREN_MUST_USE;
 void worker_channels_free(struct worker *w);
 
 #endif

@@ -51,6 +51,7 @@ static const char *const key_names[SSH_AUDIT_KEYS] = {
 	[SSH_AUDIT_NETWORK] = "network",
 	[SSH_AUDIT_TTY] = "tty",
 	[SSH_AUDIT_PID] = "pid",
+	[SSH_AUDIT_FROM] = "from",
 };
 
 static void put_text(struct writer *w, const char *text)

@@ -62,6 +62,7 @@ enum ssh_audit_key {
 	SSH_AUDIT_NETWORK = 20,
 	SSH_AUDIT_TTY = 21,
 	SSH_AUDIT_PID = 22,
+	SSH_AUDIT_FROM = 23, /* who connected to a listener */
 	SSH_AUDIT_KEYS,
 };
 

@@ -43,7 +43,8 @@ static struct monitor *make(uint8_t choice, int worker)
 	m->config.no_auth = m->config.through_mesh = (choice & 8) != 0;
 	m->config.allow_local_forward = m->config.allow_remote_forward = true;
 	m->state = (enum monitor_state)(choice & 3);
-	m->hello_done = (choice & 4) != 0;
+	m->asked = (choice & 4) != 0 ? 1U << MONITOR_HELLO : 0;
+	m->agent_permitted = (choice & 16) != 0;
 	if (m->state != MONITOR_KEX)
 		m->session_id_len = 32;
 	return m;

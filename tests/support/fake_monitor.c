@@ -67,6 +67,7 @@ static struct monitor {
 		char path[64];
 	} agents[MAX_AGENTS];
 	size_t agent_count;
+	uint32_t accepted;
 	uint8_t in[MONITOR_WIRE_MAX], out[MONITOR_WIRE_MAX];
 } g;
 
@@ -487,6 +488,15 @@ static void on_connect(uint32_t id, struct reader *r)
 		close(fd);
 }
 
+static void on_forward(uint32_t id)
+{
+	struct writer w = begin(MONITOR_FORWARD, id);
+
+	writer_u8(&w, MONITOR_YES);
+	writer_cstring(&w, "");
+	finish(&w, NULL, 0);
+}
+
 static void on_listen(uint32_t id, struct reader *r)
 {
 	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -546,6 +556,7 @@ static void accepted(size_t i)
 
 	if (fd < 0)
 		return;
+	writer_u32(&w, MONITOR_WIRE_ACCEPTED + ++g.accepted);
 	writer_cstring(&w, g.listeners[i].address);
 	writer_u32(&w, g.listeners[i].port);
 	writer_cstring(&w, "127.0.0.1");
@@ -561,7 +572,7 @@ static void agent_accepted(size_t i)
 
 	if (fd < 0)
 		return;
-	writer_u32(&w, g.agents[i].channel);
+	writer_u32(&w, MONITOR_WIRE_ACCEPTED + ++g.accepted);
 	finish(&w, &fd, 1);
 	close(fd);
 }
@@ -594,6 +605,9 @@ static void on_packet(struct reader *r)
 		break;
 	case MONITOR_LIMITS:
 		on_limits(id);
+		break;
+	case MONITOR_FORWARD:
+		on_forward(id);
 		break;
 	case MONITOR_AUTH_NONE:
 		reader_cstring(r, login, sizeof(login));

@@ -235,6 +235,7 @@ static void make_cert(int64_t until)
 	cert->valid_after_s = time(NULL) - 3600;
 	cert->valid_before_s = time(NULL) + until;
 	cert->has_source_address = true;
+	cert->extensions = SSHCERT_PERMIT_PORT_FORWARDING;
 	assert(ip_prefix_parse("127.0.0.1/32", &cert->sources[cert->source_count++]) == 0);
 	memcpy(cert->ca, k.ca_public, 32);
 	assert(sshcert_make(cert, nonce, sign_with, k.ca, &blob) == 0);
@@ -244,7 +245,7 @@ static void make_cert(int64_t until)
 	free(cert);
 }
 
-static void session(void)
+static void session_with(uint8_t agent)
 {
 	struct writer w = begin(MONITOR_SESSION, 6);
 	struct reader r;
@@ -258,23 +259,40 @@ static void session(void)
 		writer_u32(&w, 0);
 	writer_cstring(&w, "");
 	writer_u32(&w, 0);
-	writer_u8(&w, 0);
+	writer_u8(&w, agent);
 	r = call(&w);
 	result(&r, false);
 }
 
-static void connect_to(const char *host)
+static void session(void)
+{
+	session_with(0);
+}
+
+static void ask(uint8_t kind, const char *host, uint32_t port)
+{
+	struct writer w = begin(MONITOR_FORWARD, 10);
+	struct reader r;
+
+	writer_u8(&w, kind);
+	writer_cstring(&w, host);
+	writer_u32(&w, port);
+	r = call(&w);
+	result(&r, false);
+}
+
+static void connect_to(const char *host, uint32_t port)
 {
 	struct writer w = begin(MONITOR_CONNECT, 7);
 	struct reader r;
 
 	writer_u32(&w, 9);
 	writer_cstring(&w, host);
-	writer_u32(&w, 1);
+	writer_u32(&w, port);
 	writer_cstring(&w, "127.0.0.1");
 	writer_u32(&w, 1);
 	r = call(&w);
-	say(reader_u8(&r) == MONITOR_NO && reader_done(&r) ? "1 " : "? ");
+	say(reader_u8(&r) == MONITOR_PENDING && reader_done(&r) ? "2 " : "? ");
 }
 
 static void listen_on(uint32_t port)
@@ -288,6 +306,17 @@ static void listen_on(uint32_t port)
 	r = call(&w);
 	number = reader_u8(&r);
 	say(number == MONITOR_NO ? "1 " : "? ");
+}
+
+/* Requests of a login alone: USER, LIMITS. */
+static void once(uint8_t type)
+{
+	struct writer w = begin(type, 11);
+
+	if (type == MONITOR_USER)
+		writer_cstring(&w, LOGIN);
+	call(&w);
+	say("answered ");
 }
 
 static void interactive(void)
@@ -371,9 +400,9 @@ static int worker(void)
 		return 1;
 	make_keys();
 	make_cert(scenario == 'e' ? -60 : 3600);
-	if (strchr("lwn", scenario) != NULL) {
+	if (strchr("lwnFLGMpPrR", scenario) != NULL) {
 		login();
-	} else if (strchr("kqxyzAfIiCgGt12345678d", scenario) != NULL) {
+	} else if (strchr("kqxyzAfIiCgtU12345678d", scenario) != NULL) {
 		hello();
 		sign(32);
 	}
@@ -381,7 +410,16 @@ static int worker(void)
 	switch (scenario) {
 	case 'l': none(LOGIN); break;                                  /* again, after the login */
 	case 'w': end(); break;
-	case 'n': connect_to("127.0.0.1"); listen_on(0); session(); break; /* policy allows none of it */
+	case 'n': ask(0, "127.0.0.1", 1); ask(1, "localhost", 0); ask(2, "", 0); session(); break; /* policy allows none of it */
+	case 'F': ask(0, "127.0.0.1", 1); connect_to("127.0.0.1", 1); break; /* denied, and asked for all the same */
+	case 'L': listen_on(0); break;
+	case 'G': session_with(1); break;
+	case 'p': ask(0, "127.0.0.1", 1); connect_to("127.0.0.1", 1); connect_to("127.0.0.1", 1); break; /* one yes, used twice */
+	case 'P': ask(0, "127.0.0.1", 1); connect_to("127.0.0.1", 2); break; /* for another place */
+	case 'r': ask(0, "localhost", 0); listen_on(0); break;
+	case 'R': ask(3, "localhost", 0); break;
+	case 'M': once(MONITOR_LIMITS); once(MONITOR_LIMITS); break;
+	case 'U': once(MONITOR_USER); once(MONITOR_USER); break;
 	case 'k': none(LOGIN); query(); key(hash, LOGIN, ALGORITHM, k.subject); break;
 	case 'e': hello(); sign(32); query(); key(hash, LOGIN, ALGORITHM, k.subject); break;
 	case 'q': session(); break;
@@ -431,7 +469,7 @@ static int memfd_with(const void *data, size_t len)
 	return fd;
 }
 
-static int object(bool allow, json_int_t seq)
+static int object(bool allow, bool forwards, json_int_t seq)
 {
 	char ca[ENCODE_BASE64URL_SIZE(32)], policy[512], *text = NULL;
 	json_t *payload;
@@ -439,8 +477,8 @@ static int object(bool allow, json_int_t seq)
 
 	snprintf(policy, sizeof(policy),
 		 "{\"ssh\": [ {\"from\": [\"alice@example.com\"], \"to\": [\"peer:second\"], "
-		 "\"logins\": [\"%s\"], \"allow\": [\"sftp\"]} ]}",
-		 allow ? LOGIN : "nobody");
+		 "\"logins\": [\"%s\"], \"allow\": [%s]} ]}",
+		 allow ? LOGIN : "nobody", forwards ? "\"forward\"" : "\"sftp\"");
 	encode_base64url(ca, k.ca_public, 32);
 	payload = json_pack("{s:i,s:s,s:s,s:I,s:I,s:b,s:[s],s:s,s:[{s:s,s:s,s:s,s:s,s:[],s:n},"
 			    "{s:s,s:s,s:s,s:s,s:[],s:n}],s:{},s:[]}",
@@ -497,7 +535,7 @@ static void start(struct world *t, char scenario, bool allow, json_int_t seq)
 	t->log = memfd_with("", 0);
 	fds[0] = connection[1];
 	fds[1] = config();
-	fds[2] = object(allow, seq);
+	fds[2] = object(allow, strchr("pPr", scenario) != NULL, seq);
 	fds[3] = broker[1];
 	fds[4] = main_pair[1];
 	t->monitor = fork();
@@ -584,7 +622,7 @@ static void play_main(struct world *t, char scenario)
 static void new_object(struct world *t, bool allow, json_int_t seq)
 {
 	struct writer w = begin(SSH_WIRE_OBJECT, 0);
-	int fd = object(allow, seq);
+	int fd = object(allow, false, seq);
 
 	assert_int_equal(unixsock_send(t->broker, w.data, w.len, &fd, 1), 0);
 	close(fd);
@@ -628,31 +666,57 @@ static void expect(char scenario, const char *seen, const char *line)
 	assert_non_null(strstr(t.lines, line));
 }
 
-#define PERMITTED "asked for what it may not"
-#define BROKEN	  "broke the rules"
+/* The same, for a lie: its code is in the log and in the event for the audit log. */
+static void caught(char scenario, const char *seen, const char *code)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "code=%s ", code);
+	expect(scenario, seen, "ssh worker broke the rules");
+	expect(scenario, seen, line);
+}
 
 static void order(void **state)
 {
 	(void)state;
-	expect('h', "", PERMITTED);   /* HELLO twice */
-	expect('s', "", PERMITTED);   /* a session before the key exchange */
-	expect('q', "", PERMITTED);   /* a session before the login */
-	expect('a', "", PERMITTED);   /* a login before the key exchange */
-	expect('t', "1 ", BROKEN);    /* another login */
-	expect('l', "0 ", PERMITTED); /* a second login */
-	expect('I', "pending ", BROKEN);
-	expect('S', "", BROKEN); /* a hash of a strange length */
+	caught('h', "", "twice");		/* HELLO */
+	caught('s', "", "before-login");	/* a session before the key exchange */
+	caught('q', "", "before-login");	/* a session before the login */
+	caught('a', "", "before-key-exchange"); /* a login */
+	caught('t', "1 ", "another-login");
+	caught('l', "0 ", "login-twice");
+	caught('I', "pending ", "twice");
+	caught('U', "answered ", "twice");
+	caught('M', "0 answered ", "twice");
+	caught('S', "", "malformed"); /* a hash of a strange length */
+}
+
+static void forwards(void **state)
+{
+	(void)state;
+	expect('n',
+	       "0 1(policy does not allow forwards for this login) "
+	       "1(policy does not allow remote forwards for this login) "
+	       "1(agent forwarding is not allowed for this login) "
+	       "1(policy does not allow commands for this login) ",
+	       "ssh session refused");
+	caught('F', "0 1(policy does not allow forwards for this login) ", "forward-denied");
+	caught('L', "0 ", "forward-denied");
+	caught('G', "0 ", "forward-denied");
+	caught('p', "0 0 2 ", "forward-denied");
+	caught('P', "0 0 ", "forward-denied");
+	caught('r', "0 1(policy does not allow this destination) ", "forward-denied");
+	caught('R', "0 ", "malformed");
 }
 
 static void form(void **state)
 {
 	(void)state;
-	expect('1', "", PERMITTED);
-	for (const char *s = "2367"; *s != '\0'; s++)
-		expect(*s, "", BROKEN);
-	expect('4', "", PERMITTED);
-	expect('5', "", PERMITTED);
-	expect('d', "", BROKEN);
+	for (const char *s = "12367"; *s != '\0'; s++)
+		caught(*s, "", "malformed");
+	caught('4', "", "unknown-request");
+	caught('5', "", "unknown-request");
+	caught('d', "", "descriptor");
 	expect('D', "", "connection over");
 }
 
@@ -689,8 +753,9 @@ static void grants(void **state)
 {
 	(void)state;
 	expect('i', "pending 0 ", "method=keyboard-interactive");
-	expect('g', "pending 1(the control server's grant is for another connection) ", PERMITTED);
-	expect('C', "pending answered pending ", PERMITTED); /* cancelled, and once more */
+	expect('g', "pending 1(the control server's grant is for another connection) ", "code=before-login ");
+	/* cancelled, and once more */
+	expect('C', "pending answered pending ", "code=before-login ");
 }
 
 static void logged_in(struct world *t)
@@ -707,10 +772,6 @@ static void policy(void **state)
 	struct world t;
 
 	(void)state;
-	expect('n',
-	       "0 1 1 "
-	       "1(policy does not allow commands for this login) ",
-	       "ssh session refused");
 	logged_in(&t);
 	new_object(&t, false, 11);
 	finish(&t);
@@ -728,6 +789,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order),   cmocka_unit_test(form),   cmocka_unit_test(proof),
 		cmocka_unit_test(reasons), cmocka_unit_test(grants), cmocka_unit_test(policy),
+		cmocka_unit_test(forwards),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--worker") == 0)
