@@ -361,7 +361,7 @@ void main_policy_explain(struct main_core *m, struct ipc_request *r)
 	char from[256], to[256], proto[16] = "tcp";
 	struct error err = {0};
 	struct buffer text;
-	int64_t port = 0;
+	int64_t port = 0, at_s = main_now_s(m);
 	int number = -1;
 
 	if (json_get_string(r->args, "from", from, sizeof(from), &err) < 0 ||
@@ -369,7 +369,9 @@ void main_policy_explain(struct main_core *m, struct ipc_request *r)
 	    (json_object_get(r->args, "proto") != NULL &&
 	     json_get_string(r->args, "proto", proto, sizeof(proto), &err) < 0) ||
 	    (json_object_get(r->args, "port") != NULL &&
-	     json_get_int(r->args, "port", 0, 65535, &port, &err) < 0)) {
+	     json_get_int(r->args, "port", 0, 65535, &port, &err) < 0) ||
+	    (json_object_get(r->args, "at") != NULL &&
+	     json_get_int(r->args, "at", 0, INT64_C(253402300799), &at_s, &err) < 0)) {
 		ipc_request_error(r, WARREN_EXIT_USAGE, "%s", error_text(&err));
 		return;
 	}
@@ -386,7 +388,7 @@ void main_policy_explain(struct main_core *m, struct ipc_request *r)
 	}
 	buffer_init(&text, MAX_TEXT);
 	if (policy_explain(m->policy, m->world, from, to, (uint8_t)number, (uint16_t)port,
-			   main_now_s(m), &text, &err) < 0)
+			   at_s, &text, &err) < 0)
 		ipc_request_error(r, WARREN_EXIT_FAILED, "%s", error_text(&err));
 	else
 		ipc_request_result(r, json_pack("{s:o}", "text",

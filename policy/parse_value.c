@@ -391,6 +391,11 @@ int model_parse_time(const char *text, int64_t *ret_s)
 	return *ret_s < 0 || *ret_s > LAST_SECOND ? -EINVAL : 0;
 }
 
+int policy_parse_time(const char *text, int64_t *ret_s)
+{
+	return model_parse_time(text, ret_s);
+}
+
 int parse_time(struct parse *ps, const struct jsonc_node *node, const char *name, int64_t *ret_s)
 {
 	char quoted[40];

@@ -44,6 +44,8 @@ int policy_world_add_identity(struct policy_world *w, const char *identity,
 int policy_parse(const char *file, const char *text, size_t len, struct policy **ret_policy,
 		 struct error *err) WARREN_MUST_USE;
 void policy_free(struct policy *p);
+/* A moment as the file writes it: RFC 3339 with an offset, years 1970 to 9999. -EINVAL. */
+int policy_parse_time(const char *text, int64_t *ret_s) WARREN_MUST_USE;
 /* Runs "tests" and "sshTests". world NULL: unknown `peer:` names and identities are symbolic (each
  * stands for one machine of its own). -EPERM with "FILE:LINE:COL: sentence" of the first failure. */
 int policy_run_tests(const struct policy *p, const struct policy_world *w, int64_t now_s,
