@@ -13,7 +13,7 @@
 #define INTERNAL_SFTP "internal-sftp"
 
 #define CERT_TTL_MIN_S	60u
-#define CERT_TTL_MAX_S	(7u * 86400)
+#define CERT_TTL_MAX_S	86400u /* cutoffs are forgotten after that time */
 #define LOGIN_AGE_MIN_S 60u
 #define LOGIN_AGE_MAX_S (366u * 86400)
 

@@ -224,7 +224,7 @@ static const struct {
 	 "] }",
 	 "p:1:66: \"cert_ttl\" is a time in seconds, or \"90s\", \"30m\", \"8h\", \"7d\""},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"cert_ttl\": 5} ] }",
-	 "p:1:66: \"cert_ttl\" is 60 to 604800 seconds"},
+	 "p:1:66: \"cert_ttl\" is 60 to 86400 seconds"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"x\"], \"destinations\": "
 	 "[\"db:5432\"]} ] }",
 	 "p:1:12: \"destinations\" needs \"forward\" in \"allow\" of this ssh rule"},
