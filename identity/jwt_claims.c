@@ -179,8 +179,11 @@ static enum jwt_fault check_times(const json_t *claims, const struct jwt_expect 
 		return claim_fault(err, "auth_time", "is not a time of the past");
 	if (x->max_age_s <= 0)
 		return JWT_OK;
-	if (id->auth_time_s == 0)
-		return claim_fault(err, "iat", "is missing, so nobody knows how old the login is");
+	if (id->auth_time_s == 0) /* some providers write 0 for "unknown" */
+		return rc == 0 ? claim_fault(err, "auth_time",
+					     "is 0, so nobody knows how old the login is")
+			       : claim_fault(err, "iat",
+					     "is missing, so nobody knows how old the login is");
 	if (x->now_s - id->auth_time_s > x->max_age_s + x->skew_s) {
 		error_set(err, -EACCES, "the login is %lld s old, allowed are %lld; log in again",
 			  (long long)(x->now_s - id->auth_time_s), (long long)x->max_age_s);

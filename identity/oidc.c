@@ -132,6 +132,10 @@ static int copy_config(struct oidc *o, const struct oidc_config *c)
 	o->require_email_verified = c->require_email_verified;
 	o->access_tokens = c->access_tokens;
 	o->workload = c->workload;
+	memcpy(o->redirect_ports, c->redirect_ports, sizeof(o->redirect_ports));
+	o->redirect_port_count = c->redirect_port_count < OIDC_MAX_REDIRECT_PORTS
+					 ? c->redirect_port_count
+					 : OIDC_MAX_REDIRECT_PORTS;
 	o->keys_changed = c->keys_changed;
 	o->keys_ctx = c->keys_ctx;
 	return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * OIDC client: discovery, device code (RFC 8628), authorization code with PKCE on a loopback
- * redirect (RFC 7636, 8252), refresh, and a JWKS cache that is refreshed ahead of use. On a libuv
+ * redirect (RFC 7636, 8252), refresh and revocation, and a JWKS cache that is refreshed ahead of use. On a libuv
  * loop over http.h; any number of logins at once.
  */
 #ifndef WARREN_IDENTITY_OIDC_H
@@ -14,6 +14,8 @@
 #include "identity/jwt.h"
 #include "platform/clock.h"
 #include "platform/error.h"
+
+enum { OIDC_MAX_REDIRECT_PORTS = 8 };
 
 struct oidc_config {
 	const char *issuer; /* compared exactly with discovery and tokens */
@@ -33,6 +35,10 @@ struct oidc_config {
 	bool workload;	      /* of machines: no "azp", no e-mail address, no logins */
 	const char *resource; /* RFC 8707: asked for in logins; NULL: none */
 	int64_t max_age_s;    /* how old a login may be; 0: any */
+	/* Ports of the loopback redirect, for providers that compare it to the last character (RFC
+	 * 8252 section 7.3 says that they should not); the first that is free is taken. None: any. */
+	uint16_t redirect_ports[OIDC_MAX_REDIRECT_PORTS];
+	size_t redirect_port_count;
 	/* NULL, or told when oidc_keys says something else than before. */
 	void (*keys_changed)(void *ctx);
 	void *keys_ctx;
@@ -87,6 +93,12 @@ void oidc_login_cancel(struct oidc_login *l);
  * the one it had. */
 int oidc_refresh(struct oidc *o, const char *refresh_token, const struct oidc_login_ops *ops,
 		 struct oidc_login **ret_login, struct error *err) WARREN_MUST_USE;
+
+/* Has the provider revoke a refresh token (RFC 7009), in timeout_ms at most. err NULL: it did;
+ * -ENOTSUP: it offers no revocation. on_done exactly once, not before it returns. */
+typedef void oidc_revoke_cb(void *ctx, const struct error *err);
+int oidc_revoke(struct oidc *o, const char *refresh_token, unsigned timeout_ms,
+		oidc_revoke_cb *on_done, void *ctx, struct error *err) WARREN_MUST_USE;
 
 /* Verifies a token of this issuer on the cached JWKS (fetched if missing or stale; an unknown kid
  * refetches once, rate-limited). on_done exactly once, possibly before return; not at all when the

@@ -17,6 +17,8 @@ struct oidc_metadata {
 	char *token_endpoint;
 	char *device_endpoint; /* may be NULL */
 	char *jwks_uri;
+	char *revocation_endpoint; /* RFC 7009; may be NULL */
+	bool revokes_for_public;   /* takes it from a client without secret */
 };
 
 enum { OIDC_METADATA_BYTES = 128 << 10 };
@@ -57,6 +59,8 @@ struct oidc {
 	struct http_trust trust;
 	int64_t skew_s, max_age_s;
 	bool require_email_verified, access_tokens, workload;
+	uint16_t redirect_ports[OIDC_MAX_REDIRECT_PORTS];
+	size_t redirect_port_count;
 
 	struct oidc_cache metadata_cache, keys_cache;
 	struct oidc_metadata metadata;
@@ -72,7 +76,8 @@ struct oidc {
 	bool closing;
 };
 
-enum oidc_grant { OIDC_GRANT_DEVICE, OIDC_GRANT_PKCE, OIDC_GRANT_REFRESH, OIDC_GRANT_CODE };
+enum oidc_grant { OIDC_GRANT_DEVICE, OIDC_GRANT_PKCE, OIDC_GRANT_REFRESH, OIDC_GRANT_CODE,
+		  OIDC_GRANT_REVOKE };
 
 struct oidc_device {
 	char *code; /* secret */
@@ -108,6 +113,7 @@ struct oidc_login {
 	struct oidc_tokens tokens;
 	struct oidc_device device;
 	struct oidc_pkce pkce;
+	oidc_revoke_cb *on_revoked;
 	bool ended, bearer_next; /* the id token holds, the access token is looked at */
 };
 
@@ -120,6 +126,12 @@ int oidc_verify_login(struct oidc *o, const char *token, const char *nonce, oidc
 void oidc_verify_forget(struct oidc *o, void *ctx);
 
 /* oidc_login.c */
+/* Nothing runs yet. */
+int oidc_login_new(struct oidc *o, enum oidc_grant grant, const char *nonce,
+		   const struct oidc_login_ops *ops, struct oidc_login **ret_login,
+		   struct error *err) WARREN_MUST_USE;
+/* Out of everything; nobody is told. The memory goes when its handles have closed. */
+void oidc_login_end(struct oidc_login *l);
 void oidc_login_fail(struct oidc_login *l, const struct error *err);
 /* The one handle that all logins have; fn runs from the loop. */
 void oidc_login_after(struct oidc_login *l, uint64_t ms, uv_timer_cb fn);
@@ -142,6 +154,9 @@ void oidc_random_text(struct oidc *o, size_t len, char *out, size_t cap);
  */
 char *oidc_login_url(struct oidc *o, const char *redirect_uri, const char *state, const char *nonce,
 		     const char *challenge, const char *prompt, struct error *err);
+
+/* oidc_revoke.c: tells instead of ops.on_done. */
+void oidc_revoke_told(struct oidc_login *l, const struct error *err);
 
 /* oidc_device.c, oidc_pkce.c: begin when metadata is there; stop closes and wipes what they have.
  */

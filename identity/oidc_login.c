@@ -74,7 +74,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 /* Takes the login out of everything; the caller then tells. The memory goes when its handles have
  * closed, which is never before the loop runs again. */
-static void end_login(struct oidc_login *l)
+void oidc_login_end(struct oidc_login *l)
 {
 	struct oidc_login **at = &l->oidc->logins;
 	struct http_request *request = l->request;
@@ -99,9 +99,12 @@ void oidc_login_fail(struct oidc_login *l, const struct error *err)
 {
 	if (l->ended)
 		return;
-	end_login(l);
+	oidc_login_end(l);
 	oidc_tokens_done(&l->tokens);
-	l->ops.on_done(l->ops.ctx, NULL, err);
+	if (l->grant == OIDC_GRANT_REVOKE)
+		oidc_revoke_told(l, err);
+	else
+		l->ops.on_done(l->ops.ctx, NULL, err);
 }
 
 void oidc_login_cancel(struct oidc_login *l)
@@ -125,7 +128,7 @@ static void finish_login(struct oidc_login *l, struct jwt_identity *identity)
 {
 	struct oidc_tokens tokens;
 
-	end_login(l);
+	oidc_login_end(l);
 	tokens = l->tokens;
 	l->tokens = (struct oidc_tokens){0};
 	tokens.identity = *identity;
@@ -418,6 +421,8 @@ static void on_begin(uv_timer_t *timer)
 	case OIDC_GRANT_PKCE:
 		oidc_need_metadata(l->oidc, begin_pkce, l);
 		return;
+	case OIDC_GRANT_REVOKE: /* begins itself */
+		return;
 	case OIDC_GRANT_REFRESH:
 	case OIDC_GRANT_CODE:
 		oidc_need_metadata(l->oidc, on_ready_to_post, l);
@@ -426,9 +431,9 @@ static void on_begin(uv_timer_t *timer)
 }
 
 /* Everything begins from the loop, so that nobody is called before the caller has its login. */
-static int new_login(struct oidc *o, enum oidc_grant grant, const char *nonce,
-		     const struct oidc_login_ops *ops, struct oidc_login **ret_login,
-		     struct error *err)
+int oidc_login_new(struct oidc *o, enum oidc_grant grant, const char *nonce,
+		   const struct oidc_login_ops *ops, struct oidc_login **ret_login,
+		   struct error *err)
 {
 	struct oidc_login *l;
 
@@ -458,10 +463,10 @@ static int new_login(struct oidc *o, enum oidc_grant grant, const char *nonce,
 	return 0;
 }
 
-/* Undoes new_login when a form did not fit; nobody is told. */
+/* Undoes oidc_login_new when a form did not fit; nobody is told. */
 static int drop_login(struct oidc_login *l, int rc, struct error *err)
 {
-	end_login(l);
+	oidc_login_end(l);
 	return error_set(err, rc, "the login's form is too long");
 }
 
@@ -470,7 +475,7 @@ int oidc_login_start_nonce(struct oidc *o, enum oidc_flow flow, const char *nonc
 			   struct error *err)
 {
 	struct oidc_login *l;
-	int rc = new_login(o, flow == OIDC_FLOW_DEVICE ? OIDC_GRANT_DEVICE : OIDC_GRANT_PKCE, nonce,
+	int rc = oidc_login_new(o, flow == OIDC_FLOW_DEVICE ? OIDC_GRANT_DEVICE : OIDC_GRANT_PKCE, nonce,
 			   ops, &l, err);
 
 	if (rc < 0)
@@ -490,7 +495,7 @@ int oidc_refresh(struct oidc *o, const char *refresh_token, const struct oidc_lo
 		 struct oidc_login **ret_login, struct error *err)
 {
 	struct oidc_login *l;
-	int rc = new_login(o, OIDC_GRANT_REFRESH, NULL, ops, &l, err);
+	int rc = oidc_login_new(o, OIDC_GRANT_REFRESH, NULL, ops, &l, err);
 
 	if (rc < 0)
 		return rc;
@@ -510,7 +515,7 @@ int oidc_exchange_code(struct oidc *o, const char *code, const char *redirect_ur
 		       struct error *err)
 {
 	struct oidc_login *l;
-	int rc = new_login(o, OIDC_GRANT_CODE, nonce, ops, &l, err);
+	int rc = oidc_login_new(o, OIDC_GRANT_CODE, nonce, ops, &l, err);
 
 	if (rc < 0)
 		return rc;

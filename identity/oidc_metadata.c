@@ -18,6 +18,7 @@ void oidc_metadata_done(struct oidc_metadata *m)
 	free(m->token_endpoint);
 	free(m->device_endpoint);
 	free(m->jwks_uri);
+	free(m->revocation_endpoint);
 	*m = (struct oidc_metadata){0};
 }
 
@@ -41,16 +42,17 @@ static int get_endpoint(const json_t *json, const char *name, bool needed, char 
 	return *ret_url ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-static bool offers_s256(const json_t *json)
+/* Is value in the list? Some do not have the list at all: then yes. */
+static bool offers(const json_t *json, const char *name, const char *value)
 {
-	const json_t *methods = json_object_get(json, "code_challenge_methods_supported"), *item;
+	const json_t *methods = json_object_get(json, name), *item;
 	size_t i;
 
 	if (!methods)
-		return true; /* some do not say */
+		return true;
 	json_array_foreach(methods, i,
 			   item) if (json_is_string(item) &&
-				     strcmp(json_string_value(item), "S256") == 0) return true;
+				     strcmp(json_string_value(item), value) == 0) return true;
 	return false;
 }
 
@@ -82,7 +84,10 @@ int oidc_metadata_parse(const char *text, size_t len, const char *expected_issue
 				  err);
 	if (rc == 0)
 		rc = get_endpoint(json, "jwks_uri", true, &m.jwks_uri, err);
-	if (rc == 0 && !offers_s256(json)) { /* then no browser flow */
+	if (rc == 0)
+		rc = get_endpoint(json, "revocation_endpoint", false, &m.revocation_endpoint, err);
+	m.revokes_for_public = offers(json, "revocation_endpoint_auth_methods_supported", "none");
+	if (rc == 0 && !offers(json, "code_challenge_methods_supported", "S256")) { /* then no browser flow */
 		free(m.authorization_endpoint);
 		m.authorization_endpoint = NULL;
 	}

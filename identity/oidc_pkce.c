@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Authorization code with PKCE S256 (RFC 7636) on a loopback redirect (RFC 8252 section 7.3): a
- * listener on 127.0.0.1 with a port of the kernel's choice, for as long as the login lasts. A
- * request with another state is answered and forgotten, so that no local page can end or hijack the
+ * listener on 127.0.0.1 with a port of the kernel's choice, or one of those configured, for as long
+ * as the login lasts. A request with another state is answered and forgotten, so that no local page can end or hijack the
  * login.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "identity/jwt_claims.h"
 #include "identity/oidc_internal.h"
@@ -260,20 +263,54 @@ static void close_listener(struct oidc_login *l)
 	uv_close((uv_handle_t *)&l->pkce.listener, on_listener_closed);
 }
 
+/* A socket on the loopback with that port, or one of the kernel's choice (0). */
+static int bind_port(uint16_t port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int on = 1, rc, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	/* A login that is over must not keep the next one waiting. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(fd, 8) == 0)
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static int bind_any(const struct oidc *o)
+{
+	int fd = -EADDRINUSE;
+
+	if (o->redirect_port_count == 0)
+		return bind_port(0);
+	for (size_t i = 0; i < o->redirect_port_count && fd < 0; i++)
+		fd = bind_port(o->redirect_ports[i]);
+	return fd;
+}
+
 static int open_listener(struct oidc_login *l)
 {
 	struct sockaddr_in addr = {0};
-	int len = sizeof(addr), rc;
+	int len = sizeof(addr), rc, fd = bind_any(l->oidc);
 
+	if (fd < 0)
+		return fd;
 	rc = uv_tcp_init(http_loop(l->oidc->http), &l->pkce.listener);
-	if (rc < 0)
+	if (rc < 0) {
+		close(fd);
 		return rc;
+	}
 	l->pkce.listener.data = l;
 	l->pkce.listening = true;
 	l->open_handles++;
-	rc = uv_ip4_addr("127.0.0.1", 0, &addr);
-	if (rc == 0)
-		rc = uv_tcp_bind(&l->pkce.listener, (const struct sockaddr *)&addr, 0);
+	rc = uv_tcp_open(&l->pkce.listener, fd);
+	if (rc < 0)
+		close(fd);
 	if (rc == 0)
 		rc = uv_listen((uv_stream_t *)&l->pkce.listener, 8, on_connection);
 	if (rc == 0)
@@ -284,6 +321,23 @@ static int open_listener(struct oidc_login *l)
 	snprintf(l->pkce.redirect_uri, sizeof(l->pkce.redirect_uri), "http://127.0.0.1:%u/callback",
 		 l->pkce.port);
 	return 0;
+}
+
+static void say_no_port(const struct oidc *o, int rc, struct error *err)
+{
+	char ports[64] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->redirect_port_count; i++)
+		n += (size_t)snprintf(ports + n, sizeof(ports) - n, "%s%u", i > 0 ? ", " : "",
+				      o->redirect_ports[i]);
+	if (n > 0)
+		error_set(err, rc,
+			  "none of the loopback ports that %s takes is free (%s): %s; try again "
+			  "when other logins on this machine are done",
+			  o->issuer, ports, uv_strerror(rc));
+	else
+		error_set(err, rc, "no loopback port for the login: %s", uv_strerror(rc));
 }
 
 static void on_too_late(uv_timer_t *timer)
@@ -313,7 +367,7 @@ void oidc_pkce_begin(struct oidc_login *l)
 
 	rc = open_listener(l);
 	if (rc < 0) {
-		error_set(&err, rc, "no loopback port for the login: %s", uv_strerror(rc));
+		say_no_port(l->oidc, rc, &err);
 		oidc_login_fail(l, &err);
 		return;
 	}

@@ -6,7 +6,7 @@
  * COMMAND
  *
  * device, pkce: a login; prints a line of JSON with the prompt and one with the result.
- * refresh, verify: a token per line of stdin, a line of JSON each (so that one process sees the
+ * refresh, revoke, verify: a token per line of stdin, a line of JSON each (so that one process sees the
  * provider change under its cache); a line "+N" lets N seconds pass on the monotonic clock, on
  * which the cache lives. Exits 0 when the last thing went well.
  */
@@ -34,7 +34,7 @@ struct tool {
 	uv_signal_t signals[2];
 	struct buffer lines;
 	const char *audiences[LIST_MAX + 1], *types[LIST_MAX + 1];
-	bool refresh, eof;
+	bool refresh, revoke, eof;
 	int status;
 };
 
@@ -148,6 +148,16 @@ static void on_verified(void *ctx, enum jwt_fault fault, struct jwt_identity *id
 	next_line(t);
 }
 
+static void on_revoked(void *ctx, const struct error *err)
+{
+	struct tool *t = ctx;
+
+	t->status = err ? 1 : 0;
+	print(json_pack("{s:s, s:i, s:s}", "event", err ? "failed" : "revoked", "code",
+			err ? err->code : 0, "text", err ? err->text : ""));
+	next_line(t);
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
 	struct tool *t = signal->data;
@@ -194,6 +204,8 @@ static void next_line(struct tool *t)
 		uv_poll_stop(&t->input);
 	if (t->refresh)
 		rc = oidc_refresh(t->oidc, line, login_ops(t), &t->login, &err);
+	else if (t->revoke)
+		rc = oidc_revoke(t->oidc, line, 3000, on_revoked, t, &err);
 	else
 		rc = oidc_verify(t->oidc, line, t->audiences[0] ? t->audiences : NULL, 0,
 				 on_verified, t);
@@ -283,6 +295,7 @@ int main(int argc, char **argv)
 		      &err);
 	} else {
 		t.refresh = strcmp(command, "refresh") == 0;
+		t.revoke = strcmp(command, "revoke") == 0;
 		buffer_init(&t.lines, 1 << 20);
 		check(uv_poll_init(&t.loop, &t.input, 0), NULL);
 		t.input.data = &t;

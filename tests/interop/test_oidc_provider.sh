@@ -162,6 +162,20 @@ is "refresh" '.event == "done" and .user == "alice@example.com"' "$answer"
 answer=$("$tool" "$issuer" warren-cli refresh <<<"$refresh" || true)
 is "refresh with a used token" '.event == "failed" and (.text | test("refused the login"))' "$answer"
 
+# --- revocation: what is revoked renews nothing; a provider that does not answer costs three seconds
+answer=$(login_device warren-cli alice)
+refresh=$(jq -r .refresh_token <<<"$answer")
+for kind in drop 503 hang; do
+	hook mode "{\"revoke\":\"$kind\"}" >/dev/null
+	answer=$(timeout 10 "$tool" "$issuer" warren-cli revoke <<<"$refresh" || true)
+	is "revoke: $kind" '.event == "failed" and (.text | test("closed|503|in time"))' "$answer"
+done
+hook mode '{}' >/dev/null
+is "revoke" '.event == "revoked"' "$("$tool" "$issuer" warren-cli revoke <<<"$refresh")"
+is "revoke again" '.event == "revoked"' "$("$tool" "$issuer" warren-cli revoke <<<"$refresh")"
+answer=$("$tool" "$issuer" warren-cli refresh <<<"$refresh" || true)
+is "refresh with a revoked token" '.event == "failed" and (.text | test("refused the login"))' "$answer"
+
 # --- a login that is refused, and one whose provider is away for a while
 "$tool" "$issuer" warren-cli device >"$work/abort" & pid=$!
 prompt=$(wait_line "$work/abort" '"prompt"')

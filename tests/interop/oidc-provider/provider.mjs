@@ -5,7 +5,8 @@
 //   POST /test/rotate         new signing keys under new kids, state kept
 //   POST /test/mode {…}       misbehave: {"jwks":"down"}, {"token":"drop"|"503"|"slow_down"},
 //                             {"issuer":"slash"}, {"device":{…}} (that answer to the request
-//                             for a code), {"cache":"max-age=100"} (of the key set);
+//                             for a code), {"cache":"max-age=100"} (of the key set),
+//                             {"revoke":"drop"|"503"|"hang"};
 //                             {} behaves again
 //   POST /test/mint {"kind", "claims", "header"}  a token that is good or wrong in one way; claims and
 //                             header are put over it, null removes one
@@ -86,6 +87,7 @@ function start() {
     conformIdTokenClaims: false,
     enabledJWA: { idTokenSigningAlgValues: algs },
     features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true },
+      revocation: { enabled: !process.env.PROVIDER_NO_REVOCATION },
       // JWT access tokens for whoever asks for a resource (RFC 8707, 9068).
       resourceIndicators: { enabled: true, useGrantedResource: () => true,
         getResourceServerInfo: (ctx, resource) => ({ scope: 'openid email groups profile offline_access',
@@ -177,6 +179,9 @@ async function answer(req, res) {
   if (pathname === '/jwks' && mode.jwks === 'down') { req.socket.destroy(); return; }
   if (pathname === '/jwks' && mode.cache) res.setHeader('cache-control', mode.cache);
   if (pathname === '/device/auth' && mode.device) { reply(res, 200, mode.device); return; }
+  if (pathname === '/token/revocation' && mode.revoke === 'drop') { req.socket.destroy(); return; }
+  if (pathname === '/token/revocation' && mode.revoke === '503') { reply(res, 503, {}); return; }
+  if (pathname === '/token/revocation' && mode.revoke === 'hang') return;
   if (pathname === '/token' && mode.token === 'drop') { req.socket.destroy(); return; }
   if (pathname === '/token' && mode.token === '503') { reply(res, 503, {}); return; }
   if (pathname === '/token' && mode.token === 'slow_down') { reply(res, 400, { error: 'slow_down' }); return; }

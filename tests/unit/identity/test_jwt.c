@@ -502,6 +502,7 @@ static void test_header(void **state)
 static void test_times(void **state)
 {
 	struct jwt_expect x = good_expect();
+	json_t *claims;
 
 	(void)state;
 	assert_int_equal(verify_with("exp", json_integer(NOW - 60), "expired 60 s ago"),
@@ -518,9 +519,13 @@ static void test_times(void **state)
 	assert_int_equal(verify_with("iat", json_integer(NOW + 61), "clock"), JWT_NOT_YET);
 	assert_int_equal(verify_with("iat", NULL, NULL), JWT_OK);
 	assert_int_equal(verify_with("auth_time", json_integer(NOW + 61), "auth_time"), JWT_CLAIM);
+	assert_int_equal(verify_with("auth_time", json_integer(0), NULL), JWT_OK);
 
 	x.max_age_s = 600;
 	assert_int_equal(verify_claims(good_claims(), &x, NULL), JWT_OK);
+	claims = good_claims();
+	json_object_set_new(claims, "auth_time", json_integer(0));
+	assert_int_equal(verify_claims(claims, &x, "\"auth_time\" is 0"), JWT_CLAIM);
 	x.now_s = NOW + 290; /* iat is 300 s old */
 	x.max_age_s = 239;
 	assert_int_equal(verify_claims(good_claims(), &x, "log in again"), JWT_TOO_OLD);

@@ -56,7 +56,20 @@ static void test_good(void **state)
 	assert_string_equal(m.token_endpoint, ISSUER "/token");
 	assert_string_equal(m.device_endpoint, ISSUER "/device");
 	assert_string_equal(m.jwks_uri, ISSUER "/jwks");
+	assert_null(m.revocation_endpoint);
 	oidc_metadata_done(&m);
+	assert_int_equal(
+		parse(with("revocation_endpoint", json_string(ISSUER "/revoke")), &m, NULL), 0);
+	assert_string_equal(m.revocation_endpoint, ISSUER "/revoke");
+	assert_true(m.revokes_for_public); /* it does not say */
+	oidc_metadata_done(&m);
+	assert_int_equal(parse(with("revocation_endpoint_auth_methods_supported",
+				    json_pack("[s]", "client_secret_basic")),
+			       &m, NULL),
+			 0);
+	assert_false(m.revokes_for_public);
+	oidc_metadata_done(&m);
+	assert_int_equal(parse(with("revocation_endpoint", json_string("x y")), &m, NULL), -EPROTO);
 	assert_int_equal(parse(with("device_authorization_endpoint", NULL), &m, NULL), 0);
 	assert_null(m.device_endpoint);
 	oidc_metadata_done(&m);
