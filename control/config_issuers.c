@@ -93,12 +93,38 @@ static int get_choice(const struct place *at, const json_t *entry, const char *k
 	return 0;
 }
 
+static int get_ports(const struct place *at, const json_t *entry, struct control_issuer *i)
+{
+	const size_t max = sizeof(i->redirect_ports) / sizeof(i->redirect_ports[0]);
+	const json_t *list = json_object_get(entry, "redirect_ports"), *item;
+	size_t n;
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > max)
+		return complain(at, error_set(at->err, -EINVAL,
+					      "\"redirect_ports\" is a list of one to %zu ports",
+					      max));
+	json_array_foreach(list, n, item)
+	{
+		json_int_t port = json_integer_value(item);
+
+		if (!json_is_integer(item) || port < 1024 || port > 65535)
+			return complain(at, error_set(at->err, -EINVAL,
+						      "\"redirect_ports\" holds ports from 1024 "
+						      "to 65535"));
+		i->redirect_ports[i->redirect_port_count++] = (uint16_t)port;
+	}
+	return 0;
+}
+
 static int read_entry(const struct place *at, const json_t *entry, struct control_issuer *i)
 {
 	static const char *const known[] = {
 		"issuer",  "client_id",	       "client_secret_file", "ca_file", "audiences",
 		"token",   "user_claim",       "groups_claim",	     "skew_s",	"max_age_s",
-		"purpose", "enroll_audiences", "resource",	     NULL};
+		"purpose", "enroll_audiences", "resource",	     "redirect_ports",
+		NULL};
 	int r;
 
 	if (!json_is_object(entry))
@@ -129,6 +155,8 @@ static int read_entry(const struct place *at, const json_t *entry, struct contro
 		r = get_choice(at, entry, "purpose", "people", "workload", &i->workload);
 	if (r == 0)
 		r = get_choice(at, entry, "token", "id", "access", &i->access_tokens);
+	if (r == 0)
+		r = get_ports(at, entry, i);
 	if (r == 0)
 		r = get_seconds(at, entry, "skew_s", 600, &i->skew_s);
 	if (r == 0)
@@ -204,11 +232,12 @@ static int check_workload(const struct control_config *c, struct control_issuer 
 {
 	if (check_ssh_audience(i, err) < 0)
 		return -EINVAL;
-	if (i->client_secret_file[0] || i->user_claim[0] || i->groups_claim[0] || i->resource[0])
+	if (i->client_secret_file[0] || i->user_claim[0] || i->groups_claim[0] || i->resource[0] ||
+	    i->redirect_port_count)
 		return error_set(err, -EINVAL,
 				 "the issuer \"%s\" is for workloads, which the policy's "
 				 "\"workloads\" name: remove client_secret_file, user_claim, "
-				 "groups_claim and resource",
+				 "groups_claim, resource and redirect_ports",
 				 i->issuer);
 	if (!i->audience_count) {
 		snprintf(i->audiences[0], sizeof(i->audiences[0]), "%s/v1/ssh/cert", c->public_url);
@@ -326,6 +355,11 @@ json_t *config_issuer_object(const struct control_config *c)
 		r = json_object_set_new(o, "resource", json_string(i->resource));
 	if (r == 0 && i && i->max_age_s)
 		r = json_object_set_new(o, "max_age", json_integer(i->max_age_s));
+	if (r == 0 && i && i->redirect_port_count)
+		r = json_object_set_new(o, "redirect_ports", json_array());
+	for (size_t n = 0; r == 0 && i && n < i->redirect_port_count; n++)
+		r = json_array_append_new(json_object_get(o, "redirect_ports"),
+					  json_integer(i->redirect_ports[n]));
 	if (r < 0) {
 		json_decref(o);
 		return NULL;

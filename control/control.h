@@ -42,6 +42,8 @@ struct control_issuer {
 	size_t audience_count, enroll_audience_count;
 	bool workload, access_tokens;
 	int64_t skew_s, max_age_s; /* 0: the default, any */
+	uint16_t redirect_ports[8]; /* of loopback redirects; count 0: any */
+	size_t redirect_port_count;
 };
 
 struct control_config {

@@ -126,7 +126,7 @@ static void handle_discovery(void *ctx, struct server_request *r)
 	json_t *doc = json_pack(
 		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:[s], s:[s], s:[sss], s:[s], s:[s], s:[s], "
 		"s:[s], "
-		"s:[sssss], s:[ssssssssss], s:[ss], s:b}",
+		"s:[sssss], s:[ssssssssss], s:[ss], s:b, s:[s]}",
 		"issuer", i->url, "authorization_endpoint", url_of(i, "/oidc/authorize"),
 		"token_endpoint", url_of(i, "/oidc/token"), "device_authorization_endpoint",
 		url_of(i, "/oidc/device_authorization"), "userinfo_endpoint",
@@ -140,7 +140,8 @@ static void handle_discovery(void *ctx, struct server_request *r)
 		"profile", "groups", "offline_access", "claims_supported", "iss", "sub", "aud",
 		"exp", "iat", "auth_time", "email", "email_verified", "name", "groups",
 		"prompt_values_supported", "none", "login",
-		"authorization_response_iss_parameter_supported", 1);
+		"authorization_response_iss_parameter_supported", 1,
+		"revocation_endpoint_auth_methods_supported", "none");
 	if (doc == NULL) {
 		server_reply_error(r, 500, "internal", "out of memory");
 		return;

@@ -77,7 +77,8 @@ static void test_several(void **state)
 			      ",{\"issuer\":\"https://a.example\",\"client_id\":\"a\","
 			      "\"audiences\":[\"api\",\"b\"],\"token\":\"access\",\"skew_s\":5,"
 			      "\"max_age_s\":3600,"
-			      "\"groups_claim\":\"roles\",\"resource\":\"urn:x\"}]}",
+			      "\"groups_claim\":\"roles\",\"resource\":\"urn:x\","
+			      "\"redirect_ports\":[8250,65535]}]}",
 			      &err),
 			 0);
 	/* People first, whatever the order. */
@@ -97,6 +98,9 @@ static void test_several(void **state)
 	json_t *o = config_issuer_object(&config);
 	assert_string_equal(json_string_value(json_object_get(o, "access_audience")), "api");
 	assert_string_equal(json_string_value(json_object_get(o, "resource")), "urn:x");
+	assert_int_equal(json_integer_value(json_array_get(
+				 json_object_get(o, "redirect_ports"), 1)),
+			 65535);
 	assert_true(json_is_false(json_object_get(o, "embedded")));
 	json_decref(o);
 
@@ -108,7 +112,19 @@ static void test_several(void **state)
 
 static void test_refused(void **state)
 {
+	static const char *const ports[] = {"8250", "[]", "[80]", "[65536]", "[\"8250\"]",
+					    "[1024,1024,1024,1024,1024,1024,1024,1024,1024]"};
+
 	(void)state;
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		char text[256];
+
+		snprintf(text, sizeof(text),
+			 "{\"issuers\":[{\"issuer\":\"https://a\",\"client_id\":\"a\","
+			 "\"redirect_ports\":%s}]}",
+			 ports[i]);
+		refused(text, "redirect_ports");
+	}
 	refused("{\"issuers\":{}}", "list");
 	refused("{\"issuers\":[{\"issuer\":\"http://a\",\"client_id\":\"a\"}]}", "https://");
 	refused("{\"issuers\":[{\"client_id\":\"a\"}]}", "https://");
