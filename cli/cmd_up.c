@@ -285,7 +285,8 @@ int cli_login(const struct cli *c, int argc, char **argv)
 		    !cli_switch(argv[i], "--force", &force))
 			return cli_usage("login [--no-browser] [--qr] [--force]");
 	code = cli_request(c,
-			   json_pack("{s:s,s:b,s:b}", "cmd", "login", "no_browser",
+			   json_pack("{s:s,s:b,s:b,s:b}", "cmd", "login", "browser",
+				     (int)prompt_has_browser(&prompt), "no_browser",
 				     (int)prompt.no_browser, "force", (int)force),
 			   prompt_event, &prompt, &result);
 	if (code == 0 && c->json)
@@ -316,6 +317,11 @@ int cli_logout(const struct cli *c, int argc, char **argv)
 	keyfile_forget(dir);
 	if (c->json)
 		cli_print_json(result);
+	if (strcmp(cli_text(result, "revocation", reason, sizeof(reason)), "failed") == 0)
+		fprintf(stderr,
+			"warren: the login provider was not told, and what renews the login there "
+			"lives on until it ends: %s\n",
+			cli_text(result, "revocation_reason", reason, sizeof(reason)));
 	if (json_is_false(json_object_get(result, "told"))) {
 		fprintf(stderr,
 			"warren: logged out on this machine, but the control server could not be "

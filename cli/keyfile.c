@@ -204,10 +204,14 @@ static int open_dir(const char *dir)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool ours(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_uid == geteuid() && (st->st_mode & 077) == 0;
+}
+
 static bool lasts(const struct stat *st)
 {
-	return S_ISREG(st->st_mode) && st->st_uid == geteuid() && (st->st_mode & 077) == 0 &&
-	       st->st_mtim.tv_sec > time(NULL) + NEEDED_S;
+	return ours(st) && st->st_mtim.tv_sec > time(NULL) + NEEDED_S;
 }
 
 static int load_at(struct keyfile *k, int dir, const char *name)
@@ -309,6 +313,34 @@ int keyfile_write(struct keyfile *k, const char *dir, const char *name, const ch
 		return error_set(err, r, "cannot write the login's key to %s: %s", dir,
 				 strerror(-r));
 	return 0;
+}
+
+static int64_t until_at(int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !ours(&st) ||
+	    st.st_mtim.tv_sec <= time(NULL))
+		return 0;
+	return st.st_mtim.tv_sec;
+}
+
+int64_t keyfile_certificate_until(const char *dir, const char *name)
+{
+	char cert_name[MAX_NAME + 16];
+	int64_t until_s = 0;
+	int fd;
+
+	if (!name_valid(name))
+		return 0;
+	fd = open_dir(dir);
+	if (fd < 0)
+		return 0;
+	snprintf(cert_name, sizeof(cert_name), "%s-cert.pub", name);
+	if (until_at(fd, name) > 0)
+		until_s = until_at(fd, cert_name);
+	close(fd);
+	return until_s;
 }
 
 static bool hosts_name(char out[static MAX_NAME + 16], const char *name)

@@ -27,6 +27,9 @@ void keyfile_generate(struct keyfile *k);
  */
 int keyfile_load(struct keyfile *k, const char *dir, const char *name) WARREN_MUST_USE;
 void keyfile_wipe(struct keyfile *k);
+/* When the certificate in DIR/NAME-cert.pub ends, in seconds of the wall clock: 0 when it has ended,
+ * or there is none, or no key for it. */
+int64_t keyfile_certificate_until(const char *dir, const char *name);
 /* The private key file's text, for the caller to wipe. -EMSGSIZE. */
 int keyfile_text(const struct keyfile *k, char out[static KEYFILE_TEXT]) WARREN_MUST_USE;
 /* Writes DIR/NAME (0600, the private key) and DIR/NAME-cert.pub, atomically, and sets their times

@@ -51,7 +51,7 @@ static int take_addresses(const struct cli *c, const json_t *answer, struct open
 /* Key and certificate to their files. -EAGAIN: *key is now another one, which wants a certificate.
  */
 static int take_certificate(const struct cli *c, const json_t *answer, struct keyfile *key,
-			    struct openssh_login *login)
+			    int64_t held_until_s, struct openssh_login *login)
 {
 	const char *certificate = json_string_value(json_object_get(answer, "certificate"));
 	char dir[160], hash[160];
@@ -66,6 +66,9 @@ static int take_certificate(const struct cli *c, const json_t *answer, struct ke
 			"ssh did not ask `warren openssh detect` first: the drop-in is incomplete; "
 			"run `warren openssh install`");
 	snprintf(login->hosts, sizeof(login->hosts), "%s/%s.hosts", dir, hash);
+	/* The one of before goes on, where there is one. */
+	if (certificate == NULL && held_until_s > 0)
+		snprintf(login->path, sizeof(login->path), "%s/%s", dir, hash);
 	if (certificate == NULL)
 		return 0;
 	r = keyfile_write(key, dir, hash, certificate,
@@ -151,6 +154,7 @@ struct target {
 	char hash[160];
 	int port;
 	bool interactive;
+	int64_t held_until_s; /* end of a certificate that is there; 0: none */
 };
 
 static int ask_certificate(const struct cli *c, struct ipc_client *client, const struct target *t,
@@ -160,16 +164,18 @@ static int ask_certificate(const struct cli *c, struct ipc_client *client, const
 	json_t *request;
 	int code = WARREN_EXIT_FAILED, r;
 
-	request = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:b}", "cmd", "ssh_prepare", "host", t->host,
+	request = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:b,s:b}", "cmd", "ssh_prepare", "host", t->host,
 			    "port", t->port, "user", t->user, "public_key", key->public_text,
-			    "interactive", (int)t->interactive, "no_browser",
-			    (int)prompt->no_browser);
+			    "interactive", (int)t->interactive, "browser",
+			    (int)prompt_has_browser(prompt), "no_browser", (int)prompt->no_browser);
 	if (request == NULL)
 		return cli_fail(c, WARREN_EXIT_FAILED, "out of memory");
 	if (prompt->jump)
 		json_object_set_new(request, "jump", json_true());
 	if (t->hash[0] != '\0')
 		json_object_set_new(request, "hash", json_string(t->hash));
+	if (t->held_until_s > 0)
+		json_object_set_new(request, "certificate_until", json_integer(t->held_until_s));
 	r = ipc_call(client, request, prompt_event, prompt, -1, ret_answer, &code, &err);
 	json_decref(request);
 	if (r < 0)
@@ -192,11 +198,12 @@ static int prepare(const struct cli *c, struct ipc_client *client, struct target
 		json_t *answer = NULL;
 
 		login = (struct openssh_login){0};
+		t->held_until_s = keyfile_certificate_until(dir, t->hash);
 		code = ask_certificate(c, client, t, &key, prompt, &answer);
 		if (code == 0)
 			code = take_addresses(c, answer, &login);
 		if (code == 0)
-			code = take_certificate(c, answer, &key, &login);
+			code = take_certificate(c, answer, &key, t->held_until_s, &login);
 		if (code == 0 && t->hash[0] == '\0')
 			cli_text(answer, "hash", t->hash, sizeof(t->hash));
 		json_decref(answer);

@@ -44,11 +44,34 @@ static void print_qr(FILE *out, const char *text)
 	QRcode_free(code);
 }
 
+static bool desktop(void)
+{
+	return getenv("DISPLAY") != NULL || getenv("WAYLAND_DISPLAY") != NULL;
+}
+
+bool prompt_has_browser(const struct prompt *p)
+{
+	const char *path = getenv("PATH");
+	char file[1024];
+
+	if (p->no_browser || p->qr || !desktop())
+		return false;
+	for (size_t len; path != NULL && *path != '\0'; path += len + (path[len] == ':')) {
+		len = strcspn(path, ":");
+		if (len > 0 &&
+		    snprintf(file, sizeof(file), "%.*s/xdg-open", (int)len, path) <
+			    (int)sizeof(file) &&
+		    access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void open_browser(const char *url)
 {
 	pid_t pid;
 
-	if (getenv("DISPLAY") == NULL && getenv("WAYLAND_DISPLAY") == NULL)
+	if (!desktop())
 		return;
 	if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
 		return;

@@ -17,6 +17,10 @@ struct prompt {
 	bool shown;
 };
 
+/* Can a browser be opened on this machine, so that a login may come back to it? Not with a QR code,
+ * which is for another device. */
+bool prompt_has_browser(const struct prompt *p);
+
 /* An on_event callback of cli_request; ctx is a struct prompt. */
 void prompt_event(void *ctx, const json_t *event);
 

@@ -184,6 +184,25 @@ static int read_pins(const json_t *payload, struct control_server *s)
 	return w.failed ? -EMSGSIZE : 0;
 }
 
+static int read_ports(const json_t *issuer, struct control_server *s, struct error *err)
+{
+	const size_t max = sizeof(s->redirect_ports) / sizeof(s->redirect_ports[0]);
+	json_t *list, *item;
+	size_t i;
+	int r = json_get_array(issuer, "redirect_ports", max, &list, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, item)
+	{
+		if (!json_is_integer(item) || json_integer_value(item) < 1 ||
+		    json_integer_value(item) > 65535)
+			return -EINVAL;
+		s->redirect_ports[s->redirect_port_count++] = (uint16_t)json_integer_value(item);
+	}
+	return 0;
+}
+
 /* What an older server leaves out has its default. */
 static int read_issuer(const json_t *issuer, struct control_server *s, struct error *err)
 {
@@ -196,6 +215,8 @@ static int read_issuer(const json_t *issuer, struct control_server *s, struct er
 		r = json_get_string(issuer, "resource", s->resource, sizeof(s->resource), err);
 	if (r == 0 || r == -ENOENT)
 		r = json_get_int(issuer, "max_age", 0, INT32_MAX, &s->login_max_age_s, err);
+	if (r == 0 || r == -ENOENT)
+		r = read_ports(issuer, s, err);
 	return r == -ENOENT ? 0 : r;
 }
 

@@ -34,6 +34,8 @@ struct control_server {
 	/* Logins show an access token made for this audience; "": an id token. */
 	char access_audience[300], resource[256];
 	int64_t login_max_age_s;
+	uint16_t redirect_ports[8]; /* of loopback redirects; count 0: any */
+	size_t redirect_port_count;
 	size_t stun_count;
 	char stun[CONTROL_MAX_STUN][128];
 	int64_t valid_until_s;

@@ -40,6 +40,7 @@ struct pending {
 	struct control_call *call; /* while control is told */
 	struct oidc_tokens tokens;
 	bool prompted, renews, renewed;
+	bool other_flow; /* the provider does not offer the one that was wished for */
 	char url[2048], code[64], verification_uri[1024];
 	struct login_wait *waits;
 	bool finishing;
@@ -104,6 +105,31 @@ static void pending_fail(struct pending *p, int exit_code, const char *message)
 	pending_finish(p, &result);
 }
 
+static bool network_error(int code)
+{
+	switch (code) {
+	case -ETIMEDOUT:
+	case -ECONNREFUSED:
+	case -ECONNRESET:
+	case -EHOSTUNREACH:
+	case -ENETUNREACH:
+	case -ENETDOWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* code: what the network said. */
+static void pending_fail_network(struct pending *p, int exit_code, int code, const char *message)
+{
+	struct login_result result = {.exit_code = exit_code,
+				      .message = message,
+				      .unreachable = network_error(code)};
+
+	pending_finish(p, &result);
+}
+
 /* ---- the provider */
 
 static int use_provider(struct main_core *m, const struct control_server *server, struct error *err)
@@ -118,6 +144,7 @@ static int use_provider(struct main_core *m, const struct control_server *server
 		.audiences = server->access_audience[0] ? audiences : NULL,
 		.resource = server->resource[0] ? server->resource : NULL,
 		.max_age_s = server->login_max_age_s,
+		.redirect_port_count = server->redirect_port_count,
 	};
 
 	if (s->oidc != NULL && strcmp(s->issuer, server->issuer) == 0 &&
@@ -125,8 +152,14 @@ static int use_provider(struct main_core *m, const struct control_server *server
 		return 0;
 	if (s->pending != NULL && s->pending->next != NULL && s->oidc != NULL)
 		return error_set(err, -EBUSY, "the login provider is changing: try again");
+	if (strcmp(s->issuer, server->issuer) != 0 || strcmp(s->client_id, server->client_id) != 0) {
+		/* Nothing of one provider is ever shown to another. */
+		login_refresh_clear(&s->refresh);
+		token_cache_clear(s->cache);
+	}
 	oidc_free(s->oidc);
 	s->oidc = NULL;
+	memcpy(config.redirect_ports, server->redirect_ports, sizeof(config.redirect_ports));
 	/* The embedded issuer stands behind control's own TLS, whose keys are pinned. */
 	if (server->embedded)
 		config.trust.pinned_spki = server->pins;
@@ -209,8 +242,10 @@ static void on_told_control(void *ctx, const struct control_reply *reply)
 	if (reply->error == 0 && reply->status >= 200 && reply->status <= 299)
 		succeed(p);
 	else
-		pending_fail(p, reply->error == 0 ? control_reply_exit(reply) : WARREN_EXIT_FAILED,
-			     reply->message);
+		pending_fail_network(p,
+				     reply->error == 0 ? control_reply_exit(reply)
+						       : WARREN_EXIT_FAILED,
+				     reply->error, reply->message);
 }
 
 static void tell_control(struct pending *p)
@@ -283,8 +318,16 @@ static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct er
 		ask_person(p);
 		return;
 	}
+	if (tokens == NULL && err->code == -ENOTSUP && !p->enrols && !p->other_flow) {
+		p->other_flow = true;
+		p->flags ^= LOGIN_BROWSER;
+		control_client_server(p->m->control, on_server, p);
+		return;
+	}
 	if (tokens == NULL) {
-		pending_fail(p, WARREN_EXIT_LOGIN_NEEDED, error_text(err));
+		/* Once a person was asked, a code that ended is no network's fault. */
+		pending_fail_network(p, WARREN_EXIT_LOGIN_NEEDED, p->prompted ? 0 : err->code,
+				     error_text(err));
 		return;
 	}
 	p->tokens = *tokens;
@@ -314,7 +357,8 @@ static void on_server(void *ctx, const struct control_server *server,
 		return;
 	}
 	if (server == NULL) {
-		pending_fail(p, WARREN_EXIT_FAILED, error_text(server_err));
+		pending_fail_network(p, WARREN_EXIT_FAILED, server_err->code,
+				     error_text(server_err));
 		return;
 	}
 	r = use_provider(m, server, &err);
@@ -483,7 +527,7 @@ void login_cancel(struct login_wait *wait)
 
 /* ---- the cache */
 
-void login_forget(struct main_core *m, uid_t uid, char ret_identity[256])
+void login_identity(struct main_core *m, uid_t uid, char ret_identity[256])
 {
 	const char *identity = NULL;
 	int64_t expires_s;
@@ -492,8 +536,28 @@ void login_forget(struct main_core *m, uid_t uid, char ret_identity[256])
 	if (token_cache_get(m->login->cache, uid, &identity, &expires_s) != NULL &&
 	    identity != NULL)
 		(void)snprintf(ret_identity, 256, "%s", identity);
+}
+
+void login_forget(struct main_core *m, uid_t uid)
+{
 	token_cache_forget(m->login->cache, uid);
 	login_refresh_forget(&m->login->refresh, uid);
+}
+
+bool login_revoke(struct main_core *m, uid_t uid, void (*done)(void *ctx, const struct error *err),
+		  void *ctx)
+{
+	struct login_service *s = m->login;
+	const struct login_refresh *kept =
+		login_refresh_find(&s->refresh, uid, clock_monotonic_ns(m->clock));
+	struct error err = {0};
+
+	if (kept == NULL || s->oidc == NULL)
+		return false;
+	if (oidc_revoke(s->oidc, kept->token, LOGIN_REVOKE_MS, done, ctx, &err) == 0)
+		return true;
+	log_warn("a refresh token was not revoked", "uid=%u reason=\"%s\"", uid, err.text);
+	return false;
 }
 
 void login_forget_all(struct main_core *m)

@@ -23,6 +23,7 @@ struct login_prompt {
 struct login_result {
 	int exit_code;		      /* WARREN_EXIT_OK or the documented code */
 	const char *message;	      /* sentence on failure */
+	bool unreachable;	      /* it failed because a server does not answer */
 	const char *token, *identity; /* on success; valid during the callback */
 	int64_t expires_s;
 };
@@ -47,8 +48,17 @@ void login_cancel(struct login_wait *wait);
 void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops,
 		 struct login_wait **ret_wait);
 
-/* Forgets the tokens of uid; identity of the cached login ("" none) for control. */
-void login_forget(struct main_core *m, uid_t uid, char ret_identity[256]);
+/* Whose login is cached for uid; "" none. */
+void login_identity(struct main_core *m, uid_t uid, char ret_identity[256]);
+/* Forgets the tokens of uid. */
+void login_forget(struct main_core *m, uid_t uid);
 void login_forget_all(struct main_core *m);
+
+/* For a logout, before login_forget: has the provider revoke what renews the login of uid, where
+ * there is such a thing. True: done is called, once, within LOGIN_REVOKE_MS and not before it
+ * returns; err NULL: revoked, -ENOTSUP: the provider knows no revocation. */
+#define LOGIN_REVOKE_MS 5000
+bool login_revoke(struct main_core *m, uid_t uid, void (*done)(void *ctx, const struct error *err),
+		  void *ctx);
 
 #endif

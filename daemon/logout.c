@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Logouts (control/PROTOCOL.md section 4, DELETE /v1/self/login). The token of the account is gone at
- * once; control is told, and where it cannot be, the person hears so and it is told later.
+ * once; control is told, and where it cannot be, the person hears so and it is told later. The
+ * provider revokes the refresh token, where it can (RFC 7009); that is tried once.
  */
 #include "daemon/logout.h"
 
@@ -95,18 +96,27 @@ static bool named(const json_t *list, const char *identity)
 	return false;
 }
 
+static void on_revoked_silently(void *ctx, const struct error *err)
+{
+	(void)ctx;
+	if (err != NULL && err->code != -ENOTSUP)
+		log_warn("a refresh token was not revoked", "reason=\"%s\"", err->text);
+}
+
 /* Their tokens open nothing any more: without them the next login is a real one. */
 static void ended_elsewhere(struct main_core *m, const char *identity)
 {
 	json_t *copy = json_copy(m->logouts->of), *value;
-	char ignored[256];
 	const char *key;
 
 	json_object_foreach(copy, key, value)
 	{
 		if (!is(value, identity))
 			continue;
-		login_forget(m, (uid_t)strtoul(key, NULL, 10), ignored);
+		uid_t uid = (uid_t)strtoul(key, NULL, 10);
+
+		(void)login_revoke(m, uid, on_revoked_silently, NULL);
+		login_forget(m, uid);
 		(void)json_object_del(m->logouts->of, key);
 		log_info("a login was ended by the control server", "uid=%s identity=\"%s\"", key,
 			 identity);
@@ -136,7 +146,47 @@ struct telling {
 	struct main_core *m;
 	struct ipc_request *request; /* NULL: nobody waits */
 	char identity[256];
+	unsigned waits; /* for control, and for the provider */
+	bool told;
+	char reason[400]; /* why control was not */
+	enum { NOTHING, REVOKED, NOT_REVOKED } revocation;
+	char revocation_reason[400];
 };
+
+/* Everybody has answered. */
+static void finish(struct telling *t)
+{
+	static const char *const words[] = {"nothing", "done", "failed"};
+
+	if (--t->waits > 0)
+		return;
+	if (t->request != NULL) {
+		t->request->on_gone = NULL;
+		ipc_request_result(t->request,
+				   json_pack("{s:s,s:b,s:s,s:s,s:s}", "identity", t->identity,
+					     "told", (int)t->told, "reason", t->reason,
+					     "revocation", words[t->revocation],
+					     "revocation_reason", t->revocation_reason));
+	}
+	free(t);
+}
+
+static void on_revoked(void *ctx, const struct error *err)
+{
+	struct telling *t = ctx;
+
+	if (err == NULL)
+		t->revocation = REVOKED;
+	else if (err->code != -ENOTSUP)
+		t->revocation = NOT_REVOKED;
+	if (t->revocation == NOT_REVOKED) {
+		(void)snprintf(t->revocation_reason, sizeof(t->revocation_reason), "%.399s",
+			       err->text);
+		log_warn("a refresh token was not revoked", "identity=\"%s\" reason=\"%s\"",
+			 t->identity, err->text);
+	}
+	finish(t);
+}
 
 static void on_told(void *ctx, const struct control_reply *reply)
 {
@@ -152,13 +202,10 @@ static void on_told(void *ctx, const struct control_reply *reply)
 	if (!told)
 		log_warn("the control server was not told of a logout",
 			 "identity=\"%s\" reason=\"%s\"", t->identity, reply->message);
-	if (t->request != NULL) {
-		t->request->on_gone = NULL;
-		ipc_request_result(t->request,
-				   json_pack("{s:s,s:b,s:s}", "identity", t->identity, "told",
-					     (int)told, "reason", told ? "" : reply->message));
-	}
-	free(t);
+	t->told = told;
+	if (!told)
+		(void)snprintf(t->reason, sizeof(t->reason), "%s", reply->message);
+	finish(t);
 }
 
 static void on_gone(struct ipc_request *r)
@@ -168,7 +215,8 @@ static void on_gone(struct ipc_request *r)
 	t->request = NULL;
 }
 
-static void tell(struct main_core *m, const char *identity, struct ipc_request *r)
+/* uid: whose login at the provider ends, too; -1: nobody's. */
+static void tell(struct main_core *m, const char *identity, uid_t uid, struct ipc_request *r)
 {
 	struct telling *t = calloc(1, sizeof(*t));
 	struct control_reply failed = {.error = -EIO};
@@ -182,7 +230,10 @@ static void tell(struct main_core *m, const char *identity, struct ipc_request *
 	}
 	t->m = m;
 	t->request = r;
+	t->waits = 1;
 	(void)snprintf(t->identity, sizeof(t->identity), "%s", identity);
+	if (uid != (uid_t)-1 && login_revoke(m, uid, on_revoked, t))
+		t->waits++;
 	if (r != NULL) {
 		r->data = t;
 		r->on_gone = on_gone;
@@ -203,7 +254,7 @@ void logout_flush(struct main_core *m)
 	if (m->logouts == NULL || !m->network.enrolled || json_object_size(m->logouts->ended) == 0)
 		return;
 	copy = json_copy(m->logouts->ended);
-	json_object_foreach(copy, identity, value) tell(m, identity, NULL);
+	json_object_foreach(copy, identity, value) tell(m, identity, (uid_t)-1, NULL);
 	json_decref(copy);
 }
 
@@ -213,17 +264,19 @@ void logout_command(struct main_core *m, struct ipc_request *r)
 	char key[16], identity[256];
 	const char *known;
 
-	login_forget(m, r->cred.uid, identity);
+	login_identity(m, r->cred.uid, identity);
 	key_of(r->cred.uid, key);
 	known = json_string_value(json_object_get(l->of, key));
 	if (identity[0] == '\0' && known != NULL)
 		(void)snprintf(identity, sizeof(identity), "%s", known);
 	if (identity[0] == '\0' || !m->network.enrolled) {
+		login_forget(m, r->cred.uid);
 		ipc_request_result(r, json_object()); /* nobody was logged in */
 		return;
 	}
 	(void)json_object_del(l->of, key);
 	(void)json_object_set_new(l->ended, identity, json_true());
 	save(m);
-	tell(m, identity, r);
+	tell(m, identity, r->cred.uid, r);
+	login_forget(m, r->cred.uid);
 }

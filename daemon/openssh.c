@@ -2,7 +2,8 @@
  *
  * Answers for OpenSSH's drop-in. detect answers from the map, without network. prepare makes sure
  * of a fresh login and fetches a certificate; where policy refuses one, ssh still goes to the
- * target, which says the reason itself. Refuses hosts that are not ours, and TCP 22 that our own
+ * target, which says the reason itself, and where no server can be reached it goes on with the
+ * certificate that the caller has of before. Refuses hosts that are not ours, and TCP 22 that our own
  * policy drops.
  */
 #include "daemon/openssh.h"
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "daemon/login.h"
 #include "platform/json.h"
@@ -22,6 +24,7 @@
 #define MAX_TOKEN      65536
 #define SSH_PORT       22
 #define SSH_MESH_PORT  22022
+#define PROBE_MS       3000 /* a certificate is at hand: nobody waits longer for control */
 
 /* OpenSSH's %C, told by detect and asked for by prepare, which ssh does not give it. */
 struct remembered {
@@ -275,7 +278,8 @@ struct prepare {
 	char public_key[1024];
 	char *workload_token; /* secret_strdup or NULL: no person is asked */
 	char peer[32];
-	bool interactive, again;
+	bool interactive, browser, again;
+	int64_t held_until_s; /* the caller's certificate of before ends then; 0: none */
 	struct login_wait *wait;
 	struct control_call *call;
 	bool gone;   /* the client went away while the broker works */
@@ -367,6 +371,20 @@ static void finish(struct prepare *p, json_t *certificate, json_int_t valid_befo
 
 static void begin_login(struct prepare *p, unsigned flags);
 
+/* With the certificate of before. */
+static void go_on(struct prepare *p, const char *reason)
+{
+	time_t end_s = (time_t)p->held_until_s;
+	char note[600], until[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&end_s, &tm) != NULL)
+		(void)strftime(until, sizeof(until), "%F %T", &tm);
+	(void)snprintf(note, sizeof(note), "%s; your certificate of before is good until %s", reason,
+		       until);
+	finish(p, NULL, 0, note);
+}
+
 static void on_certificate(void *ctx, const struct control_reply *reply)
 {
 	struct prepare *p = ctx;
@@ -389,8 +407,11 @@ static void on_certificate(void *ctx, const struct control_reply *reply)
 		}
 		return;
 	}
-	/* The target says the reason itself, in the session's own words. */
-	finish(p, NULL, 0, reply->message[0] != '\0' ? reply->message : "there is no certificate");
+	if (reply->error != 0 && p->held_until_s > 0)
+		go_on(p, reply->message);
+	else /* The target says the reason itself, in the session's own words. */
+		finish(p, NULL, 0,
+		       reply->message[0] != '\0' ? reply->message : "there is no certificate");
 }
 
 /* kind: "id_token" or "workload_token". */
@@ -401,8 +422,9 @@ static void ask_for_certificate(struct prepare *p, const char *kind, const char 
 	int r;
 
 	r = body == NULL ? -ENOMEM
-			 : control_client_call(p->m->control, "POST", "/v1/ssh/cert", NULL, body, 0,
-					       on_certificate, p, &p->call);
+			 : control_client_call(p->m->control, "POST", "/v1/ssh/cert", NULL, body,
+					       p->held_until_s > 0 ? PROBE_MS : 0, on_certificate,
+					       p, &p->call);
 	json_decref(body);
 	if (r < 0)
 		fail(p, WARREN_EXIT_FAILED, "the control server cannot be asked for a certificate");
@@ -412,11 +434,23 @@ static void on_login(void *ctx, const struct login_result *result)
 {
 	struct prepare *p = ctx;
 
+	const struct main_core *m = p->m;
+	char text[1000];
+
 	p->wait = NULL;
-	if (result->exit_code != WARREN_EXIT_OK)
-		fail(p, result->exit_code, result->message);
-	else
+	if (result->exit_code == WARREN_EXIT_OK) {
 		ask_for_certificate(p, "id_token", result->token);
+	} else if (result->unreachable && p->held_until_s > 0) {
+		go_on(p, result->message);
+	} else if (!p->interactive && m->control_error[0] != '\0') {
+		(void)snprintf(text, sizeof(text),
+			       "you are not logged in, there is no certificate of before for %s, "
+			       "and %s",
+			       p->args.host, m->control_error);
+		fail(p, result->exit_code, text);
+	} else {
+		fail(p, result->exit_code, result->message);
+	}
 }
 
 static void on_prompt(void *ctx, const struct login_prompt *prompt)
@@ -432,7 +466,57 @@ static void begin_login(struct prepare *p, unsigned flags)
 {
 	struct login_ops ops = {p, on_prompt, on_login};
 
+	if (p->browser)
+		flags |= LOGIN_BROWSER;
 	login_want(p->m, p->request->cred.uid, flags, &ops, &p->wait);
+}
+
+/* Any answer will do. */
+static void on_probe(void *ctx, const struct control_reply *reply)
+{
+	struct prepare *p = ctx;
+
+	p->call = NULL;
+	if (reply->error != 0)
+		go_on(p, reply->message);
+	else
+		begin_login(p, p->interactive ? 0 : LOGIN_CACHED_ONLY);
+}
+
+/* A certificate of before is good for work while control is down, and for nothing else: where
+ * control answers, there is a new one or a reason why not. Without a cache of logins (one login,
+ * one connection) none serves twice. */
+static void begin(struct prepare *p)
+{
+	struct main_core *m = p->m;
+	char query[64];
+
+	if (json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl")) == 0)
+		p->held_until_s = 0;
+	(void)snprintf(query, sizeof(query), "target=%s", p->peer);
+	if (p->held_until_s > 0 && !control_client_connected(m->control) &&
+	    m->control_error[0] != '\0') {
+		go_on(p, m->control_error); /* the stream tries all the time */
+		return;
+	}
+	if (p->held_until_s > 0 && !control_client_connected(m->control) &&
+	    control_client_call(m->control, "GET", "/v1/ssh/ca", query, NULL, PROBE_MS, on_probe, p,
+				&p->call) == 0)
+		return;
+	begin_login(p, p->interactive ? 0 : LOGIN_CACHED_ONLY);
+}
+
+static int read_held(struct prepare *p, const json_t *args)
+{
+	int64_t until_s = 0;
+
+	if (json_object_get(args, "certificate_until") == NULL)
+		return 0;
+	if (json_get_int(args, "certificate_until", 0, INT64_MAX, &until_s, NULL) < 0)
+		return -EINVAL;
+	if (until_s > main_now_s(p->m))
+		p->held_until_s = until_s;
+	return 0;
 }
 
 void openssh_prepare(struct main_core *m, struct ipc_request *r)
@@ -452,6 +536,10 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 	}
 	p->m = m;
 	p->request = r;
+	if (read_held(p, r->args) < 0) {
+		fail(p, WARREN_EXIT_USAGE, "\"certificate_until\" is no time");
+		return;
+	}
 	if (json_object_get(r->args, "workload_token") != NULL &&
 	    (json_get_text(r->args, "workload_token", MAX_TOKEN, &token, NULL) < 0 ||
 	     (p->workload_token = secret_strdup(token)) == NULL)) {
@@ -459,6 +547,7 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 		return;
 	}
 	p->interactive = !json_is_false(json_object_get(r->args, "interactive"));
+	p->browser = json_is_true(json_object_get(r->args, "browser"));
 	r->data = p;
 	r->on_gone = on_gone;
 	peer = ssh_peer(m, p->args.host, p->args.port, &why);
@@ -484,5 +573,5 @@ void openssh_prepare(struct main_core *m, struct ipc_request *r)
 	if (p->workload_token != NULL)
 		ask_for_certificate(p, "workload_token", p->workload_token);
 	else
-		begin_login(p, p->interactive ? 0 : LOGIN_CACHED_ONLY);
+		begin(p);
 }

@@ -140,6 +140,29 @@ static void whatever_is_off_is_refused(void **state)
 	close(fd);
 }
 
+static void end_of_the_certificate(void **state)
+{
+	struct keyfile k;
+	struct error err = {0};
+	int64_t until_s = later(40); /* the key is not taken up again, the certificate still is */
+
+	(void)state;
+	assert_int_equal(keyfile_certificate_until(dir, "a"), 0);
+	assert_int_equal(keyfile_certificate_until("/nonexistent/u", "a"), 0);
+	assert_int_equal(keyfile_certificate_until(dir, "../a"), 0);
+	assert_int_equal(keyfile_certificate_until(dir, ""), 0);
+	keyfile_generate(&k);
+	assert_int_equal(keyfile_write(&k, dir, "a", CERTIFICATE, until_s, &err), 0);
+	assert_int_equal(keyfile_certificate_until(dir, "a"), until_s);
+	assert_int_equal(unlink(path("a")), 0); /* no key for it */
+	assert_int_equal(keyfile_certificate_until(dir, "a"), 0);
+	assert_int_equal(keyfile_write(&k, dir, "b", CERTIFICATE, later(-1), &err), 0);
+	assert_int_equal(keyfile_certificate_until(dir, "b"), 0);
+	assert_int_equal(keyfile_write(&k, dir, "c", CERTIFICATE, until_s, &err), 0);
+	assert_int_equal(chmod(path("c-cert.pub"), 0666), 0); /* anybody's */
+	assert_int_equal(keyfile_certificate_until(dir, "c"), 0);
+}
+
 static void hosts(void **state)
 {
 	(void)state;
@@ -158,6 +181,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(old_keys_are_not_taken_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(whatever_is_off_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(end_of_the_certificate, setup, teardown),
 		cmocka_unit_test_setup_teardown(hosts, setup, teardown),
 	};
 
