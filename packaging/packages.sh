@@ -12,7 +12,7 @@ build="gcc g++ make cmake ninja-build pkg-config libc6-dev libsodium-dev libssl-
 [ "$(dpkg --print-architecture)" = amd64 ] && build="$build libipsec-mb-dev"
 run="iproute2 openssh-client openssh-sftp-server curl ca-certificates procps util-linux iputils-ping"
 test="libcmocka-dev clang libclang-rt-14-dev wireguard-tools wireguard-go iperf3 nftables openssh-server jq
- tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3 xz-utils tmux ansible-core"
+ tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3 xz-utils tmux ansible-core glewlwyd dbconfig-no-thanks"
 
 # A guest with the kernel's own WireGuard (tests/support/kernel_guest.sh).
 [ "$(dpkg --print-architecture)" = amd64 ] && test="$test qemu-system-x86 busybox-static"
@@ -55,7 +55,15 @@ if [ ! -e $policy ]; then
 fi
 finish() { [ -z "$made" ] || rm -f $policy; }
 trap finish EXIT
+# glewlwyd asks for a configuration and a database of its own; its service starts at no boot either.
+case $missing in
+*glewlwyd*)
+	echo 'glewlwyd glewlwyd/config_type select No configuration' | debconf-set-selections
+	disable=glewlwyd
+	;;
+esac
 echo "Installing packages:$missing"
 apt-get -qq -o DPkg::Lock::Timeout=300 update
 # shellcheck disable=SC2086
 apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >/dev/null
+[ -z "${disable:-}" ] || update-rc.d "$disable" disable >/dev/null

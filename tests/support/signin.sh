@@ -5,8 +5,8 @@
 #
 # Opens a login URL, follows redirects with a cookie jar, fills in the forms that come (device code,
 # e-mail address and password, consent, "Continue" and "Allow" of an SSH login) and submits them, until
-# a page says that it is done. Knows the pages of the embedded issuer and the development forms of
-# npm's oidc-provider. Exit 0 only when it is done; otherwise the page's own words on stderr.
+# a page says that it is done. Knows the pages of the embedded issuer, the development forms of
+# npm's oidc-provider, and what glewlwyd's login page does. Exit 0 only when it is done; otherwise the page's own words on stderr.
 #
 #   WARREN_SIGNIN_USER           e-mail address (or account name)
 #   WARREN_SIGNIN_PASSWORD_FILE  file with the password (a final newline is not part of it)
@@ -106,6 +106,33 @@ submit() {
 	fetch "${fields[@]}" "$action"
 }
 
+# query NAME: a value of $url's query
+query() {
+	local value
+	value=$(sed -n 's/.*[?&]'"$1"'=\([^&]*\).*/\1/p' <<<"$url" | tr '+' ' ')
+	printf '%b' "${value//%/\\x}"
+}
+
+# glewlwyd's login page is a program: it signs in, grants the scopes and goes back to where it came from.
+glewlwyd() {
+	local back client scope site
+	site=$(origin "$url")
+	case $(query prompt) in
+	deviceComplete) exit 0 ;;
+	device*) fail "glewlwyd says $(query prompt)" ;;
+	esac
+	[ -z "$password_given" ] || fail "glewlwyd asks again: $url"
+	password_given=1
+	back=$(query callback_url) client=$(query client_id) scope=$(query scope)
+	jq -nc --arg username "$user" --rawfile password "$dir/password" '{$username, $password}' >"$dir/body"
+	fetch -H 'Content-Type: application/json' --data-binary "@$dir/body" "$site/api/auth/"
+	[ "$status" = 200 ] || fail "the password was not accepted: status $status"
+	jq -nc --arg scope "$scope" '{$scope}' >"$dir/body"
+	fetch -X PUT -H 'Content-Type: application/json' --data-binary "@$dir/body" "$site/api/auth/grant/$client"
+	[ "$status" = 200 ] || fail "the scopes were not granted: status $status"
+	fetch "$back&g_continue"
+}
+
 if [ -z "$code" ] && [[ $url =~ [?\&]user_code=([A-Za-z0-9-]+) ]]; then
 	code=${BASH_REMATCH[1]}
 fi
@@ -117,6 +144,10 @@ for ((step = 0; step < 12; step++)); do
 	done) exit 0 ;;
 	failed) fail "$(words)" ;;
 	esac
+	if [[ $url == */login.html\?* ]]; then
+		glewlwyd
+		continue
+	fi
 	! grep -q 'role="alert"' "$dir/tags" || fail "$(words)"
 	if grep -q '^<form' "$dir/tags"; then
 		submit
