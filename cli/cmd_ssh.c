@@ -241,14 +241,30 @@ static bool is_foreign_port(const char *port)
 	return strcmp(port, "22") != 0 && strcmp(port, "22022") != 0;
 }
 
+/* The name of the files of this login: always the same one, so that a certificate of before is found
+ * while the control server is down. */
+static void name_files(const struct ssh_arguments *a, char out[static ENCODE_HEX_SIZE(16)])
+{
+	static const char prefix[] = "warren ssh";
+	crypto_generichash_state state;
+	uint8_t hash[16];
+
+	(void)crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+	/* With their ends, so that no two logins run into each other. */
+	(void)crypto_generichash_update(&state, (const uint8_t *)prefix, sizeof(prefix));
+	(void)crypto_generichash_update(&state, (const uint8_t *)a->host, strlen(a->host) + 1);
+	(void)crypto_generichash_update(&state, (const uint8_t *)a->port, strlen(a->port) + 1);
+	(void)crypto_generichash_update(&state, (const uint8_t *)a->user, strlen(a->user) + 1);
+	(void)crypto_generichash_final(&state, hash, sizeof(hash));
+	encode_hex(out, hash, sizeof(hash));
+}
+
 static int log_in(const struct cli *c, const struct ssh_arguments *a, struct openssh_login *login)
 {
 	struct prompt prompt = {.jump = a->jump[0] != '\0'};
-	uint8_t random[16];
 	char hash[ENCODE_HEX_SIZE(16)];
 
-	randombytes_buf(random, sizeof(random));
-	encode_hex(hash, random, sizeof(random));
+	name_files(a, hash);
 	if (openssh_prepare(c, a->host, a->port, a->user, hash, !a->batch, &prompt, login) != 0)
 		return SSH_FAILED;
 	if (login->note[0] != '\0')
