@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Renewal of a login: the provider's id tokens end after six seconds, the login after the cache's time to
-# live; in between nobody is asked. Logout, down and another account have nothing to renew.
+# live; in between nobody is asked. Logout, down and another account have nothing to renew, and a logout
+# has the provider revoke what did.
 . "$WARREN_SRC/tests/netns/lib.sh"
 folder=$WARREN_BIN/../oidc-provider
 # The provider needs Node 22; its packages bring one for x86-64.
@@ -77,7 +78,10 @@ on second warren up --control $CONTROL_URL --setup-key-file $T/setup-key --hostn
 on first warren up --control $CONTROL_URL --setup-key-file $T/setup-key --hostname first --ssh-jwt-cache-ttl 600
 within 30 direct first
 within 30 direct second
-refreshes() { hook state '{}' >/dev/null; ip netns exec provider curl -sf --cacert $T/ca/ca.pem $issuer/test/state | jq -r '."/token" // 0'; }
+asked() { # PATH: how often the provider was
+	ip netns exec provider curl -sf --cacert $T/ca/ca.pem $issuer/test/state | jq -r --arg p "$1" '.[$p] // 0'
+}
+refreshes() { asked /token; }
 
 note "a login is renewed without asking anybody"
 login
@@ -93,8 +97,24 @@ expect 0 on first ssh -o BatchMode=yes deploy@second.warren.internal true
 note "not for another account, not after logout, not after down"
 sleep 7
 expect 4 ip netns exec first setpriv --reuid 4711 --regid 4711 --clear-groups warren --socket $T/first.sock ssh-cert --batch --out /tmp/none deploy@second
-on first warren logout
+before=$(asked /token/revocation)
+expect 0 on first warren logout
+! grep -q provider $T/out || fail "the provider was not told: $(cat $T/out)"
+[ "$(asked /token/revocation)" = $((before + 1)) ] || fail "nothing was revoked"
 expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+expect 0 on first warren logout # nobody is logged in: nothing to revoke
+[ "$(asked /token/revocation)" = $((before + 1)) ] || fail "something was revoked again"
+
+note "a provider that does not revoke is said, and holds up no logout"
+for kind in 503 hang; do
+	login
+	hook mode "{\"revoke\":\"$kind\"}"
+	expect 0 timeout 15 ip netns exec first env WARREN_SOCKET=$T/first.sock warren logout
+	says 'the login provider was not told'
+	says 'Logged out'
+	expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+	hook mode '{}'
+done
 login
 on first warren down
 on first warren up

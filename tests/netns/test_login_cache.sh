@@ -44,6 +44,21 @@ for i in 1 2 3 4; do grep -aq is-$i $T/prompt.$i || fail "connection $i: $(cat $
 [ "$(signed_in)" = $((before + 1)) ] || fail "signed in $(signed_in) times, before $before"
 cached
 
+note "gone after a logout, also at the embedded provider"
+families() { # of refresh tokens that the provider knows
+	python3 -c 'import sqlite3, sys; print(sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute(
+	"SELECT count(*) FROM issuer_refresh WHERE revoked = 0").fetchone()[0])' $T/control/db/control.sqlite
+}
+[ "$(families)" -gt 0 ] || fail "no refresh token was made"
+before=$(families)
+expect 0 on first warren --json logout
+jq -e '.told and .revocation == "done"' $T/out >/dev/null || fail "logout: $(cat $T/out)"
+[ "$(families)" -lt "$before" ] || fail "$(families) refresh tokens are left of $before"
+[ -z "$(ls /run/warren/u/0)" ] || fail "certificates are left: $(ls /run/warren/u/0)"
+not_cached
+login
+cached
+
 note "gone after warren down"
 on first warren down
 on first warren up
