@@ -33,6 +33,8 @@
 #define LISTEN_TRIES 20
 #define POLL_MS	     1000
 #define MAX_SHARDS   64
+/* As quiet as wireguard-go when all is well; like it, what is amiss at the start is said. */
+#define DEFAULT_LEVEL LOG_LEVEL_WARN
 
 struct program {
 	struct tunnel *tunnel;
@@ -62,7 +64,7 @@ static int usage(FILE *out, int code)
 {
 	fputs("usage: warren-wg [-f|--foreground] [--shards N] INTERFACE\n"
 	      "       warren-wg --version\n"
-	      "environment: LOG_LEVEL (debug, info, warn, error, silent), WG_TUN_FD, WG_UAPI_FD,\n"
+	      "environment: LOG_LEVEL (debug, info, warn, error, silent; warn), WG_TUN_FD, WG_UAPI_FD,\n"
 	      "             WG_PROCESS_FOREGROUND=1, WARREN_WG_SHARDS=N (threads for packets; 1)\n",
 	      out);
 	return code;
@@ -533,7 +535,7 @@ int main(int argc, char **argv)
 {
 	struct program p = {.inotify = -1, .netlink = -1, .routes = -1, .signals = -1, .shards = 1};
 	struct error err = {0};
-	enum log_level level = LOG_LEVEL_ERROR;
+	enum log_level level = DEFAULT_LEVEL;
 	const char *word = getenv("LOG_LEVEL");
 	const char *name = NULL;
 	const char *environment = getenv("WG_PROCESS_FOREGROUND");
@@ -558,7 +560,7 @@ int main(int argc, char **argv)
 	if (!name || (shards && parse_shards(shards, &p.shards) < 0))
 		return usage(stderr, WARREN_EXIT_USAGE);
 	if (word && log_level_parse(word, &level) < 0)
-		level = LOG_LEVEL_ERROR;
+		level = DEFAULT_LEVEL;
 	log_init("warren-wg", 2, level, false);
 	if (secret_process_init() < 0) {
 		log_error("cannot protect this process's memory", NULL);

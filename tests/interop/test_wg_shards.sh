@@ -206,12 +206,14 @@ if command -v setpriv >/dev/null && [ -z "${SHARDS_QUICK:-}" ]; then
 	note "without the right to load BPF: one shard, and it works"
 	rm /var/run/wireguard/wa.sock
 	wait "$A" || fail "a did not end well"
-	LOG_LEVEL=info WARREN_WG_SHARDS=2 in_a setpriv --bounding-set -bpf,-sys_admin --inh-caps -bpf,-sys_admin \
-		"$WARREN_BIN/warren-wg" -f wa 2>"$WORK/one.log" &
+	WARREN_WG_SHARDS=2 in_a env -u LOG_LEVEL setpriv --bounding-set -bpf,-sys_admin \
+		--inh-caps -bpf,-sys_admin "$WARREN_BIN/warren-wg" -f wa >"$WORK/one.log" 2>&1 &
 	PIDS+=($!)
 	A=$!
 	wait_for 5 in_a wg show wa || fail "did not start: $(cat "$WORK/one.log")"
+	# By default a warning is said, and nothing else.
 	grep -q 'one shard only' "$WORK/one.log" || fail "no word of it: $(cat "$WORK/one.log")"
+	[ "$(wc -l <"$WORK/one.log")" = 1 ] || fail "more than a warning: $(cat "$WORK/one.log")"
 	in_a wg set wa listen-port 1002 private-key "$WORK/a.key" peer "$(pub d)" allowed-ips 10.9.0.4/32 \
 		endpoint 192.0.4.2:2030
 	address a wa 1
