@@ -45,6 +45,15 @@ def softirq_cpu_s():
     return total / 1e9
 
 
+def process_sleeps(pid):
+    """How often its threads have gone to sleep, and so been woken."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status") as f:
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M)[1])
+    return total
+
+
 # ethtool -K wire tso … gro …, for machines without ethtool. (veth has GRO without TSO only.)
 SET_FEATURES = """
 import array, fcntl, socket, struct, sys
@@ -70,6 +79,7 @@ class Lab:
             private = run("wg", "genkey").stdout
             self.keys[host] = (private, run("wg", "pubkey", input=private).stdout.strip())
         self.daemons = []
+        self.sleeps = []  # of each daemon, in the last iperf()
 
     def wire_offloads(self, on):
         """Off: datagrams travel one by one; the receiver has GRO, as with a NIC's driver."""
@@ -141,6 +151,7 @@ class Lab:
             if ":5201" in netns("b", "ss", "-Hltn").stdout:
                 break
             time.sleep(0.02)
+        sleeps = [process_sleeps(pid) for pid in self.pids()]
         daemons, soft = self.daemon_cpu(), softirq_cpu_s()
         client = subprocess.Popen(
             ["ip", "netns", "exec", "a", *self.prefix("a", pinned), "iperf3", "-J", "-c", server,
@@ -149,6 +160,7 @@ class Lab:
         _, status, client_use = os.wait4(client.pid, 0)
         daemons = self.daemon_cpu() - daemons
         soft = softirq_cpu_s() - soft
+        self.sleeps = [process_sleeps(p) - n for p, n in zip(self.pids(), sleeps)]
         client.returncode = status
         if status:
             listener.kill()
@@ -172,6 +184,7 @@ class Lab:
         end, daemons, total = self.iperf(seconds, "-u", "-l", str(bytes_), "-b", rate)
         packets = end["sum"]["packets"] - end["sum"]["lost_packets"]
         return {"us": daemons * 1e6 / packets, "total_us": total * 1e6 / packets,
+                "per_wake": packets / max(1, self.sleeps[0]),
                 "lost": 100 * end["sum"]["lost_packets"] / end["sum"]["packets"]}
 
     def ping(self, count, address="10.9.0.2"):

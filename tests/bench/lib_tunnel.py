@@ -187,19 +187,16 @@ class Bench:
 
     # ---- why ----
 
-    def profile(self, name, pinned):
-        """Where the daemons' time goes, by perf; the first lines, in percent."""
-        label = f"{name}, one TCP stream" + (", pinned" if pinned else "")
+    def profile(self, label, target, measure):
+        """Where time goes while measure() runs, by perf; the first lines, in percent."""
         if not shutil.which("perf"):
             self.profiles[label] = ["perf is not installed (linux-perf)"]
             return
         file = f"/tmp/warren-bench.{os.getpid()}.perf"
         try:
-            self.lab.start(self.programs[name], pinned)
-            recorder = subprocess.Popen(
-                ["perf", "record", "-q", "-o", file, "-p", ",".join(map(str, self.lab.pids())),
-                 "--", "sleep", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            self.lab.tcp(3, pinned=pinned)
+            recorder = subprocess.Popen(["perf", "record", "-q", "-o", file, *target],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            measure()
             recorder.wait()
             lines = []
             for sort, count in (("dso", 6), ("symbol", 14)):
@@ -208,12 +205,20 @@ class Bench:
                 found = [" ".join(x.split()) for x in out.splitlines() if "%" in x]
                 lines += [x for x in found if "0x0000" not in x][:count]
             self.profiles[label] = [x.rstrip(" -") for x in lines]
+        finally:
+            if os.path.exists(file):
+                os.unlink(file)
+
+    def profile_daemons(self, name, label, measure, pinned=False):
+        label = f"{name}, {label}"
+        try:
+            self.lab.start(self.programs[name], pinned)
+            pids = ",".join(map(str, self.lab.pids()))
+            self.profile(label, ["-p", pids, "--", "sleep", "2"], measure)
         except Failed as why:
             self.profiles[label] = [str(why)]
         finally:
             self.lab.stop()
-            if os.path.exists(file):
-                os.unlink(file)
 
     def explain_misses(self):
         missed = [r["bar"] for r in self.bars() if not r["met"] and r["value"] is not None]
@@ -221,7 +226,17 @@ class Bench:
         for tier in ("evp", "ipsec-mb"):
             mine = [b for b in tcp if b.startswith(tier + ":")]
             if mine and tier in self.programs:
-                self.profile(tier, all("pinned" in b for b in mine))
+                pinned = all("pinned" in b for b in mine)
+                self.profile_daemons(tier, "one TCP stream" + (", pinned" if pinned else ""),
+                                     lambda: self.lab.tcp(3, pinned=pinned), pinned)
+        if any("UDP" in b for b in missed):
+            self.profile_daemons(self.default(), "UDP 100 bytes",
+                                 lambda: self.lab.udp(3, 100, "24M"))
+        if any("ping" in b for b in missed):
+            self.profile_daemons(self.default(), "ping", lambda: self.lab.ping(600))
+        if any("handshakes" in b for b in missed):
+            self.profile("handshakes, both sides and the making of peers",
+                         ["--", TESTS + "/bench_tunnel_micro", "handshakes"], lambda: None)
 
     # ---- results ----
 
@@ -237,6 +252,10 @@ class Bench:
         if len(x) == len(y):
             return statistics.median(i / j for i, j in zip(x, y))
         return statistics.median(x) / statistics.median(y)
+
+    def default(self):
+        """What warren-wg takes by itself."""
+        return "ipsec-mb" if "ipsec-mb" in self.programs else "evp"
 
     def bars(self):
         rows = []
@@ -273,7 +292,7 @@ class Bench:
             if self.wants("pinned"):
                 bar(f"{tier}: throughput pinned, times today",
                     self.ratio(tier, "today", "pinned", "gbps"), pinned, False)
-        default = "ipsec-mb" if "ipsec-mb" in self.programs else "evp"  # what warren-wg takes
+        default = self.default()
         if self.wants("udp"):
             fraction("UDP 100 bytes, CPU per packet", default, "2022", "udp", "us", 4)
         if self.wants("ping"):
@@ -305,7 +324,9 @@ class Bench:
                 return "not measured: no Go here"
             return "not measured (see notes)"
         tier = row["bar"].split(":")[0]
-        why = []
+        why = self.explain_small(row["bar"])
+        if why:
+            return "; ".join(why + self.busy())
         if tier == "ipsec-mb" and not has_avx512():
             why.append("no AVX-512 here: long packets go through OpenSSL, as with evp")
         group = "wire" if "wire" in row["bar"] else "pinned" if "pinned" in row["bar"] else \
@@ -316,9 +337,40 @@ class Bench:
         cost = self.micro.get(f"aead_ns {tier}, 1424 bytes, batch of 45")
         if cost:
             why.append(f"AEAD {cost:.0f} ns per 1424 bytes")
-        if self.load_before > 1:
-            why.append(f"the machine was busy with other work (load {self.load_before:.1f})")
-        return "; ".join(why) or "slower than the bar"
+        return "; ".join(why + self.busy()) or "slower than the bar"
+
+    def busy(self):
+        if self.load_before <= 1:
+            return []
+        return [f"the machine was busy with other work (load {self.load_before:.1f})"]
+
+    def explain_small(self, text):
+        """Of the bars that bulk says nothing about."""
+        why = []
+        same, other = (self.micro.get(f"wake_us, of {x} core") for x in ("the same", "another"))
+        wake = f"waking a thread takes {other:.0f} us across cores, {same:.0f} on one" if same else ""
+        if "UDP" in text:
+            ours, path = (self.median(x, "udp", "us") for x in (self.default(), "nocrypto"))
+            if ours and path:
+                why.append(f"{ours:.1f} us = path {path:.1f} + crypto {ours - path:.1f}")
+            per_wake = self.median(self.default(), "udp", "per_wake")
+            if per_wake:
+                why.append(f"{per_wake:.0f} packets for each time that the sender's daemon wakes")
+            why.append(wake)
+        elif "ping" in text:
+            ours, path, raw = (self.median(x, "ping", "ms")
+                               for x in (self.default(), "nocrypto", "raw"))
+            if ours and path and raw:
+                why.append(f"{ours:.3f} ms = wire {raw:.3f} + path {path - raw:.3f} "
+                           f"+ crypto {ours - path:.3f}; the path is three more wake-ups")
+            why.append(wake)
+        elif "handshakes" in text and self.micro.get("handshakes"):
+            dh, base, kdf = (self.micro.get(k) for k in (
+                "x25519_us, of another's key", "x25519_us, of the base point", "kdf_us"))
+            if dh and base and kdf:
+                why.append(f"{1e6 / self.micro['handshakes']:.0f} us = 3 x {dh:.0f} + {base:.0f} us "
+                           f"of X25519, 8 KDFs of about {kdf:.1f} us, and the rest")
+        return [w for w in why if w]
 
     def report(self):
         print(f"\n{'':10}" + "".join(f"{h:>11}" for h in (
@@ -384,7 +436,7 @@ def main():
     if bench.wants("micro"):
         bench.in_process()
     else:
-        bench.in_process("aead")
+        bench.in_process("costs")
     if bench.wants("filter"):
         bench.filter_instructions()
     bench.explain_misses()
