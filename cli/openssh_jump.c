@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * With ssh -J the final host's ProxyCommand does not run, so `detect` fetches the certificate: at
- * once where ssh's arguments say that it jumps, a little later and aside where only a configuration
- * file might (what the proxy has fetched by then is not fetched again). Never asks a person, never
- * says anything.
+ * With ssh -J the final host's ProxyCommand does not run, so `detect` fetches the certificate where
+ * ssh's arguments say that it jumps or a configuration file might: ssh reads the files as soon as
+ * detect is done. Never asks a person, never says anything.
  */
 #include "cli/openssh_jump.h"
 
@@ -22,8 +21,7 @@
 #include "platform/buffer.h"
 #include "platform/file.h"
 
-#define ASIDE_MS 50 /* a proxy that runs has its answer by then; a jump's login takes longer */
-#define LEFT_S	 20 /* a certificate this long good is good enough */
+#define LEFT_S 20 /* a certificate this long good is good enough */
 
 enum jump openssh_jump_of_arguments(const char *args, size_t len)
 {
@@ -109,7 +107,7 @@ static bool has_certificate(const char *hash)
 }
 
 /* In a child: silent, and nobody waits for its descriptors. */
-static void fetch(const struct cli *c, char **argv, bool aside)
+static void fetch(const struct cli *c, char **argv)
 {
 	struct prompt prompt = {.jump = true};
 	struct openssh_login login = {0};
@@ -119,30 +117,20 @@ static void fetch(const struct cli *c, char **argv, bool aside)
 		(void)dup2(null, fd);
 	for (int fd = 3; fd < 64; fd++)
 		(void)close(fd);
-	if (aside) {
-		(void)setsid();
-		(void)usleep(ASIDE_MS * 1000);
-	}
 	(void)alarm(10);
-	if (!aside || !has_certificate(argv[5]))
-		(void)openssh_prepare(c, argv[2], argv[3], argv[4], argv[5], false, &prompt,
-				      &login);
+	(void)openssh_prepare(c, argv[2], argv[3], argv[4], argv[5], false, &prompt, &login);
 	_exit(0);
 }
 
 void openssh_jump(const struct cli *c, char **argv)
 {
-	enum jump jump;
 	pid_t pid;
 
-	if (has_certificate(argv[5]))
-		return;
-	jump = of_parents();
-	if (jump != JUMP_YES && !configured())
+	if (has_certificate(argv[5]) || (of_parents() != JUMP_YES && !configured()))
 		return;
 	pid = fork();
 	if (pid == 0)
-		fetch(c, argv, jump != JUMP_YES);
-	while (pid > 0 && jump == JUMP_YES && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		fetch(c, argv);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }

@@ -43,6 +43,8 @@ within 30 direct third
 login
 on first warren openssh install
 third=$(overlay third)
+printf '#!/bin/sh\nexec warren ssh --client=system "$@"\n' >$T/bin/warren-ssh-system
+chmod 755 $T/bin/warren-ssh-system
 jump="ssh -o BatchMode=yes -J deploy@second.warren.internal"
 
 note "-J with the drop-in and no other option: the target sees the jump's address and the person"
@@ -56,11 +58,53 @@ expect 3 on first $jump deploy@third.warren.internal 'exit 3'
 on first sh -c "echo hello >$T/file"
 expect 0 on first scp -B -o "ProxyJump deploy@second.warren.internal" $T/file deploy@third.warren.internal:got
 
-note "ProxyJump from the person's own configuration"
-mkdir -p /root/.ssh
-printf 'Host third.warren.internal\n ProxyJump deploy@second.warren.internal\n' >$T/ssh_config
+note "files through the jump: scp, sftp, rsync, git"
+target=deploy@third.warren.internal
+by="-o BatchMode=yes -J deploy@second.warren.internal"
+head -c 3000000 /dev/urandom >$T/blob
 rm -f /run/warren/u/0/*
-expect 0 on first env HOME=$T ssh -o BatchMode=yes -o "ProxyJump=deploy@second.warren.internal" deploy@third.warren.internal true
+expect 0 on first scp -q $by $T/blob $target:one
+rm -f /run/warren/u/0/*
+expect 0 on first scp -q -O $by $T/blob $target:two
+expect 0 on first sftp -q -b - $by $target <<<"put $T/blob three"
+expect 0 on first rsync -e "ssh $by" $T/blob $target:four
+for f in one two three four; do cmp $T/blob $T/home/deploy/$f || fail "$f through the jump"; done
+expect 0 on first ssh $by $target 'git init -q --bare -b main repo.git'
+git -c init.defaultBranch=main init -q $T/work
+git -C $T/work -c user.name=t -c user.email=t@t commit -q --allow-empty -m one
+expect 0 on first env GIT_SSH_COMMAND="ssh $by" git -C $T/work push -q $target:repo.git HEAD:main
+
+note "in the background, shared, and with forwards on the far side"
+rm -f /run/warren/u/0/*
+expect 0 on first ssh -f -N -M -S $T/mux $by $target </dev/null
+expect 4 on first ssh -S $T/mux $target 'exit 4'
+expect 0 on first ssh -S $T/mux -O exit $target
+rm -f /run/warren/u/0/*
+expect 0 on first ssh -f $by $target "sleep 0.3; echo later >later" </dev/null
+within 5 grep -q later $T/home/deploy/later
+
+note "jumps of the person's own ~/.ssh/config; warren ssh -J with the drop-in and without"
+mkdir -p /root/.ssh
+mount -t tmpfs t /root/.ssh
+rm -f /run/warren/u/0/*
+printf 'Host third*\n ProxyJump second\n User deploy\nHost second\n User deploy\n' >/root/.ssh/config
+expect 0 on first ssh -o BatchMode=yes third 'echo "$SSH_CONNECTION"'
+says "^$(overlay second) "
+for drop in install remove; do
+	on first warren openssh $drop
+	rm -f /run/warren/u/0/*
+	expect 0 on first warren ssh -o BatchMode=yes third 'echo "$SSH_CONNECTION"'
+	says "^$(overlay second) "
+	rm -f /run/warren/u/0/*
+	expect 6 on first warren ssh -F none -o BatchMode=yes -J deploy@second deploy@third 'echo "$SSH_CONNECTION"; exit 6'
+	says "^$(overlay second) "
+	expect 0 on first warren ssh -F none -o BatchMode=yes -vJ deploy@second.warren.internal:22 $target true
+	expect 0 on first warren ssh -F none -o BatchMode=yes -o ProxyJump=deploy@second $target true
+	expect 0 on first scp -S "$T/bin/warren-ssh-system" -F none -q -o BatchMode=yes -J deploy@second $T/file $target:five
+	expect 255 on first warren ssh -F none -o BatchMode=yes -J nobody@second $target true
+done
+umount /root/.ssh
+on first warren openssh install
 
 note "without \"via\": refused, and why"
 jump_policy ''
