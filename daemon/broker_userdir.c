@@ -18,6 +18,7 @@
 #include "platform/file.h"
 #include "platform/log.h"
 
+#define WRITING_S 5
 #define USERS_DIR BROKER_RUN_DIR "/u"
 
 enum { MAX_REMOVED = 10000 };
@@ -53,6 +54,15 @@ static bool dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+/* A file's time is the end of what is in it, but the writer sets it last, and a temporary file has
+ * none: what was touched a moment ago stays. */
+static bool is_over(const struct stat *st, int64_t now_s)
+{
+	int64_t age_s = now_s - st->st_ctim.tv_sec;
+
+	return st->st_mtim.tv_sec <= now_s && (age_s < 0 || age_s >= WRITING_S);
+}
+
 static void sweep_user(DIR *dir, int64_t now_s)
 {
 	const struct dirent *entry;
@@ -61,7 +71,7 @@ static void sweep_user(DIR *dir, int64_t now_s)
 	for (int i = 0; i < MAX_REMOVED && (entry = readdir(dir));) {
 		if (dots(entry->d_name) ||
 		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    !S_ISREG(st.st_mode) || st.st_mtim.tv_sec > now_s)
+		    !S_ISREG(st.st_mode) || !is_over(&st, now_s))
 			continue;
 		if (unlinkat(dirfd(dir), entry->d_name, 0) == 0)
 			i++;

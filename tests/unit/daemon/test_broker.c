@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/broker_internal.h"
@@ -137,6 +138,7 @@ static void put(int fd, const char *name, time_t mtime)
 static void sweep(void **state)
 {
 	char outside[] = "/tmp/warren-outside-XXXXXX", users[] = "/tmp/warren-users-XXXXXX";
+	int64_t now = (int64_t)time(NULL);
 	int u, v, o;
 
 	(void)state;
@@ -160,6 +162,12 @@ static void sweep(void **state)
 	assert_int_equal(faccessat(v, "folder", F_OK, 0), 0);
 	assert_int_equal(faccessat(v, "link", F_OK, 0), 0);
 	assert_int_equal(faccessat(o, "victim", F_OK, 0), 0);
+	/* Somebody is about to write it: its time is not set yet. */
+	put(v, "fresh", now);
+	broker_userdir_sweep(u, now);
+	assert_int_equal(faccessat(v, "fresh", F_OK, 0), 0);
+	broker_userdir_sweep(u, now + 10);
+	assert_true(faccessat(v, "fresh", F_OK, 0) < 0);
 	unlinkat(v, "new", 0);
 	unlinkat(v, "link", 0);
 	unlinkat(v, "folder", AT_REMOVEDIR);
