@@ -87,19 +87,21 @@ static int hand_over(const struct cli *c, const struct openssh_login *login)
 		     : WARREN_EXIT_OK;
 }
 
-/* For `warren ssh`, which has prepared the login itself: NAME PORT ADDRESS ADDRESS|- */
+/* For `warren ssh`, which has prepared the login itself: NAME PORT ADDRESS ADDRESS|- KEY|- */
 static int connect_prepared(const struct cli *c, int argc, char **argv)
 {
 	struct openssh_login login = {.early = -1};
 
-	if (argc != 6)
-		return cli_usage("openssh connect NAME PORT ADDRESS ADDRESS|-");
+	if (argc != 7)
+		return cli_usage("openssh connect NAME PORT ADDRESS ADDRESS|- KEY|-");
 	snprintf(login.fqdn, sizeof(login.fqdn), "%s", argv[2]);
 	login.port = (int)strtol(argv[3], NULL, 10);
 	for (int i = 4; i < 6; i++)
 		if (strcmp(argv[i], "-") != 0)
 			snprintf(login.addresses[login.address_count++], sizeof(login.addresses[0]),
 				 "%s", argv[i]);
+	if (strcmp(argv[6], "-") != 0)
+		snprintf(login.path, sizeof(login.path), "%s", argv[6]);
 	return hand_over(c, &login);
 }
 

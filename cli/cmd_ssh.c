@@ -157,9 +157,10 @@ static void add_connection(const struct cli *c, struct start *s, const struct op
 {
 	char where[160];
 
-	add_option(s, "ProxyCommand=%s %sopenssh connect %s %d %s %s", c->self,
+	add_option(s, "ProxyCommand=%s %sopenssh connect %s %d %s %s %s", c->self,
 		   socket_option(c, where), login->fqdn, login->port, login->addresses[0],
-		   login->address_count > 1 ? login->addresses[1] : "-");
+		   login->address_count > 1 ? login->addresses[1] : "-",
+		   login->path[0] != '\0' ? login->path : "-");
 	add_option(s, "ProxyUseFdpass=yes");
 }
 

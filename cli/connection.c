@@ -13,11 +13,19 @@
 #include <unistd.h>
 
 #include "platform/addr.h"
+#include "platform/dscp.h"
 #include "platform/file.h"
 
 #define CONNECT_LIMIT_MS 10000
 
-int connection_begin(const char *address, int port)
+/* One of the two is not this socket's. */
+static void set_tos(int fd, int tos)
+{
+	setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+}
+
+int connection_begin(const char *address, int port, bool certificate)
 {
 	struct ip_addr ip;
 	struct endpoint ep;
@@ -30,6 +38,8 @@ int connection_begin(const char *address, int port)
 	fd = socket(ep.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
+	if (certificate)
+		set_tos(fd, DSCP_CERTIFICATE_TOS);
 	if (connect(fd, &ep.sa, endpoint_len(&ep)) < 0 && errno != EINPROGRESS) {
 		r = -errno;
 		close(fd);
@@ -68,6 +78,7 @@ int connection_finish(int fd)
 	else
 		r = -error;
 	if (r == 0) {
+		set_tos(fd, 0); /* only the first packet is marked */
 		set_options(fd);
 		r = file_set_nonblock(fd, false);
 	}

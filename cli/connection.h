@@ -6,8 +6,11 @@
 #ifndef WARREN_CLI_CONNECTION_H
 #define WARREN_CLI_CONNECTION_H
 
-/* Begins to connect; a descriptor or -errno. */
-int connection_begin(const char *address, int port);
+#include <stdbool.h>
+
+/* Begins to connect; a descriptor or -errno. certificate: the server is told that one comes, and
+ * does not offer a login before it has seen it. */
+int connection_begin(const char *address, int port, bool certificate);
 /* Waits until it is connected; then it blocks. On failure fd is closed. */
 int connection_finish(int fd) __attribute__((warn_unused_result));
 /* stdout is a socket (ProxyUseFdpass): ssh gets the connection itself and no byte is copied. */

@@ -143,7 +143,7 @@ static void ask_detected(struct ipc_client *client, const char *host, int port, 
 		cli_text(answer, "hash", out_hash, cap);
 		cli_text(answer, "address", address, sizeof(address));
 		if (address[0] != '\0' && json_is_string(json_object_get(answer, "login")))
-			*ret_fd = connection_begin(address, port);
+			*ret_fd = connection_begin(address, port, true);
 	}
 	json_decref(answer);
 	json_decref(request);
@@ -243,10 +243,11 @@ int openssh_prepare(const struct cli *c, const char *host, const char *port, con
 		ask_detected(client, host, t.port, user, t.hash, sizeof(t.hash), &early);
 	code = prepare(c, client, &t, prompt, ret_login);
 	ipc_close(client);
-	if (code == 0 && !prompt->shown)
+	if (code == 0 && !prompt->shown && ret_login->path[0] != '\0')
 		ret_login->early = early;
 	else if (early >= 0)
-		close(early); /* after a login in the browser the server's patience is used up */
+		close(early); /* after a login in the browser the server's patience is used up,
+			       * and without a certificate it was promised one */
 	return code;
 }
 
@@ -298,7 +299,7 @@ int openssh_connect(const struct openssh_login *login, int *ret_fd)
 	if (fd >= 0)
 		r = connection_finish(fd);
 	for (int i = 0; i < login->address_count && r < 0; i++) {
-		fd = connection_begin(login->addresses[i], login->port);
+		fd = connection_begin(login->addresses[i], login->port, login->path[0] != '\0');
 		r = fd < 0 ? fd : connection_finish(fd);
 	}
 	if (r == 0)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "platform/clock.h"
+#include "platform/dscp.h"
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/sandbox.h"
@@ -39,13 +40,13 @@
 /* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
  * moving bytes between descriptors needs. */
 static const char *const allowed_calls[] = {
-	"poll",	  "ppoll", "recvfrom", "sendto", "recvmsg",  "sendmsg",	   "read",	 "write",
-	"writev", "close", "shutdown", "setsockopt", "getsockopt", NULL,
+	"poll",	 "ppoll",  "recvfrom", "sendto",   "recvmsg",	 "sendmsg",    "read",
+	"write", "writev", "close",    "shutdown", "setsockopt", "getsockopt", NULL,
 };
 /* A window's size is all that a terminal is told, and flags all that descriptors get. */
 static const struct sandbox_rule allowed_arguments[] = {
-	{"ioctl", 1, TIOCSWINSZ, 0}, {"fcntl", 1, F_GETFL, 0},	{"fcntl", 1, F_SETFL, 0},
-	{"fcntl", 1, F_GETFD, 0},    {"fcntl", 1, F_SETFD, 0},	{NULL, 0, 0, 0},
+	{"ioctl", 1, TIOCSWINSZ, 0}, {"fcntl", 1, F_GETFL, 0}, {"fcntl", 1, F_SETFL, 0},
+	{"fcntl", 1, F_GETFD, 0},    {"fcntl", 1, F_SETFD, 0}, {NULL, 0, 0, 0},
 };
 static const char *const refused_calls[] = {
 	"open",	   "openat", "openat2",	  "stat",	"lstat",     "fstat",	   "newfstatat",
@@ -200,8 +201,8 @@ static int hello(struct worker *w, struct error *err)
 		return rc;
 	if (w->max_sessions > MONITOR_WIRE_SESSIONS)
 		w->max_sessions = MONITOR_WIRE_SESSIONS;
-	return libssh_server_new(WORKER_FD_CONNECTION, host_public, len, &s, sign, w,
-				 &w->server, err);
+	return libssh_server_new(WORKER_FD_CONNECTION, host_public, len, &s, sign, w, &w->server,
+				 err);
 }
 
 /* Errors are fine: a connection may be something else than TCP. */
@@ -210,6 +211,19 @@ static void set_tcp(int option)
 	int on = 1;
 
 	(void)setsockopt(WORKER_FD_CONNECTION, IPPROTO_TCP, option, &on, sizeof(on));
+}
+
+/* The kernel's copy of the packet that began the connection, where the listener asked for it. */
+static bool certificate_comes(void)
+{
+	uint8_t syn[256];
+	socklen_t len = sizeof(syn);
+	unsigned tos;
+
+	if (getsockopt(WORKER_FD_CONNECTION, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) < 0 || len < 20)
+		return false;
+	tos = syn[0] >> 4 == 4 ? syn[1] : (syn[0] << 4 | syn[1] >> 4) & 0xffu;
+	return (tos & DSCP_MASK) == DSCP_CERTIFICATE_TOS;
 }
 
 /* ---- Loop. */
@@ -440,6 +454,7 @@ int worker_run(void)
 	}
 	worker_monitor_init(&w->monitor, WORKER_FD_MONITOR);
 	w->started_ns = worker_now_ns();
+	w->certificate_comes = certificate_comes();
 	rc = serve(w, &err);
 	if (err.code)
 		log_error("SSH connection failed", "error=\"%s\"", error_text(&err));

@@ -149,8 +149,9 @@ static int on_none(struct worker *w)
 	a->asked_none = true;
 	out = worker_monitor_begin(&w->monitor, MONITOR_AUTH_NONE);
 	writer_cstring(out, a->login);
-	/* PuTTY keeps banners until its request is answered; it asks in batch mode, too. */
-	writer_u8(out, !libssh_server_client_is(w->server, "PuTTY"));
+	/* PuTTY keeps banners until its request is answered; it asks in batch mode, too. Who brings
+	 * a certificate shows it after this one is refused. */
+	writer_u8(out, !libssh_server_client_is(w->server, "PuTTY") && !w->certificate_comes);
 	rc = ask_monitor(w, true, &result, a->methods, sizeof(a->methods), a->message,
 			 sizeof(a->message));
 	if (rc < 0 || result != MONITOR_PENDING)

@@ -61,6 +61,7 @@ struct worker {
 	uint8_t *scratch; /* [CHANNEL_SCRATCH] */
 	uint32_t max_auth_tries, grace_s, max_sessions;
 	uint64_t started_ns;
+	bool certificate_comes; /* the connection was marked (platform/dscp.h) */
 	bool authenticated;
 	bool ending;	      /* the monitor said END, or the client broke a rule */
 	bool ending_sessions; /* somebody is to read why */

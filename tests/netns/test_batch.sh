@@ -90,6 +90,13 @@ for i in $(seq 12); do within 30 grep -aq https:// $T/wait.$i; done
 on first warren openssh install
 login
 expect 0 on first timeout 20 ssh -o BatchMode=yes deploy@second.warren.internal true
+
+note "who has a certificate logs in at once, also where others wait"
+for client in ssh "warren ssh --client=system" "warren ssh --client=own"; do
+	expect 0 on first timeout 20 $client -o BatchMode=yes robot@second.warren.internal true
+	! grep -q https:// $T/out || fail "$client shows a URL"
+	expect 0 on first timeout 20 $client -o BatchMode=yes robot@"$(on second warren --json status | jq -r .overlayIpv6)" true
+done
 for p in $pids; do pkill -P $p || true; done
 within 10 gone
 
