@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "daemon/login.h"
+#include "daemon/openssh_fresh.h"
 #include "platform/json.h"
 #include "platform/log.h"
 #include "platform/secret.h"
@@ -36,6 +37,7 @@ struct remembered {
 struct openssh {
 	struct remembered list[MAX_REMEMBERED];
 	size_t next;
+	struct openssh_fresh fresh;
 };
 
 int openssh_new(struct main_core *m)
@@ -278,6 +280,7 @@ struct prepare {
 	char public_key[1024];
 	char *workload_token; /* secret_strdup or NULL: no person is asked */
 	char peer[32];
+	uint8_t asked[32]; /* openssh_fresh_request */
 	bool interactive, browser, again;
 	int64_t held_until_s; /* the caller's certificate of before ends then; 0: none */
 	struct login_wait *wait;
@@ -395,6 +398,8 @@ static void on_certificate(void *ctx, const struct control_reply *reply)
 	if (reply->error == 0 && reply->status == 200 && reply->body != NULL &&
 	    json_get_text(reply->body, "certificate", 16384, &text, NULL) == 0 &&
 	    json_get_int(reply->body, "valid_before", 0, INT64_MAX, &valid_before, NULL) == 0) {
+		openssh_fresh_keep(&p->m->openssh->fresh, p->asked, main_now_ns(p->m), text,
+				   valid_before);
 		finish(p, json_string(text), valid_before, "");
 		return;
 	}
@@ -417,10 +422,21 @@ static void on_certificate(void *ctx, const struct control_reply *reply)
 /* kind: "id_token" or "workload_token". */
 static void ask_for_certificate(struct prepare *p, const char *kind, const char *token)
 {
-	json_t *body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user,
-				 "public_key", p->public_key, kind, token);
+	json_t *body;
+	const char *fresh;
+	int64_t valid_before = 0;
 	int r;
 
+	openssh_fresh_request(p->asked, p->request->cred.uid, p->peer, p->args.user, p->public_key,
+			      token);
+	fresh = openssh_fresh_find(&p->m->openssh->fresh, p->asked, main_now_ns(p->m),
+				   &valid_before);
+	if (fresh != NULL) {
+		finish(p, json_string(fresh), valid_before, "");
+		return;
+	}
+	body = json_pack("{s:s,s:s,s:s,s:s}", "target", p->peer, "login", p->args.user,
+			 "public_key", p->public_key, kind, token);
 	r = body == NULL ? -ENOMEM
 			 : control_client_call(p->m->control, "POST", "/v1/ssh/cert", NULL, body,
 					       p->held_until_s > 0 ? PROBE_MS : 0, on_certificate,
