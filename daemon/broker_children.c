@@ -43,8 +43,8 @@ uint64_t broker_now(void)
 	return clock_monotonic_ns(&clock_system);
 }
 
-/* In the child: only calls that are safe between fork and exec. */
-static void become(const char *program, char *const argv[], const int *fds, size_t nfds,
+/* In the child, which has the broker's memory until the exec: only calls that are safe there. */
+static _Noreturn void become(const char *program, char *const argv[], const int *fds, size_t nfds,
 		   char *const envp[])
 {
 	int high[SPAWN_MAX_FDS];
@@ -82,7 +82,8 @@ int broker_spawn(const char *program, char *const argv[], const int *fds, size_t
 
 	if (nfds > SPAWN_MAX_FDS)
 		return -EINVAL;
-	pid = fork();
+	/* No copy of the page tables: an SSH login is two of them otherwise. */
+	pid = vfork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0 && clean_env)

@@ -54,9 +54,29 @@ int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX])
 	return monitor_program_path(MONITOR_WORKER_PROGRAM, ret_path);
 }
 
+static _Noreturn void become_worker(const char *program, char *const envp[], int sock)
+{
+	char *const argv[] = {(char[]){MONITOR_WORKER_PROGRAM}, (char[]){"--worker"}, NULL};
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* 3 is the connection already. The pair may have got 4, which was free again. */
+	if (sock == WORKER_FD_MONITOR ? fcntl(sock, F_SETFD, 0) < 0
+				      : dup2(sock, WORKER_FD_MONITOR) < 0)
+		_exit(1);
+	close_range(WORKER_FD_MONITOR + 1, ~0U, 0);
+	execve(program, argv, envp);
+	_exit(1);
+}
+
 static int start_worker(struct monitor *m)
 {
 	char program[MONITOR_PATH_MAX];
+	char debug[] = "WARREN_SANDBOX_DEBUG=1", json[] = "WARREN_LOG_JSON=1";
+	char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL, NULL};
+	size_t n = 1;
 	int pair[2], r;
 
 	r = monitor_worker_path(program);
@@ -67,29 +87,14 @@ static int start_worker(struct monitor *m)
 	r = unixsock_pair(pair);
 	if (r < 0)
 		return r;
-	m->worker = fork();
-	if (m->worker == 0) {
-		char *const argv[] = {(char[]){MONITOR_WORKER_PROGRAM}, (char[]){"--worker"}, NULL};
-		char debug[] = "WARREN_SANDBOX_DEBUG=1", json[] = "WARREN_LOG_JSON=1";
-		char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL, NULL};
-		size_t n = 1;
-		sigset_t none;
-
-		if (getenv("WARREN_SANDBOX_DEBUG") != NULL)
-			envp[n++] = debug;
-		if (getenv("WARREN_LOG_JSON") != NULL)
-			envp[n++] = json;
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* 3 is the connection already. The pair may have got 4, which was free again. */
-		if (pair[1] == WORKER_FD_MONITOR ? fcntl(pair[1], F_SETFD, 0) < 0
-						 : dup2(pair[1], WORKER_FD_MONITOR) < 0)
-			_exit(1);
-		close_range(WORKER_FD_MONITOR + 1, ~0U, 0);
-		execve(program, argv, envp);
-		_exit(1);
-	}
+	/* Its environment is made here: the child has our memory until the exec. */
+	if (getenv("WARREN_SANDBOX_DEBUG") != NULL)
+		envp[n++] = debug;
+	if (getenv("WARREN_LOG_JSON") != NULL)
+		envp[n++] = json;
+	m->worker = vfork();
+	if (m->worker == 0)
+		become_worker(program, envp, pair[1]);
 	r = m->worker < 0 ? -errno : 0;
 	close(pair[1]);
 	m->worker_fd = pair[0];

@@ -3,9 +3,11 @@
  * warren-ssh-worker: what of an SSH connection needs libssh and OpenSSL (ssh/PROTOCOL.md). A
  * program of its own, so that neither is mapped into the monitor. Not for use by hand.
  */
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "platform/log.h"
 #include "ssh/worker.h"
@@ -13,8 +15,19 @@
 int main(int argc, char **argv)
 {
 	log_init("warren-ssh-session", 2, LOG_LEVEL_INFO, getenv("WARREN_LOG_JSON") != NULL);
-	if (argc == 2 && strcmp(argv[1], "--worker") == 0)
-		return worker_run();
+	if (argc == 2 && strcmp(argv[1], "--worker") == 0) {
+		int status;
+
+		/* Names of algorithms are looked up by nobody here, and nothing is left to tidy. */
+		if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
+						OPENSSL_INIT_NO_ADD_ALL_DIGESTS |
+						OPENSSL_INIT_NO_ATEXIT,
+					NULL) != 1)
+			return 1;
+		status = worker_run();
+		fflush(NULL);
+		_exit(status);
+	}
 	if (argc == 2 && strcmp(argv[1], "--verify") == 0)
 		return worker_verify();
 	if (argc == 2 && strcmp(argv[1], "--token") == 0)
