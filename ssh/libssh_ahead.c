@@ -19,6 +19,7 @@ static struct {
 	int fd;
 	uint8_t *data; /* [LIBSSH_AHEAD_BYTES]; NULL: not started */
 	size_t at, len;
+	bool paused;
 } ahead;
 
 int libssh_ahead_start(int fd)
@@ -27,6 +28,7 @@ int libssh_ahead_start(int fd)
 		ahead.data = malloc(LIBSSH_AHEAD_BYTES);
 	ahead.fd = fd;
 	ahead.at = ahead.len = 0;
+	ahead.paused = false;
 	return ahead.data ? 0 : -ENOMEM;
 }
 
@@ -39,7 +41,12 @@ void libssh_ahead_stop(void)
 
 bool libssh_ahead_waiting(void)
 {
-	return ahead.at < ahead.len;
+	return ahead.at < ahead.len && !ahead.paused;
+}
+
+void libssh_ahead_pause(bool on)
+{
+	ahead.paused = on;
 }
 
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *out, size_t cap, int flags)
@@ -65,6 +72,16 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *out, size_t ca
 	return (ssize_t)cap;
 }
 
+/* The entry of the connection that must not be read now. */
+static struct pollfd *paused_entry(struct pollfd *fds, nfds_t count)
+{
+	for (nfds_t i = 0; ahead.data && ahead.paused && i < count; i++) {
+		if (fds[i].fd == ahead.fd && (fds[i].events & POLLIN))
+			return &fds[i];
+	}
+	return NULL;
+}
+
 static struct pollfd *readable_ahead(struct pollfd *fds, nfds_t count)
 {
 	for (nfds_t i = 0; libssh_ahead_waiting() && i < count; i++) {
@@ -76,7 +93,7 @@ static struct pollfd *readable_ahead(struct pollfd *fds, nfds_t count)
 
 __attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	struct pollfd *mine = readable_ahead(fds, count);
+	struct pollfd *mine = readable_ahead(fds, count), *paused = paused_entry(fds, count);
 	struct timespec wait = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
 	int ready;
 
@@ -87,7 +104,11 @@ __attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t count
 	}
 	if (mine)
 		wait = (struct timespec){0};
+	if (paused)
+		paused->events &= (short)~POLLIN;
 	ready = ppoll(fds, count, mine || timeout_ms >= 0 ? &wait : NULL, NULL);
+	if (paused) /* libssh keeps what it asked for */
+		paused->events |= POLLIN;
 	if (ready >= 0 && mine && !(mine->revents & POLLIN)) {
 		ready += mine->revents == 0;
 		mine->revents |= POLLIN;

@@ -20,5 +20,7 @@ int libssh_ahead_start(int fd) WARREN_MUST_USE;
 void libssh_ahead_stop(void);
 /* Bytes were read that libssh has not taken: poll(2) would not tell of them. */
 bool libssh_ahead_waiting(void);
+/* While it is on nothing comes in: neither what was read ahead nor what the socket has. */
+void libssh_ahead_pause(bool on);
 
 #endif

@@ -33,7 +33,8 @@ struct libssh_channel {
 struct libssh_server {
 	ssh_session session;
 	ssh_event event;
-	struct ssh_counter_struct counter;
+	struct ssh_counter_struct counter, said; /* of the socket; of packets */
+	uint64_t heard; /* of what was said: the client's side has taken it */
 	ssh_message message;  /* the newest authentication request */
 	uint64_t seen, taken; /* authentication requests that libssh read, and that reached us */
 	bool dead;

@@ -16,6 +16,8 @@
 
 #define PUMP_READS   64 /* of 4 KiB each, before channels get their turn */
 #define ED25519_BLOB 51
+#define UNHEARD_MAX  (256u << 10) /* bytes of answers that may wait */
+#define PACKET_COST  64		/* of length, padding and MAC */
 
 /* An OpenSSH private key file in memory (PROTOCOL.key) with the right public half and a zeroed
  * seed. */
@@ -149,7 +151,7 @@ static int accept_connection(struct libssh_server *s, int fd, const uint8_t *hos
 	rc = libssh_ahead_start(fd);
 	if (rc < 0)
 		goto out;
-	ssh_set_counters(s->session, &s->counter, NULL);
+	ssh_set_counters(s->session, &s->counter, &s->said);
 	rc = 0;
 out:
 	ssh_bind_free(bind);
@@ -250,6 +252,16 @@ bool libssh_server_waiting(const struct libssh_server *s)
 bool libssh_server_congested(struct libssh_server *s)
 {
 	return ssh_get_status(s->session) & SSH_WRITE_PENDING;
+}
+
+bool libssh_server_pace(struct libssh_server *s)
+{
+	uint64_t said = s->said.out_bytes + s->said.out_packets * PACKET_COST;
+
+	if (!libssh_server_congested(s))
+		s->heard = said;
+	libssh_ahead_pause(said - s->heard > UNHEARD_MAX);
+	return said - s->heard > UNHEARD_MAX;
 }
 
 void libssh_server_bytes(struct libssh_server *s, uint64_t *ret_received, uint64_t *ret_sent)

@@ -99,6 +99,9 @@ const char *libssh_server_error(struct libssh_server *s);
 bool libssh_server_waiting(const struct libssh_server *s);
 /* Bytes wait for the socket: poll it for POLLOUT, and give libssh no more. */
 bool libssh_server_congested(struct libssh_server *s);
+/* To be called before each wait: whoever sends requests and does not read the answers is not read any
+ * more, since libssh keeps answers without a limit. true: do not poll for POLLIN. */
+bool libssh_server_pace(struct libssh_server *s);
 /* Bytes on the connection since its start. */
 void libssh_server_bytes(struct libssh_server *s, uint64_t *ret_received, uint64_t *ret_sent);
 /* SSH_MSG_IGNORE, so that a client that waits knows that we live. */

@@ -295,16 +295,18 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 
 static int wait_for_something(struct worker *w, size_t channels)
 {
-	bool waiting = libssh_server_waiting(w->server);
+	bool paused = libssh_server_pace(w->server);
+	bool waiting = libssh_server_waiting(w->server), bulk = w->bulk && !paused;
 	int timeout = waiting ? 0 : timeout_ms(w, worker_now_ns());
 	int ready;
 
 	w->polls[0].fd = WORKER_FD_CONNECTION;
-	w->polls[0].events = POLLIN | (libssh_server_congested(w->server) ? POLLOUT : 0);
+	w->polls[0].events = (short)((paused ? 0 : POLLIN) |
+				     (libssh_server_congested(w->server) ? POLLOUT : 0));
 	w->polls[1].fd = w->monitor.fd;
 	w->polls[1].events = POLLIN;
 	worker_channels_poll(w, w->polls + 2);
-	if (w->bulk && (timeout < 0 || timeout > BULK_WAIT_MS))
+	if (bulk && (timeout < 0 || timeout > BULK_WAIT_MS))
 		timeout = BULK_WAIT_MS;
 	do
 		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS, timeout);
@@ -312,7 +314,7 @@ static int wait_for_something(struct worker *w, size_t channels)
 	if (ready < 0)
 		return -errno;
 	/* In bulk less than a batch may be there, of which poll says nothing. */
-	if (waiting || (w->bulk && ready == 0))
+	if (waiting || (bulk && ready == 0))
 		w->polls[0].revents |= POLLIN;
 	return 0;
 }

@@ -54,8 +54,16 @@ struct worker_limits {
 	uint64_t unused_ns;		/* since when there is no channel; 0: there is one */
 };
 
+/* worker_patience.c */
+struct worker_patience {
+	unsigned timeout_ms; /* the listener's TCP_USER_TIMEOUT; 0: not known or none */
+	uint64_t sent;	     /* bytes, when it was looked at */
+	uint64_t look_ns;    /* when to look again; 0: nothing is on the way */
+};
+
 struct worker {
 	struct worker_limits limits;
+	struct worker_patience patience;
 	struct worker_monitor monitor;
 	struct libssh_server *server;
 	uint8_t *scratch; /* [CHANNEL_SCRATCH] */
@@ -103,6 +111,9 @@ int worker_limits_ask(struct worker *w) WARREN_MUST_USE;
 void worker_limits_tick(struct worker *w, uint64_t now_ns);
 /* When to call it next; most_ms: at the latest (-1: no hurry). */
 int worker_limits_timeout_ms(const struct worker *w, uint64_t now_ns, int most_ms);
+
+/* ---- worker_patience.c: clients that do not read */
+void worker_patience_tick(struct worker *w, uint64_t now_ns);
 
 /* ---- worker_channels.c */
 extern const struct libssh_server_ops worker_channels_ops;

@@ -108,6 +108,7 @@ void worker_limits_tick(struct worker *w, uint64_t now_ns)
 	check_client(w, now_ns);
 	check_channels(w, now_ns);
 	check_unused(w, now_ns);
+	worker_patience_tick(w, now_ns);
 }
 
 static void earlier(uint64_t *at, uint64_t other)
@@ -132,6 +133,8 @@ int worker_limits_timeout_ms(const struct worker *w, uint64_t now_ns, int most_m
 	}
 	if (l->unused_timeout_s != 0 && l->unused_ns != 0)
 		earlier(&at, l->unused_ns + l->unused_timeout_s * NSEC_PER_SEC);
+	if (w->patience.look_ns != 0)
+		earlier(&at, w->patience.look_ns);
 	if (at == UINT64_MAX)
 		return -1;
 	if (at <= now_ns)
