@@ -381,6 +381,19 @@ audit verify >"$dir/out" 2>&1; [[ $? == 1 ]] && grep -q "audit.jsonl:20: record 
 mkdir -m 777 "$dir/open"; "$bin/warren" sshd -D -f "$dir/conf" -o "AuditLog=$dir/open" 2>"$dir/out"
 [[ $? == 1 ]] && grep -q "AuditLog $dir/open is not good enough" "$dir/out"; ok "a folder that others may write to is refused"
 "$bin/warren" sshd -T -f "$dir/conf" -o AuditLog=none | grep -q '^auditlog none'; ok "none"
+if command -v ssh-audit >/dev/null; then
+	echo "# algorithms, as ssh-audit judges them"
+	start </dev/null
+	ssh-audit -n -p 2301 127.0.0.1 >"$dir/algorithms" 2>&1
+	grep -q "kex-strict-s-v00@openssh.com" "$dir/algorithms"; ok "strict key exchange"
+	grep -q "compression: disabled" "$dir/algorithms"; ok "no compression"
+	# It fails NIST's curves, which older clients need, and which stock sshd offers, too.
+	is "no other is failed" "" "$(grep '\[fail\]' "$dir/algorithms" | grep -v ecdh-sha2-nistp)"
+	is "no other is warned of" "" "$(grep '\[warn\]' "$dir/algorithms" | grep -v kex-strict)"
+	"$bin/warren" ssh harden --user root --print | start
+	ssh-audit -n -p 2301 127.0.0.1 >"$dir/algorithms" 2>&1
+	is "hardened: none is failed" "" "$(grep '\[fail\]' "$dir/algorithms")"
+fi
 
 echo "$passed passed, $failed failed"
 ((failed == 0))
