@@ -30,6 +30,7 @@ struct filter {
 	struct block block;
 	bool loaded, intercept;
 	uint32_t generation; /* of the rules */
+	uint64_t resume_until_ns;
 	struct flow_table *flows;
 	struct fragment_table fragments;
 	uint64_t drops[FILTER_DROP_REASONS];
@@ -98,6 +99,11 @@ void filter_set_ssh(struct filter *f, bool intercept)
 	f->intercept = intercept;
 }
 
+void filter_resume(struct filter *f, uint64_t until_ns)
+{
+	f->resume_until_ns = until_ns;
+}
+
 static bool is_self(const struct block *b, uint8_t family, const uint8_t *addr)
 {
 	if (family == 4)
@@ -114,6 +120,19 @@ static bool judge(const struct filter *f, uint8_t family, const uint8_t *remote,
 	return class != BLOCK_NONE && block_allows(&f->block, class, out, proto, port);
 }
 
+/* Who opened a resumed flow was a guess: is it allowed the other way round? */
+static bool turn(const struct passage *ps, const struct flow_key *key, struct flow *flow)
+{
+	uint16_t port = flow->out ? key->local_port : key->remote_port;
+
+	if ((key->flags & FLOW_KEY_SSH) ||
+	    !judge(ps->f, key->family, key->remote, !flow->out, key->proto, port))
+		return false;
+	flow->out = !flow->out;
+	flow->orig_port = port;
+	return true;
+}
+
 /* The flow of a key, judged again when the rules are newer than its verdict. *ret_denied: it was
  * there, and the rules do not want it any more; it is gone. */
 static struct flow *find_judged(struct passage *ps, const struct flow_key *key, bool *ret_denied)
@@ -123,7 +142,8 @@ static struct flow *find_judged(struct passage *ps, const struct flow_key *key, 
 	*ret_denied = false;
 	if (!flow || flow->generation == ps->f->generation)
 		return flow;
-	if (judge(ps->f, key->family, key->remote, flow->out, key->proto, flow->orig_port)) {
+	if (judge(ps->f, key->family, key->remote, flow->out, key->proto, flow->orig_port) ||
+	    (flow->resumed && turn(ps, key, flow))) {
 		flow->generation = ps->f->generation;
 		return flow;
 	}
@@ -206,6 +226,37 @@ static enum filter_drop choose_server(struct passage *ps, uint16_t local_port, u
 	return FILTER_PASS;
 }
 
+/* A connection that a filter before us knew: noted when the rules allow that one of the two opened
+ * it. The embedded server opens nothing; that its client came to port 22 is what clients do. */
+static struct flow *resume(struct passage *ps, const struct flow_key *key)
+{
+	bool ssh = key->flags & FLOW_KEY_SSH;
+	struct flow *flow = NULL;
+
+	if (ps->now_ns >= ps->f->resume_until_ns || (ps->p.tcp_flags & FILTER_TCP_SYN))
+		return NULL;
+	for (int i = 0; i < 2 && !flow; i++) {
+		bool out = i == 0 ? ps->out : !ps->out;
+		uint16_t port = out	       ? key->remote_port
+				: ps->from_ssh ? SSH_PORT
+				: ssh	       ? ps->p.dst_port
+					       : key->local_port;
+
+		if ((ssh && out) ||
+		    !judge(ps->f, key->family, key->remote, out, key->proto, port))
+			continue;
+		flow = flow_insert(ps->f->flows, key, ps->now_ns);
+		if (!flow)
+			break;
+		flow->out = out;
+		flow->orig_port = port;
+		flow->state = FLOW_ESTABLISHED;
+		flow->generation = ps->f->generation;
+		flow->resumed = true;
+	}
+	return flow;
+}
+
 static enum filter_drop check_tcp(struct passage *ps)
 {
 	uint16_t local_port = ps->out ? ps->p.src_port : ps->p.dst_port;
@@ -222,6 +273,12 @@ static enum filter_drop check_tcp(struct passage *ps)
 	struct flow *flow = find_judged(ps, &key, &denied);
 	if (denied)
 		return FILTER_DROP_DENIED;
+	if (!flow)
+		flow = resume(ps, &key);
+	if (flow && flow->resumed && opening) { /* a new one, which is judged as such */
+		flow_remove(ps->f->flows, flow);
+		flow = NULL;
+	}
 	if (flow && ssh && !ps->out && flow->orig_port != local_port) {
 		/* 22 and 22022 are one port behind the rewrite: one connection at a time. */
 		if (!opening || !is_over(flow))

@@ -45,6 +45,9 @@ int filter_set_rules(struct filter *f, const void *blob, size_t len) WARREN_MUST
 /* SSH interception (design section 8): TCP to our addresses, port 22 or 22022, goes to the second
  * TUN, port 22 as 22022 (after the verdict on the original port). Off: nothing is intercepted. */
 void filter_set_ssh(struct filter *f, bool intercept);
+/* Until then TCP connections are picked up in the middle, where the rules allow that either side opened
+ * them: those that another filter knew, in a process before this one. Never before it was called. */
+void filter_resume(struct filter *f, uint64_t until_ns);
 /* Judges one inner packet (data from the IP header on, len of the whole super-packet). from_ssh: OUT
  * packets that were read from the second TUN. ecn/ttl are not touched. */
 void filter_check(struct filter *f, enum filter_dir dir, bool from_ssh, const uint8_t *data, size_t len,

@@ -42,6 +42,7 @@ struct flow {
 	bool out;	     /* we opened it */
 	uint8_t state;	     /* enum flow_state */
 	uint8_t fins;	     /* 1: the opener's FIN was seen, 2: the other's */
+	bool resumed;	     /* picked up in the middle: who opened it is a guess */
 	/* The table's own. */
 	uint8_t list;
 	bool used;

@@ -816,6 +816,71 @@ static void test_interception_errors(void **state)
 	close_box(&box);
 }
 
+/* ---- connections of before ---- */
+
+static void test_resume(void **state)
+{
+	(void)state;
+	for (int family = 4; family <= 6; family += 2) {
+		struct box box = open_box(out_only, 0, true);
+
+		/* Ours to a, from either side; what nobody of us may have opened stays out. */
+		filter_resume(box.f, box.now + 300 * S);
+		assert_int_equal(pass(&box, tcp(family, A, 80, SELF, 5000, ACK)), FILTER_PASS);
+		assert_int_equal(pass(&box, tcp(family, SELF, 5000, A, 80, ACK | PSH)),
+				 FILTER_PASS);
+		assert_int_equal(pass(&box, tcp(family, SELF, 5001, A, 80, FIN | ACK)),
+				 FILTER_PASS);
+		assert_int_equal(pass(&box, tcp(family, STRANGER, 80, SELF, 5000, ACK)),
+				 FILTER_DROP_STATE);
+		/* It opens nothing: a SYN is judged as one. */
+		assert_int_equal(pass(&box, tcp(family, A, 80, SELF, 5000, SYN)),
+				 FILTER_DROP_DENIED);
+		assert_int_equal(pass(&box, tcp(family, A, 81, SELF, 5000, SYN)),
+				 FILTER_DROP_DENIED);
+		assert_int_equal(pass(&box, tcp(family, A, 82, SELF, 5000, SYN | ACK)),
+				 FILTER_DROP_STATE);
+		assert_int_equal(pass(&box, udp(family, A, 80, SELF, 5000)), FILTER_DROP_DENIED);
+		/* Who opened it was a guess, which other rules may correct; then they are final. */
+		load(&box, all);
+		assert_int_equal(pass(&box, tcp(family, A, 6000, SELF, 22, ACK)), FILTER_PASS);
+		assert_int_equal(pass(&box, tcp(family, SELF, 23, A, 6001, ACK)), FILTER_PASS);
+		load(&box, "{\"rules\": [{\"from\": \"peer:a\", \"to\": \"peer:self\", "
+			   "\"ports\": \"22,23\", \"proto\": \"tcp\"}]}");
+		assert_int_equal(pass(&box, tcp(family, SELF, 22, A, 6000, ACK)), FILTER_PASS);
+		assert_int_equal(pass(&box, tcp(family, SELF, 23, A, 6001, ACK)), FILTER_PASS);
+		assert_int_equal(pass(&box, tcp(family, SELF, 5001, A, 80, ACK)),
+				 FILTER_DROP_DENIED);
+		/* Not after the time. */
+		box.now += 301 * S;
+		assert_int_equal(pass(&box, tcp(family, SELF, 23, A, 6002, ACK)),
+				 FILTER_DROP_STATE);
+		assert_int_equal(pass(&box, tcp(family, SELF, 23, A, 6001, ACK)), FILTER_PASS);
+		close_box(&box);
+
+		/* The embedded server's connections, from either side, and nobody else's. */
+		box = open_box(in_22, 0, true);
+		filter_resume(box.f, box.now + 300 * S);
+		filter_set_ssh(box.f, true);
+		check_ssh(pass_full(&box, tcp(family, A, 5000, SELF, 22, ACK), false), true, 22022);
+		check_ssh(pass_full(&box, tcp(family, SELF, 22022, A, 5000, ACK), true), false, 22);
+		check_ssh(pass_full(&box, tcp(family, SELF, 22022, A, 5001, ACK), true), false, 22);
+		check_ssh(pass_full(&box, tcp(family, A, 5001, SELF, 22, ACK), false), true, 22022);
+		check_ssh(pass_full(&box, tcp(family, A, 5002, SELF, 22022, ACK), false), true, 0);
+		check_ssh(pass_full(&box, tcp(family, SELF, 22022, A, 5002, ACK), true), false, 0);
+		assert_int_equal(pass_full(&box, tcp(family, SELF, 22022, B, 5000, ACK), true).drop,
+				 FILTER_DROP_STATE);
+		assert_int_equal(pass_full(&box, tcp(family, SELF, 80, A, 5003, ACK), true).drop,
+				 FILTER_DROP_STATE);
+		assert_int_equal(pass(&box, tcp(family, B, 5000, SELF, 22, ACK)),
+				 FILTER_DROP_STATE);
+		load(&box, none);
+		assert_int_equal(pass_full(&box, tcp(family, SELF, 22022, A, 5001, ACK), true).drop,
+				 FILTER_DROP_DENIED);
+		close_box(&box);
+	}
+}
+
 /* ---- fairness ---- */
 
 static void test_flood_pushes_out_its_own(void **state)
@@ -991,6 +1056,7 @@ int main(void)
 		cmocka_unit_test(test_interception),
 		cmocka_unit_test(test_interception_off),
 		cmocka_unit_test(test_interception_errors),
+		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_flood_pushes_out_its_own),
 		cmocka_unit_test(test_full_of_single_flows),
 		cmocka_unit_test(test_udp_oracle),
