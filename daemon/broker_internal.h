@@ -56,6 +56,7 @@ struct broker_net {
 	struct tun_caps caps;
 	int udp4[DAEMON_MAX_SHARDS], udp6[DAEMON_MAX_SHARDS];
 	uint16_t port; /* that was free */
+	uint16_t mtu;  /* of the interface, as the engine knows it; 0: not yet */
 	int monitor;   /* netlink events */
 	bool link_up;  /* as last told to main */
 	/* SSH (design section 8) */
@@ -221,6 +222,8 @@ bool broker_net_interface_exists(const struct broker *b);
 /* broker_ssh_net.c: the namespace and the listeners of the SSH server. */
 void broker_ssh_net_start(struct broker *b); /* fills ssh_mode and ssh_note */
 void broker_ssh_net_stop(struct broker *b);
+/* The namespace's interface gets the MTU of ours. */
+void broker_ssh_net_mtu(struct broker *b);
 
 /* broker_ssh.c: connections and their monitors. */
 void broker_ssh_init(struct broker *b);

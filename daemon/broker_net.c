@@ -22,6 +22,7 @@ enum {
 	PORT_TRIES = 100,
 	UDP_BUFFER_BYTES = 8 << 20,
 	MIN_MTU = 576,
+	IPV6_MIN_MTU = 1280,
 	MAX_MTU = 9000,
 	FIRST_FREE_PORT = 1024,
 };
@@ -188,11 +189,13 @@ static int add_address(const char *ifname, const struct ip_prefix *addr,
 	return rc < 0 ? error_set(err, rc, "%s", error_text(&inner)) : 0;
 }
 
-/* Also puts back what somebody else took away. */
+/* Also puts back what somebody else took away; an MTU that somebody chose stays. */
 static int set_up(struct broker_net *n, const struct broker_config *c, struct error *err)
 {
-	int rc = netlink_link_set(n->ifname, true, c->mtu, err);
+	int rc = netlink_link_set(n->ifname, true, n->mtu ? 0 : c->mtu, err);
 
+	if (rc == 0 && n->mtu == 0)
+		n->mtu = c->mtu;
 	if (rc == 0)
 		rc = add_address(n->ifname, &c->addr4, &c->route4, err);
 	if (rc == 0)
@@ -271,6 +274,28 @@ static void tell_engine(struct broker *b)
 		log_debug("the engine was not told of a change of routes", NULL);
 }
 
+/* An administrator's MTU is the SSH server's too, and the engine pads packets no further. */
+static void follow_mtu(struct broker *b, unsigned mtu)
+{
+	struct writer w = writer_init(b->out, sizeof(b->out));
+	uint16_t before = b->net.mtu;
+	struct error err = {0};
+
+	if (mtu == 0 || mtu > UINT16_MAX || mtu == b->net.mtu)
+		return;
+	wire_begin(&w, WIRE_MTU, 0);
+	writer_u16(&w, (uint16_t)mtu);
+	if (b->engine.sock >= 0 && unixsock_send(b->engine.sock, w.data, w.len, NULL, 0) < 0)
+		return; /* with the next change of the network */
+	b->net.mtu = (uint16_t)mtu;
+	log_info("the interface has another MTU", "interface=%s mtu=%u", b->net.ifname, mtu);
+	/* Below that the kernel takes IPv6 addresses away. */
+	if (before < IPV6_MIN_MTU && mtu >= IPV6_MIN_MTU &&
+	    set_up(&b->net, &b->net.config, &err) < 0)
+		log_warn(error_text(&err), NULL);
+	broker_ssh_net_mtu(b);
+}
+
 /* Somebody else changed links, addresses or routes: is ours still up? */
 static void on_netlink(struct broker *b, int fd, void *ctx)
 {
@@ -289,6 +314,8 @@ static void on_netlink(struct broker *b, int fd, void *ctx)
 	tell_engine(b);
 	if (netlink_link_get(n->ifname, &up, &mtu) < 0)
 		up = false;
+	else
+		follow_mtu(b, mtu);
 	if (up != n->link_up) {
 		log_warn("somebody changed our interface", "interface=%s up=%d", n->ifname, up);
 		n->link_up = up;

@@ -73,6 +73,21 @@ struct build {
 	struct error *err;
 };
 
+/* IPv6 may be switched off on this machine, or not fit the MTU. */
+static void add_ipv6(const struct broker_net *n, const char *name)
+{
+	struct error inner = {0};
+	int rc;
+
+	if (n->config.addr6.addr.family != 6)
+		return;
+	rc = netlink_addr_add(name, &n->config.addr6, &inner);
+	if (rc == 0)
+		rc = netlink_route_default(name, 6);
+	if (rc < 0)
+		log_warn("no IPv6 in the SSH server's namespace", "error=%s", strerror(-rc));
+}
+
 /* Runs inside the namespace. */
 static int build(void *ctx)
 {
@@ -83,7 +98,7 @@ static int build(void *ctx)
 
 	rc = broker_tun_open(c->b, SSH_IFNAME, name, n->ssh_tuns, &n->ssh_caps, c->err);
 	if (rc == 0)
-		rc = netlink_link_set(name, true, n->config.mtu, c->err);
+		rc = netlink_link_set(name, true, n->mtu, c->err);
 	if (rc == 0 && n->config.addr4.addr.family == 4) {
 		rc = netlink_addr_add(name, &n->config.addr4, c->err);
 		if (rc == 0 && (rc = netlink_route_default(name, 4)) < 0)
@@ -91,16 +106,7 @@ static int build(void *ctx)
 	}
 	if (rc < 0)
 		return rc;
-	if (n->config.addr6.addr.family == 6) {
-		struct error inner = {0};
-		int rc6 = netlink_addr_add(name, &n->config.addr6, &inner);
-
-		if (rc6 == 0)
-			rc6 = netlink_route_default(name, 6);
-		if (rc6 < 0)
-			log_warn("no IPv6 in the SSH server's namespace", "error=%s",
-				 strerror(-rc6));
-	}
+	add_ipv6(n, name);
 	rc = listen_all(n);
 	return rc < 0 ? error_set(c->err, rc, "cannot listen: %s", strerror(-rc)) : 0;
 }
@@ -172,6 +178,26 @@ void broker_ssh_net_start(struct broker *b)
 	}
 	if (n->ssh_note[0])
 		log_warn(n->ssh_note, NULL);
+}
+
+/* Runs inside the namespace. */
+static int set_mtu(void *ctx)
+{
+	const struct broker *b = ctx;
+	struct error err = {0};
+	int rc = netlink_link_set(SSH_IFNAME, true, b->net.mtu, &err);
+
+	if (rc < 0)
+		log_warn(error_text(&err), NULL);
+	else
+		add_ipv6(&b->net, SSH_IFNAME); /* the kernel takes it away below 1,280 */
+	return rc;
+}
+
+void broker_ssh_net_mtu(struct broker *b)
+{
+	if (b->net.ssh_ns >= 0 && netns_run(b->net.ssh_ns, set_mtu, b) < 0)
+		log_debug("the SSH server keeps its MTU", NULL);
 }
 
 void broker_ssh_net_stop(struct broker *b)

@@ -76,7 +76,7 @@ int broker_tun_attach(struct broker *b, uint8_t which, const int *fds, const str
 		writer_u8(&w, caps->vnet_hdr);
 		writer_u8(&w, caps->tso);
 		writer_u8(&w, caps->uso);
-		writer_u16(&w, b->net.config.mtu);
+		writer_u16(&w, b->net.mtu);
 		writer_u8(&w, (uint8_t)i);
 		rc = broker_engine_call(b, &w, &fds[i], 1);
 	}

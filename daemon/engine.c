@@ -30,6 +30,8 @@ enum {
 	IDLE_MS = 60000,   /* an upper bound; the tunnel's own timers wake earlier */
 };
 
+#define RESUME_NS (300 * NSEC_PER_SEC)
+
 /* tunnel/PROTOCOL.md, "Descriptors and system calls"; recvmsg and fcntl for the two sockets, fstat
  * (and newfstatat, as glibc has it) for the policy; bpf only for the elements of the maps of
  * allowed IPs (linux_sandbox.c), where there is more than one shard. */
@@ -256,6 +258,17 @@ static int on_ssh(struct engine *e, struct reader *r)
 	return tunnel_on_shards(e->tunnel, change_ssh, &c);
 }
 
+static int on_mtu(struct engine *e, struct reader *r)
+{
+	uint16_t mtu = reader_u16(r);
+
+	if (!reader_done(r))
+		return -EBADMSG;
+	tunnel_set_mtu(e->tunnel, TUNNEL_PORT_MAIN, mtu);
+	tunnel_set_mtu(e->tunnel, TUNNEL_PORT_SSH, mtu);
+	return 0;
+}
+
 static int dispatch(struct engine *e, struct reader *r, const int *fds, size_t nfds,
 		    uint32_t *ret_id, bool *ret_taken)
 {
@@ -281,6 +294,8 @@ static int dispatch(struct engine *e, struct reader *r, const int *fds, size_t n
 		return on_ssh(e, r);
 	case WIRE_STEER:
 		return on_steer(e, r, fds, nfds, ret_taken);
+	case WIRE_MTU:
+		return on_mtu(e, r);
 	case WIRE_SOURCES:
 		if (!reader_done(r))
 			return -EBADMSG;
@@ -372,6 +387,9 @@ static int make(struct engine *e, struct error *err)
 		s->drop_limit = (struct log_limit){.interval_ns = NSEC_PER_SEC, .burst = 10};
 		filter_ctx[i] = s;
 		rc = filter_new(MAX_FLOWS / e->shard_count, seed, &s->filter);
+		/* Connections outlive an engine that died, and a daemon that is updated. */
+		if (rc == 0)
+			filter_resume(s->filter, clock_monotonic_ns(&clock_system) + RESUME_NS);
 	}
 	if (rc == 0)
 		rc = netlink_route_open(&e->routes);

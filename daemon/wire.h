@@ -45,6 +45,7 @@ enum daemon_message {
 	WIRE_SSH = 99,
 	WIRE_SOURCES = 100,
 	WIRE_STEER = 101,
+	WIRE_MTU = 102,
 };
 
 enum wire_attach { WIRE_ATTACH_TUN = 0, WIRE_ATTACH_SSH_TUN = 1, WIRE_ATTACH_UDP = 2 };
