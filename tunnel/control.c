@@ -58,7 +58,7 @@ static void initiate(struct tunnel *t, struct peer *p, uint64_t now_ns)
 	if (!noise_create_initiation(&t->control_noise, &t->identity, &p->handshake, stamp,
 				     note.index, &msg))
 		return;
-	cookie_add_macs(&p->cookie, &t->control_noise, &msg, sizeof(msg), now_ns);
+	cookie_add_macs(&p->cookie, &msg, sizeof(msg), now_ns);
 	(void)shards_tell(p->device, &note, &msg, sizeof(msg));
 }
 
@@ -78,7 +78,7 @@ static void respond(struct tunnel *t, struct peer *p, struct note *note)
 	note->type = NOTE_SEND_RESPONSE;
 	if (!noise_create_response(&t->control_noise, &p->handshake, new_index(t, p), &msg))
 		return;
-	cookie_add_macs(&p->cookie, &t->control_noise, &msg, sizeof(msg), note->now_ns);
+	cookie_add_macs(&p->cookie, &msg, sizeof(msg), note->now_ns);
 	tell_session(p, note, &msg, sizeof(msg));
 }
 
@@ -98,8 +98,7 @@ static void on_initiation(struct tunnel *t, struct note *note, const uint8_t *da
 		drop(t, DROP_RX_UNKNOWN_PEER);
 		goto out;
 	}
-	switch (noise_consume_initiation(&t->control_noise, &p->handshake, &msg, &read,
-					 note->now_ns)) {
+	switch (noise_consume_initiation(&p->handshake, &msg, &read, note->now_ns)) {
 	case NOISE_OK:
 		respond(t, p, note);
 		break;
@@ -125,8 +124,7 @@ static void on_response(struct tunnel *t, struct note *note, const uint8_t *data
 	memcpy(&msg, data, sizeof(msg));
 	/* It may answer an initiation that another has replaced meanwhile. */
 	if (bytes_get_le32(msg.receiver) != p->handshake.local_index ||
-	    noise_consume_response(&t->control_noise, &t->identity, &p->handshake, &msg) !=
-		    NOISE_OK) {
+	    noise_consume_response(&t->identity, &p->handshake, &msg) != NOISE_OK) {
 		drop(t, DROP_RX_BAD_HANDSHAKE);
 		return;
 	}

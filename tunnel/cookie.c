@@ -22,21 +22,17 @@ static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES ==
 		      sizeof(((struct wire_cookie *)0)->nonce),
 	      "nonce size");
 
-void cookie_checker_set(struct cookie_checker *c, const struct noise *n,
-			const uint8_t public_key[static NOISE_KEY_BYTES])
+void cookie_checker_set(struct cookie_checker *c, const uint8_t public_key[static NOISE_KEY_BYTES])
 {
-	blake2s_hash(n->blake, c->mac1_key, label_mac1, LABEL_BYTES, public_key, NOISE_KEY_BYTES);
-	blake2s_hash(n->blake, c->cookie_key, label_cookie, LABEL_BYTES, public_key,
-		     NOISE_KEY_BYTES);
+	blake2s_hash(c->mac1_key, label_mac1, LABEL_BYTES, public_key, NOISE_KEY_BYTES);
+	blake2s_hash(c->cookie_key, label_cookie, LABEL_BYTES, public_key, NOISE_KEY_BYTES);
 }
 
-void cookie_maker_set(struct cookie_maker *m, const struct noise *n,
-		      const uint8_t public_key[static NOISE_KEY_BYTES])
+void cookie_maker_set(struct cookie_maker *m, const uint8_t public_key[static NOISE_KEY_BYTES])
 {
 	memset(m, 0, sizeof(*m));
-	blake2s_hash(n->blake, m->mac1_key, label_mac1, LABEL_BYTES, public_key, NOISE_KEY_BYTES);
-	blake2s_hash(n->blake, m->cookie_key, label_cookie, LABEL_BYTES, public_key,
-		     NOISE_KEY_BYTES);
+	blake2s_hash(m->mac1_key, label_mac1, LABEL_BYTES, public_key, NOISE_KEY_BYTES);
+	blake2s_hash(m->cookie_key, label_cookie, LABEL_BYTES, public_key, NOISE_KEY_BYTES);
 }
 
 /* Cookie := Mac(R, source address || port) */
@@ -56,7 +52,7 @@ static void make_cookie(struct cookie_checker *c, const struct noise *n,
 	len = addr.family == 4 ? 4 : 16;
 	memcpy(source, addr.bytes, len);
 	bytes_put_be16(source + len, endpoint_port(from));
-	blake2s_mac(n->blake, cookie, c->secret, sizeof(c->secret), source, len + 2);
+	blake2s_mac(cookie, c->secret, sizeof(c->secret), source, len + 2);
 }
 
 enum cookie_verdict cookie_check(struct cookie_checker *c, const struct noise *n, const void *msg,
@@ -68,14 +64,13 @@ enum cookie_verdict cookie_check(struct cookie_checker *c, const struct noise *n
 	uint8_t expected[WIRE_MAC_BYTES];
 	uint8_t cookie[WIRE_COOKIE_BYTES];
 
-	blake2s_mac(n->blake, expected, c->mac1_key, sizeof(c->mac1_key), msg,
-		    len - 2 * WIRE_MAC_BYTES);
+	blake2s_mac(expected, c->mac1_key, sizeof(c->mac1_key), msg, len - 2 * WIRE_MAC_BYTES);
 	if (!secret_equal(expected, mac1, WIRE_MAC_BYTES))
 		return COOKIE_BAD_MAC;
 	if (!check_mac2)
 		return COOKIE_MAC1_ONLY;
 	make_cookie(c, n, from, now_ns, cookie);
-	blake2s_mac(n->blake, expected, cookie, sizeof(cookie), msg, len - WIRE_MAC_BYTES);
+	blake2s_mac(expected, cookie, sizeof(cookie), msg, len - WIRE_MAC_BYTES);
 	return secret_equal(expected, mac2, WIRE_MAC_BYTES) ? COOKIE_MAC2 : COOKIE_MAC1_ONLY;
 }
 
@@ -96,19 +91,16 @@ void cookie_reply(struct cookie_checker *c, const struct noise *n, const void *m
 	secret_wipe(cookie, sizeof(cookie));
 }
 
-void cookie_add_macs(struct cookie_maker *m, const struct noise *n, void *msg, size_t len,
-		     uint64_t now_ns)
+void cookie_add_macs(struct cookie_maker *m, void *msg, size_t len, uint64_t now_ns)
 {
 	uint8_t *mac1 = (uint8_t *)msg + len - 2 * WIRE_MAC_BYTES;
 	uint8_t *mac2 = mac1 + WIRE_MAC_BYTES;
 
-	blake2s_mac(n->blake, mac1, m->mac1_key, sizeof(m->mac1_key), msg,
-		    len - 2 * WIRE_MAC_BYTES);
+	blake2s_mac(mac1, m->mac1_key, sizeof(m->mac1_key), msg, len - 2 * WIRE_MAC_BYTES);
 	memcpy(m->last_mac1, mac1, WIRE_MAC_BYTES);
 	m->have_last_mac1 = true;
 	if (m->cookie_ns && now_ns - m->cookie_ns < SECRET_MAX_AGE_NS - SECRET_LATENCY_NS)
-		blake2s_mac(n->blake, mac2, m->cookie, sizeof(m->cookie), msg,
-			    len - WIRE_MAC_BYTES);
+		blake2s_mac(mac2, m->cookie, sizeof(m->cookie), msg, len - WIRE_MAC_BYTES);
 	else
 		memset(mac2, 0, WIRE_MAC_BYTES);
 }

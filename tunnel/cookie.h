@@ -35,10 +35,8 @@ struct cookie_maker {
 	bool have_last_mac1;
 };
 
-void cookie_checker_set(struct cookie_checker *c, const struct noise *n,
-			const uint8_t public_key[static NOISE_KEY_BYTES]);
-void cookie_maker_set(struct cookie_maker *m, const struct noise *n,
-		      const uint8_t public_key[static NOISE_KEY_BYTES]);
+void cookie_checker_set(struct cookie_checker *c, const uint8_t public_key[static NOISE_KEY_BYTES]);
+void cookie_maker_set(struct cookie_maker *m, const uint8_t public_key[static NOISE_KEY_BYTES]);
 
 /* msg[len] ends with mac1 and mac2. check_mac2: also look at mac2. */
 enum cookie_verdict cookie_check(struct cookie_checker *c, const struct noise *n, const void *msg,
@@ -49,8 +47,7 @@ void cookie_reply(struct cookie_checker *c, const struct noise *n, const void *m
 		  uint32_t receiver, const struct endpoint *from, uint64_t now_ns,
 		  struct wire_cookie *reply);
 /* Writes mac1 and mac2 into the end of msg[len]. */
-void cookie_add_macs(struct cookie_maker *m, const struct noise *n, void *msg, size_t len,
-		     uint64_t now_ns);
+void cookie_add_macs(struct cookie_maker *m, void *msg, size_t len, uint64_t now_ns);
 /* Takes the cookie out of a reply to the last message; false when it does not authenticate. */
 bool cookie_consume(struct cookie_maker *m, const struct wire_cookie *reply,
 		    uint64_t now_ns) WARREN_MUST_USE;

@@ -89,10 +89,8 @@ static void shard_free(struct tunnel *t)
 		munmap(t->tx.slab, DEVICE_SLAB_BYTES);
 	if (t->rx)
 		munmap(t->rx, sizeof(*t->rx));
-	blake2s_free(t->blake);
 	aead_engine_free(t->aead);
 	allowedips_done(&t->allowed);
-	blake2s_free(t->control_blake);
 	secret_wipe(t, sizeof(*t));
 	free(t);
 }
@@ -112,10 +110,7 @@ static int shard_init(struct tunnel *t, const struct tunnel_config *config, unsi
 	t->roaming = config->roaming;
 	t->load_limit = DEFAULT_LOAD_LIMIT / shards ? DEFAULT_LOAD_LIMIT / shards : 1;
 	r = aead_engine_new(config->aead, &t->aead);
-	if (r == 0)
-		r = blake2s_new(&t->blake);
-	if (r == 0)
-		r = noise_init(&t->noise, t->blake, t->random);
+	noise_init(&t->noise, t->random);
 	if (r == 0)
 		r = index_init(&t->index);
 	if (r == 0)
@@ -131,13 +126,9 @@ static int shard_init(struct tunnel *t, const struct tunnel_config *config, unsi
 
 static int control_init(struct tunnel *t, const struct tunnel_config *config)
 {
-	int r;
-
 	t->max_peers = config->max_peers ? config->max_peers : DEFAULT_MAX_PEERS;
-	r = blake2s_new(&t->control_blake);
-	if (r == 0)
-		r = noise_init(&t->control_noise, t->control_blake, t->random);
-	return r < 0 ? r : peer_table_init(&t->peers, t->random);
+	noise_init(&t->control_noise, t->random);
+	return peer_table_init(&t->peers, t->random);
 }
 
 static int make_shards(const struct tunnel_config *config, unsigned count,

@@ -150,7 +150,6 @@ struct tunnel {
 	uint16_t mtu[2]; /* by port; 0: unknown */
 
 	struct aead_engine *aead;
-	struct blake2s *blake;
 	struct noise noise;
 	struct cookie_checker checker;
 	struct ratelimiter limiter;
@@ -181,7 +180,6 @@ struct tunnel {
 	 */
 	size_t given_peers;
 	struct noise_identity identity;
-	struct blake2s *control_blake;
 	struct noise control_noise;
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES];
 	size_t max_peers;

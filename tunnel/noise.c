@@ -18,14 +18,12 @@ static const char identifier[] = "WireGuard v1 zx2c4 Jason@zx2c4.com";
 
 #define INITIATION_INTERVAL_NS (NSEC_PER_SEC / 50)
 
-int noise_init(struct noise *n, struct blake2s *blake, const struct random_source *random)
+void noise_init(struct noise *n, const struct random_source *random)
 {
-	n->blake = blake;
 	n->random = random;
-	blake2s_hash(blake, n->initial_chain, construction, sizeof(construction) - 1, NULL, 0);
-	blake2s_hash(blake, n->initial_hash, n->initial_chain, BLAKE2S_BYTES, identifier,
+	blake2s_hash(n->initial_chain, construction, sizeof(construction) - 1, NULL, 0);
+	blake2s_hash(n->initial_hash, n->initial_chain, BLAKE2S_BYTES, identifier,
 		     sizeof(identifier) - 1);
-	return 0;
 }
 
 static void clamp(uint8_t key[static NOISE_KEY_BYTES])
@@ -81,14 +79,13 @@ void noise_handshake_clear(struct noise_handshake *hs)
 }
 
 /* Hash := Hash(Hash || data) */
-static void mix_hash(const struct noise *n, uint8_t hash[static BLAKE2S_BYTES], const void *data,
-		     size_t len)
+static void mix_hash(uint8_t hash[static BLAKE2S_BYTES], const void *data, size_t len)
 {
-	blake2s_hash(n->blake, hash, hash, BLAKE2S_BYTES, data, len);
+	blake2s_hash(hash, hash, BLAKE2S_BYTES, data, len);
 }
 
 /* (chain, key) := Kdf2(chain, DH(private, public)); key may be NULL for Kdf1. */
-static bool mix_dh(const struct noise *n, uint8_t chain[static BLAKE2S_BYTES], uint8_t *key,
+static bool mix_dh(uint8_t chain[static BLAKE2S_BYTES], uint8_t *key,
 		   const uint8_t private_key[static NOISE_KEY_BYTES],
 		   const uint8_t public_key[static NOISE_KEY_BYTES])
 {
@@ -96,39 +93,36 @@ static bool mix_dh(const struct noise *n, uint8_t chain[static BLAKE2S_BYTES], u
 	bool ok = crypto_scalarmult_curve25519(dh, private_key, public_key) == 0;
 
 	if (ok)
-		blake2s_kdf(n->blake, chain, key, NULL, chain, dh, sizeof(dh));
+		blake2s_kdf(chain, key, NULL, chain, dh, sizeof(dh));
 	secret_wipe(dh, sizeof(dh));
 	return ok;
 }
 
-static bool mix_static_static(const struct noise *n, const struct noise_handshake *hs,
-			      uint8_t chain[static BLAKE2S_BYTES],
+static bool mix_static_static(const struct noise_handshake *hs, uint8_t chain[static BLAKE2S_BYTES],
 			      uint8_t key[static NOISE_KEY_BYTES])
 {
 	static const uint8_t zero[NOISE_KEY_BYTES];
 
 	if (secret_equal(hs->static_static, zero, sizeof(zero)))
 		return false;
-	blake2s_kdf(n->blake, chain, key, NULL, chain, hs->static_static, NOISE_KEY_BYTES);
+	blake2s_kdf(chain, key, NULL, chain, hs->static_static, NOISE_KEY_BYTES);
 	return true;
 }
 
-static void seal_and_mix(const struct noise *n, uint8_t *out,
-			 const uint8_t key[static NOISE_KEY_BYTES], const void *plain, size_t len,
-			 uint8_t hash[static BLAKE2S_BYTES])
+static void seal_and_mix(uint8_t *out, const uint8_t key[static NOISE_KEY_BYTES], const void *plain,
+			 size_t len, uint8_t hash[static BLAKE2S_BYTES])
 {
 	aead_seal_once(out, key, plain, len, hash, BLAKE2S_BYTES);
-	mix_hash(n, hash, out, len + WIRE_TAG_BYTES);
+	mix_hash(hash, out, len + WIRE_TAG_BYTES);
 }
 
 /* len: of the sealed message */
-static bool open_and_mix(const struct noise *n, uint8_t *out,
-			 const uint8_t key[static NOISE_KEY_BYTES], const void *sealed, size_t len,
-			 uint8_t hash[static BLAKE2S_BYTES])
+static bool open_and_mix(uint8_t *out, const uint8_t key[static NOISE_KEY_BYTES],
+			 const void *sealed, size_t len, uint8_t hash[static BLAKE2S_BYTES])
 {
 	if (!aead_open_once(out, key, sealed, len, hash, BLAKE2S_BYTES))
 		return false;
-	mix_hash(n, hash, sealed, len);
+	mix_hash(hash, sealed, len);
 	return true;
 }
 
@@ -141,12 +135,11 @@ static bool make_ephemeral(const struct noise *n, uint8_t private_key[static NOI
 }
 
 /* C := Kdf1(C, E_pub), H := Hash(H || E_pub) */
-static void mix_ephemeral(const struct noise *n, uint8_t chain[static BLAKE2S_BYTES],
-			  uint8_t hash[static BLAKE2S_BYTES],
+static void mix_ephemeral(uint8_t chain[static BLAKE2S_BYTES], uint8_t hash[static BLAKE2S_BYTES],
 			  const uint8_t ephemeral[static NOISE_KEY_BYTES])
 {
-	mix_hash(n, hash, ephemeral, NOISE_KEY_BYTES);
-	blake2s_kdf(n->blake, chain, NULL, NULL, chain, ephemeral, NOISE_KEY_BYTES);
+	mix_hash(hash, ephemeral, NOISE_KEY_BYTES);
+	blake2s_kdf(chain, NULL, NULL, chain, ephemeral, NOISE_KEY_BYTES);
 }
 
 bool noise_create_initiation(const struct noise *n, const struct noise_identity *id,
@@ -166,21 +159,21 @@ bool noise_create_initiation(const struct noise *n, const struct noise_identity 
 	/* C_i := Hash(Construction), H_i := Hash(Hash(C_i || Identifier) || S_r_pub) */
 	memcpy(hs->chain, n->initial_chain, BLAKE2S_BYTES);
 	memcpy(hs->hash, n->initial_hash, BLAKE2S_BYTES);
-	mix_hash(n, hs->hash, hs->remote_static, NOISE_KEY_BYTES);
+	mix_hash(hs->hash, hs->remote_static, NOISE_KEY_BYTES);
 	/* e */
 	if (!make_ephemeral(n, hs->ephemeral_private, msg->ephemeral))
 		goto out;
-	mix_ephemeral(n, hs->chain, hs->hash, msg->ephemeral);
+	mix_ephemeral(hs->chain, hs->hash, msg->ephemeral);
 	/* es */
-	if (!mix_dh(n, hs->chain, key, hs->ephemeral_private, hs->remote_static))
+	if (!mix_dh(hs->chain, key, hs->ephemeral_private, hs->remote_static))
 		goto out;
 	/* s: msg.static := Aead(k, 0, S_i_pub, H_i) */
-	seal_and_mix(n, msg->encrypted_static, key, id->public_key, NOISE_KEY_BYTES, hs->hash);
+	seal_and_mix(msg->encrypted_static, key, id->public_key, NOISE_KEY_BYTES, hs->hash);
 	/* ss */
-	if (!mix_static_static(n, hs, hs->chain, key))
+	if (!mix_static_static(hs, hs->chain, key))
 		goto out;
 	/* {t}: msg.timestamp := Aead(k, 0, Timestamp(), H_i) */
-	seal_and_mix(n, msg->encrypted_timestamp, key, timestamp, WIRE_TIMESTAMP_BYTES, hs->hash);
+	seal_and_mix(msg->encrypted_timestamp, key, timestamp, WIRE_TIMESTAMP_BYTES, hs->hash);
 
 	hs->local_index = local_index;
 	hs->state = NOISE_INITIATION_CREATED;
@@ -203,14 +196,14 @@ enum noise_result noise_read_initiation(const struct noise *n, const struct nois
 		return NOISE_BAD;
 	memcpy(ret->chain, n->initial_chain, BLAKE2S_BYTES);
 	memcpy(ret->hash, n->initial_hash, BLAKE2S_BYTES);
-	mix_hash(n, ret->hash, id->public_key, NOISE_KEY_BYTES);
+	mix_hash(ret->hash, id->public_key, NOISE_KEY_BYTES);
 	/* e */
-	mix_ephemeral(n, ret->chain, ret->hash, msg->ephemeral);
+	mix_ephemeral(ret->chain, ret->hash, msg->ephemeral);
 	/* es */
-	if (!mix_dh(n, ret->chain, key, id->private_key, msg->ephemeral))
+	if (!mix_dh(ret->chain, key, id->private_key, msg->ephemeral))
 		goto out;
 	/* s */
-	if (!open_and_mix(n, ret->remote_static, key, msg->encrypted_static,
+	if (!open_and_mix(ret->remote_static, key, msg->encrypted_static,
 			  sizeof(msg->encrypted_static), ret->hash))
 		goto out;
 	result = NOISE_OK;
@@ -221,7 +214,7 @@ out:
 	return result;
 }
 
-enum noise_result noise_consume_initiation(const struct noise *n, struct noise_handshake *hs,
+enum noise_result noise_consume_initiation(struct noise_handshake *hs,
 					   const struct wire_initiation *msg,
 					   const struct noise_initiation *read, uint64_t now_ns)
 {
@@ -234,10 +227,10 @@ enum noise_result noise_consume_initiation(const struct noise *n, struct noise_h
 	memcpy(chain, read->chain, sizeof(chain));
 	memcpy(hash, read->hash, sizeof(hash));
 	/* ss */
-	if (!mix_static_static(n, hs, chain, key))
+	if (!mix_static_static(hs, chain, key))
 		goto out;
 	/* {t} */
-	if (!open_and_mix(n, timestamp, key, msg->encrypted_timestamp,
+	if (!open_and_mix(timestamp, key, msg->encrypted_timestamp,
 			  sizeof(msg->encrypted_timestamp), hash))
 		goto out;
 	/* TAI64N is big-endian, so that memcmp compares times (5.1). */
@@ -267,14 +260,13 @@ out:
 }
 
 /* psk: (C, tau, k) := Kdf3(C, Q), H := Hash(H || tau) */
-static void mix_psk(const struct noise *n, uint8_t chain[static BLAKE2S_BYTES],
-		    uint8_t hash[static BLAKE2S_BYTES], uint8_t key[static NOISE_KEY_BYTES],
-		    const uint8_t psk[static NOISE_KEY_BYTES])
+static void mix_psk(uint8_t chain[static BLAKE2S_BYTES], uint8_t hash[static BLAKE2S_BYTES],
+		    uint8_t key[static NOISE_KEY_BYTES], const uint8_t psk[static NOISE_KEY_BYTES])
 {
 	uint8_t tau[BLAKE2S_BYTES];
 
-	blake2s_kdf(n->blake, chain, tau, key, chain, psk, NOISE_KEY_BYTES);
-	mix_hash(n, hash, tau, sizeof(tau));
+	blake2s_kdf(chain, tau, key, chain, psk, NOISE_KEY_BYTES);
+	mix_hash(hash, tau, sizeof(tau));
 	secret_wipe(tau, sizeof(tau));
 }
 
@@ -293,17 +285,17 @@ bool noise_create_response(const struct noise *n, struct noise_handshake *hs, ui
 	/* e */
 	if (!make_ephemeral(n, hs->ephemeral_private, msg->ephemeral))
 		goto out;
-	mix_ephemeral(n, hs->chain, hs->hash, msg->ephemeral);
+	mix_ephemeral(hs->chain, hs->hash, msg->ephemeral);
 	/* ee */
-	if (!mix_dh(n, hs->chain, NULL, hs->ephemeral_private, hs->remote_ephemeral))
+	if (!mix_dh(hs->chain, NULL, hs->ephemeral_private, hs->remote_ephemeral))
 		goto out;
 	/* se */
-	if (!mix_dh(n, hs->chain, NULL, hs->ephemeral_private, hs->remote_static))
+	if (!mix_dh(hs->chain, NULL, hs->ephemeral_private, hs->remote_static))
 		goto out;
 	/* psk */
-	mix_psk(n, hs->chain, hs->hash, key, hs->preshared);
+	mix_psk(hs->chain, hs->hash, key, hs->preshared);
 	/* {}: msg.empty := Aead(k, 0, empty, H_r) */
-	seal_and_mix(n, msg->encrypted_nothing, key, NULL, 0, hs->hash);
+	seal_and_mix(msg->encrypted_nothing, key, NULL, 0, hs->hash);
 
 	hs->local_index = local_index;
 	hs->state = NOISE_RESPONSE_CREATED;
@@ -315,7 +307,7 @@ out:
 	return ok;
 }
 
-enum noise_result noise_consume_response(const struct noise *n, const struct noise_identity *id,
+enum noise_result noise_consume_response(const struct noise_identity *id,
 					 struct noise_handshake *hs,
 					 const struct wire_response *msg)
 {
@@ -329,18 +321,17 @@ enum noise_result noise_consume_response(const struct noise *n, const struct noi
 	memcpy(chain, hs->chain, sizeof(chain));
 	memcpy(hash, hs->hash, sizeof(hash));
 	/* e */
-	mix_ephemeral(n, chain, hash, msg->ephemeral);
+	mix_ephemeral(chain, hash, msg->ephemeral);
 	/* ee */
-	if (!mix_dh(n, chain, NULL, hs->ephemeral_private, msg->ephemeral))
+	if (!mix_dh(chain, NULL, hs->ephemeral_private, msg->ephemeral))
 		goto out;
 	/* se */
-	if (!mix_dh(n, chain, NULL, id->private_key, msg->ephemeral))
+	if (!mix_dh(chain, NULL, id->private_key, msg->ephemeral))
 		goto out;
 	/* psk */
-	mix_psk(n, chain, hash, key, hs->preshared);
+	mix_psk(chain, hash, key, hs->preshared);
 	/* {} */
-	if (!open_and_mix(n, NULL, key, msg->encrypted_nothing, sizeof(msg->encrypted_nothing),
-			  hash))
+	if (!open_and_mix(NULL, key, msg->encrypted_nothing, sizeof(msg->encrypted_nothing), hash))
 		goto out;
 
 	memcpy(hs->remote_ephemeral, msg->ephemeral, NOISE_KEY_BYTES);
@@ -356,8 +347,7 @@ out:
 	return result;
 }
 
-bool noise_begin_session(const struct noise *n, struct noise_handshake *hs,
-			 struct noise_keys *ret_keys)
+bool noise_begin_session(struct noise_handshake *hs, struct noise_keys *ret_keys)
 {
 	uint8_t first[NOISE_KEY_BYTES];
 	uint8_t second[NOISE_KEY_BYTES];
@@ -366,7 +356,7 @@ bool noise_begin_session(const struct noise *n, struct noise_handshake *hs,
 		return false;
 	ret_keys->initiator = hs->state == NOISE_RESPONSE_CONSUMED;
 	/* (T_send_i = T_recv_r, T_recv_i = T_send_r) := Kdf2(C, empty) */
-	blake2s_kdf(n->blake, first, second, NULL, hs->chain, NULL, 0);
+	blake2s_kdf(first, second, NULL, hs->chain, NULL, 0);
 	memcpy(ret_keys->initiator ? ret_keys->send : ret_keys->receive, first, sizeof(first));
 	memcpy(ret_keys->initiator ? ret_keys->receive : ret_keys->send, second, sizeof(second));
 	secret_wipe(first, sizeof(first));

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "platform/clock.h"
+#include "platform/error.h"
 #include "tunnel/blake2s.h"
 #include "tunnel/wire.h"
 
@@ -31,7 +32,6 @@ enum noise_state {
 
 /* Tools that all handshakes of a device share. */
 struct noise {
-	struct blake2s *blake;
 	const struct random_source *random;
 	uint8_t initial_chain[BLAKE2S_BYTES]; /* Hash(CONSTRUCTION) */
 	uint8_t initial_hash[BLAKE2S_BYTES];  /* Hash(initial_chain || IDENTIFIER) */
@@ -73,8 +73,7 @@ enum noise_result {
 	NOISE_FLOOD,  /* more than 50 initiations a second from this peer */
 };
 
-int noise_init(struct noise *n, struct blake2s *blake,
-	       const struct random_source *random) WARREN_MUST_USE;
+void noise_init(struct noise *n, const struct random_source *random);
 /* Clamps and derives the public key; an all-zero private key clears the identity. */
 void noise_identity_set(struct noise_identity *id,
 			const uint8_t private_key[static NOISE_KEY_BYTES]);
@@ -97,17 +96,16 @@ enum noise_result noise_read_initiation(const struct noise *n, const struct nois
 					const struct wire_initiation *msg,
 					struct noise_initiation *ret) WARREN_MUST_USE;
 /* Authenticates what noise_read_initiation read and commits to hs. */
-enum noise_result noise_consume_initiation(const struct noise *n, struct noise_handshake *hs,
+enum noise_result noise_consume_initiation(struct noise_handshake *hs,
 					   const struct wire_initiation *msg,
 					   const struct noise_initiation *read,
 					   uint64_t now_ns) WARREN_MUST_USE;
 bool noise_create_response(const struct noise *n, struct noise_handshake *hs, uint32_t local_index,
 			   struct wire_response *msg) WARREN_MUST_USE;
-enum noise_result noise_consume_response(const struct noise *n, const struct noise_identity *id,
+enum noise_result noise_consume_response(const struct noise_identity *id,
 					 struct noise_handshake *hs,
 					 const struct wire_response *msg) WARREN_MUST_USE;
 /* Derives the transport keys (5.4.5) and clears the handshake. The caller wipes ret_keys. */
-bool noise_begin_session(const struct noise *n, struct noise_handshake *hs,
-			 struct noise_keys *ret_keys) WARREN_MUST_USE;
+bool noise_begin_session(struct noise_handshake *hs, struct noise_keys *ret_keys) WARREN_MUST_USE;
 
 #endif

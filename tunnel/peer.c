@@ -132,7 +132,7 @@ int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES], struct
 	p->device->given_peers++;
 	memcpy(p->key, key, NOISE_KEY_BYTES);
 	noise_handshake_init(&p->handshake, &t->identity, key);
-	cookie_maker_set(&p->cookie, &t->control_noise, key);
+	cookie_maker_set(&p->cookie, key);
 	table->slots[slot_of(table, key)] = p;
 	table->count++;
 	p->prev = table->last;
@@ -314,7 +314,6 @@ static int keypair_init(struct keypair *kp, const struct noise_keys *keys)
 
 struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 {
-	struct tunnel *t = p->device->shards->all[0];
 	struct noise_keys keys = {0};
 	struct keypair *kp = calloc(1, sizeof(*kp));
 	bool ok;
@@ -327,7 +326,7 @@ struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 	kp->local_index = p->handshake.local_index;
 	kp->remote_index = p->handshake.remote_index;
 	kp->created_ns = now_ns;
-	ok = noise_begin_session(&t->control_noise, &p->handshake, &keys) &&
+	ok = noise_begin_session(&p->handshake, &keys) &&
 	     keypair_init(kp, &keys) == 0;
 	kp->initiator = keys.initiator;
 	secret_wipe(&keys, sizeof(keys));

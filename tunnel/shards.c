@@ -203,7 +203,7 @@ static void adopt_changes(struct tunnel *t, const struct snapshot *s)
 static void adopt_identity(struct tunnel *t, const struct snapshot *s)
 {
 	t->identity_set = s->identity_set;
-	cookie_checker_set(&t->checker, &t->noise, s->public_key);
+	cookie_checker_set(&t->checker, s->public_key);
 	for (struct peer *p = t->own; p; p = p->own_next)
 		peer_expire_sessions(p);
 }

@@ -121,13 +121,12 @@ static struct endpoint any_endpoint(struct pair *p)
 static void junk_with_mac1(struct pair *p, uint8_t *msg, size_t len)
 {
 	struct cookie_maker maker;
-	struct tunnel *t = p->side[1].t;
 
 	random_bytes(&p->side[0].random, msg, len);
 	bytes_put_le32(msg,
 		       len == sizeof(struct wire_initiation) ? WIRE_INITIATION : WIRE_RESPONSE);
-	cookie_maker_set(&maker, &t->noise, p->side[1].public_key);
-	cookie_add_macs(&maker, &t->noise, msg, len, p->side[1].time.monotonic_ns);
+	cookie_maker_set(&maker, p->side[1].public_key);
+	cookie_add_macs(&maker, msg, len, p->side[1].time.monotonic_ns);
 }
 
 static void test_strangers(void **state)
@@ -278,8 +277,8 @@ static void with_cookie(struct pair *p, struct wire_initiation *msg, const struc
 	struct wire_cookie reply;
 	const struct pair_datagram *d;
 
-	cookie_maker_set(&maker, &b->t->noise, b->public_key);
-	cookie_add_macs(&maker, &b->t->noise, msg, sizeof(*msg), b->time.monotonic_ns);
+	cookie_maker_set(&maker, b->public_key);
+	cookie_add_macs(&maker, msg, sizeof(*msg), b->time.monotonic_ns);
 	drop_flying(p);
 	copy = *msg;
 	receive(b, (uint8_t *)&copy, sizeof(copy), from);
@@ -288,7 +287,7 @@ static void with_cookie(struct pair *p, struct wire_initiation *msg, const struc
 	assert_int_equal(d->len, sizeof(reply));
 	memcpy(&reply, d->data, sizeof(reply));
 	assert_true(cookie_consume(&maker, &reply, b->time.monotonic_ns));
-	cookie_add_macs(&maker, &b->t->noise, msg, sizeof(*msg), b->time.monotonic_ns);
+	cookie_add_macs(&maker, msg, sizeof(*msg), b->time.monotonic_ns);
 	drop_flying(p);
 }
 

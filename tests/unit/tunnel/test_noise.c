@@ -16,7 +16,6 @@
 
 #include "platform/encode.h"
 #include "tunnel/aead.h"
-#include "tunnel/blake2s.h"
 #include "tunnel/bytes.h"
 #include "tunnel/cookie.h"
 #include "tunnel/noise.h"
@@ -61,7 +60,6 @@ struct party {
 	uint8_t fill;
 	struct random_source random;
 	struct noise noise;
-	struct blake2s *blake;
 	struct noise_identity id;
 	struct noise_handshake hs;
 };
@@ -75,8 +73,7 @@ static void party_init(struct party *p, uint8_t first_key_byte, uint8_t fill)
 	memset(p, 0, sizeof(*p));
 	p->fill = fill;
 	p->random = (struct random_source){fixed_bytes, &p->fill};
-	assert_int_equal(blake2s_new(&p->blake), 0);
-	assert_int_equal(noise_init(&p->noise, p->blake, &p->random), 0);
+	noise_init(&p->noise, &p->random);
 	noise_identity_set(&p->id, key);
 }
 
@@ -88,12 +85,6 @@ static void meet(struct party *i, struct party *r)
 	noise_handshake_init(&r->hs, &r->id, i->id.public_key);
 	memset(i->hs.preshared, 0x33, 32);
 	memset(r->hs.preshared, 0x33, 32);
-}
-
-static void part(struct party *i, struct party *r)
-{
-	blake2s_free(i->blake);
-	blake2s_free(r->blake);
 }
 
 static const uint8_t stamp[12] = {0x40, 0, 0, 0, 0x65, 0x53, 0xf1, 0x0a};
@@ -117,23 +108,23 @@ static void test_vectors(void **state)
 	meet(&i, &r);
 	assert_true(
 		noise_create_initiation(&i.noise, &i.id, &i.hs, stamp, 0x01020304, &initiation));
-	cookie_maker_set(&maker, &i.noise, r.id.public_key);
-	cookie_add_macs(&maker, &i.noise, &initiation, sizeof(initiation), 1);
+	cookie_maker_set(&maker, r.id.public_key);
+	cookie_add_macs(&maker, &initiation, sizeof(initiation), 1);
 	assert_memory_equal(&initiation, v.initiation, sizeof(initiation));
 
 	assert_int_equal(noise_read_initiation(&r.noise, &r.id, &initiation, &read), NOISE_OK);
 	assert_memory_equal(read.remote_static, i.id.public_key, 32);
-	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, 1),
+	assert_int_equal(noise_consume_initiation(&r.hs, &initiation, &read, 1),
 			 NOISE_OK);
 	assert_int_equal(r.hs.remote_index, 0x01020304);
 	assert_true(noise_create_response(&r.noise, &r.hs, 0x0a0b0c0d, &response));
-	cookie_maker_set(&maker, &r.noise, i.id.public_key);
-	cookie_add_macs(&maker, &r.noise, &response, sizeof(response), 1);
+	cookie_maker_set(&maker, i.id.public_key);
+	cookie_add_macs(&maker, &response, sizeof(response), 1);
 	assert_memory_equal(&response, v.response, sizeof(response));
 
-	assert_int_equal(noise_consume_response(&i.noise, &i.id, &i.hs, &response), NOISE_OK);
-	assert_true(noise_begin_session(&i.noise, &i.hs, &keys_i));
-	assert_true(noise_begin_session(&r.noise, &r.hs, &keys_r));
+	assert_int_equal(noise_consume_response(&i.id, &i.hs, &response), NOISE_OK);
+	assert_true(noise_begin_session(&i.hs, &keys_i));
+	assert_true(noise_begin_session(&r.hs, &keys_r));
 	assert_true(keys_i.initiator);
 	assert_false(keys_r.initiator);
 	assert_memory_equal(keys_i.send, v.initiator_send, 32);
@@ -152,7 +143,6 @@ static void test_vectors(void **state)
 	assert_int_equal(packet[0], 0x45);
 	assert_int_equal(packet[3], 0x14);
 	aead_done(&aead);
-	part(&i, &r);
 }
 
 static void test_refusals(void **state)
@@ -175,26 +165,26 @@ static void test_refusals(void **state)
 		((uint8_t *)&bad)[at] ^= 1;
 		before = r.hs;
 		if (noise_read_initiation(&r.noise, &r.id, &bad, &read) == NOISE_OK)
-			assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &bad, &read, 1),
+			assert_int_equal(noise_consume_initiation(&r.hs, &bad, &read, 1),
 					 NOISE_BAD);
 		assert_memory_equal(&before, &r.hs, sizeof(before));
 	}
 	assert_int_equal(noise_read_initiation(&r.noise, &r.id, &initiation, &read), NOISE_OK);
 	assert_int_equal(
-		noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, NSEC_PER_SEC),
+		noise_consume_initiation(&r.hs, &initiation, &read, NSEC_PER_SEC),
 		NOISE_OK);
 	/* The same again, then a newer one too early, then in time. */
 	assert_int_equal(
-		noise_consume_initiation(&r.noise, &r.hs, &initiation, &read, 2 * NSEC_PER_SEC),
+		noise_consume_initiation(&r.hs, &initiation, &read, 2 * NSEC_PER_SEC),
 		NOISE_REPLAY);
 	memcpy(newer, stamp, 12);
 	newer[11] = 1;
 	assert_true(noise_create_initiation(&i.noise, &i.id, &i.hs, newer, 7, &bad));
 	assert_int_equal(noise_read_initiation(&r.noise, &r.id, &bad, &read), NOISE_OK);
-	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &bad, &read,
+	assert_int_equal(noise_consume_initiation(&r.hs, &bad, &read,
 						  NSEC_PER_SEC + NSEC_PER_SEC / 50 - 1),
 			 NOISE_FLOOD);
-	assert_int_equal(noise_consume_initiation(&r.noise, &r.hs, &bad, &read,
+	assert_int_equal(noise_consume_initiation(&r.hs, &bad, &read,
 						  NSEC_PER_SEC + NSEC_PER_SEC / 50),
 			 NOISE_OK);
 	assert_true(noise_create_response(&r.noise, &r.hs, 8, &response));
@@ -202,17 +192,16 @@ static void test_refusals(void **state)
 		bad_response = response;
 		((uint8_t *)&bad_response)[at] ^= 0x40;
 		before = i.hs;
-		assert_int_equal(noise_consume_response(&i.noise, &i.id, &i.hs, &bad_response),
+		assert_int_equal(noise_consume_response(&i.id, &i.hs, &bad_response),
 				 NOISE_BAD);
 		assert_memory_equal(&before, &i.hs, sizeof(before));
 	}
 	/* Another preshared key. */
 	i.hs.preshared[0] ^= 1;
-	assert_int_equal(noise_consume_response(&i.noise, &i.id, &i.hs, &response), NOISE_BAD);
+	assert_int_equal(noise_consume_response(&i.id, &i.hs, &response), NOISE_BAD);
 	i.hs.preshared[0] ^= 1;
-	assert_int_equal(noise_consume_response(&i.noise, &i.id, &i.hs, &response), NOISE_OK);
-	assert_int_equal(noise_consume_response(&i.noise, &i.id, &i.hs, &response), NOISE_BAD);
-	part(&i, &r);
+	assert_int_equal(noise_consume_response(&i.id, &i.hs, &response), NOISE_OK);
+	assert_int_equal(noise_consume_response(&i.id, &i.hs, &response), NOISE_BAD);
 }
 
 static void test_impossible_keys(void **state)
@@ -230,31 +219,6 @@ static void test_impossible_keys(void **state)
 	assert_int_equal(noise_read_initiation(&p.noise, &p.id, &msg, &read), NOISE_BAD);
 	noise_identity_set(&p.id, zero);
 	assert_false(p.id.set);
-	blake2s_free(p.blake);
-}
-
-static void test_blake2s(void **state)
-{
-	/* RFC 7693 appendix B. */
-	static const char abc[] =
-		"508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982";
-	uint8_t out[32], expected[32], key[32], longer[32];
-	struct blake2s *b;
-
-	(void)state;
-	assert_int_equal(blake2s_new(&b), 0);
-	assert_int_equal(encode_hex_exact(expected, 32, abc), 0);
-	blake2s_hash(b, out, "a", 1, "bc", 2);
-	assert_memory_equal(out, expected, 32);
-	blake2s_hash(b, out, NULL, 0, "abc", 3);
-	assert_memory_equal(out, expected, 32);
-	/* Kdf outputs chain, and out1 may be the key. */
-	memset(key, 7, sizeof(key));
-	blake2s_kdf(b, out, expected, longer, key, "x", 1);
-	blake2s_kdf(b, key, NULL, NULL, key, "x", 1);
-	assert_memory_equal(out, key, 32);
-	assert_memory_not_equal(expected, longer, 32);
-	blake2s_free(b);
 }
 
 static void test_cookies(void **state)
@@ -271,9 +235,9 @@ static void test_cookies(void **state)
 	meet(&i, &r);
 	assert_int_equal(endpoint_parse("192.0.2.1:7", &from), 0);
 	assert_int_equal(endpoint_parse("192.0.2.1:8", &other), 0);
-	cookie_checker_set(&checker, &r.noise, r.id.public_key);
-	cookie_maker_set(&maker, &i.noise, r.id.public_key);
-	cookie_add_macs(&maker, &i.noise, &msg, sizeof(msg), now);
+	cookie_checker_set(&checker, r.id.public_key);
+	cookie_maker_set(&maker, r.id.public_key);
+	cookie_add_macs(&maker, &msg, sizeof(msg), now);
 	assert_int_equal(cookie_check(&checker, &r.noise, &msg, sizeof(msg), &from, true, now),
 			 COOKIE_MAC1_ONLY);
 	msg.mac1[3] ^= 1;
@@ -289,7 +253,7 @@ static void test_cookies(void **state)
 	/* Only once for one mac1. */
 	assert_false(cookie_consume(&maker, &reply, now));
 
-	cookie_add_macs(&maker, &i.noise, &msg, sizeof(msg), now + NSEC_PER_SEC);
+	cookie_add_macs(&maker, &msg, sizeof(msg), now + NSEC_PER_SEC);
 	assert_int_equal(cookie_check(&checker, &r.noise, &msg, sizeof(msg), &from, true, now),
 			 COOKIE_MAC2);
 	assert_int_equal(cookie_check(&checker, &r.noise, &msg, sizeof(msg), &other, true, now),
@@ -299,11 +263,10 @@ static void test_cookies(void **state)
 	assert_int_equal(cookie_check(&checker, &r.noise, &msg, sizeof(msg), &from, true,
 				      now + 120 * NSEC_PER_SEC),
 			 COOKIE_MAC1_ONLY);
-	cookie_add_macs(&maker, &i.noise, &msg, sizeof(msg), now + 114 * NSEC_PER_SEC);
+	cookie_add_macs(&maker, &msg, sizeof(msg), now + 114 * NSEC_PER_SEC);
 	assert_int_not_equal(msg.mac2[0] | msg.mac2[1] | msg.mac2[2], 0);
-	cookie_add_macs(&maker, &i.noise, &msg, sizeof(msg), now + 115 * NSEC_PER_SEC);
+	cookie_add_macs(&maker, &msg, sizeof(msg), now + 115 * NSEC_PER_SEC);
 	assert_int_equal(msg.mac2[0] | msg.mac2[1] | msg.mac2[2], 0);
-	part(&i, &r);
 }
 
 int main(void)
@@ -312,7 +275,6 @@ int main(void)
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_impossible_keys),
-		cmocka_unit_test(test_blake2s),
 		cmocka_unit_test(test_cookies),
 	};
 
