@@ -222,7 +222,7 @@ static bool certificate_comes(void)
 
 	if (getsockopt(WORKER_FD_CONNECTION, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) < 0 || len < 20)
 		return false;
-	tos = syn[0] >> 4 == 4 ? syn[1] : (syn[0] << 4 | syn[1] >> 4) & 0xffu;
+	tos = syn[0] >> 4 == 4 ? syn[1] : (unsigned)(syn[0] << 4 | syn[1] >> 4) & 0xff;
 	return (tos & DSCP_MASK) == DSCP_CERTIFICATE_TOS;
 }
 
