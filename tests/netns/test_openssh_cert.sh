@@ -80,6 +80,7 @@ expect 5 on first warren ssh-cert --batch --out $T/none root@second
 one_sentence
 [ ! -e $T/none ] || fail "a key without a certificate was left"
 
+mkfifo $T/long
 note "refused after expiry"
 policy <<EOF2
 { "rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22,7000-7010" } ],
@@ -91,8 +92,20 @@ short() {
 }
 within 10 short
 expect 0 try short 7001 $second deploy
+note "(a shared connection and its sessions outlive the certificate)"
+on first warren openssh install
+shared="ssh -o BatchMode=yes -o ControlPath=$T/mux deploy@second.warren.internal"
+on first ssh -f -N -o BatchMode=yes -o ControlMaster=yes -o ControlPath=$T/mux -o ControlPersist=600 deploy@second.warren.internal
+on first $shared 'cat; echo still here' <$T/long >$T/long-out 2>&1 &
+long=$!
+exec 9>$T/long
 end=$(date -d "$(ssh-keygen -Lf $T/short-cert.pub | sed -n 's/.* to //p')" +%s)
 while [ "$(date +%s)" -le "$end" ]; do sleep 0.5; done
 expect 255 try short 7001 $second deploy
 expect 255 try short 22 $second deploy
+expect 3 on first $shared 'exit 3'
+exec 9>&-
+wait $long || fail "a session ended with its certificate: $(cat $T/long-out)"
+grep -q 'still here' $T/long-out || fail "$(cat $T/long-out)"
+on first ssh -O exit -o ControlPath=$T/mux deploy@second.warren.internal 2>/dev/null
 echo "all good"
