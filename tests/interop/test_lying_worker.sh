@@ -12,8 +12,9 @@ dir=$(mktemp -d /run/lying_worker.XXXXXX) # StrictModes: no folder above may be 
 chmod 755 "$dir"
 failed=0 passed=0 pid=
 finish() {
-	[[ -n $pid ]] && kill "$pid" 2>/dev/null
-	[[ -z ${KEEP:-} ]] && rm -rf "$dir"
+	[[ -n $pid ]] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+	umount /etc/passwd 2>/dev/null
+	[[ -z ${KEEP:-} ]] && { rm -rf "$dir" 2>/dev/null || { sleep 1; rm -rf "$dir"; }; } # what kept the log may still write
 }
 trap finish EXIT
 ok() { # NAME: the command before it decides
@@ -38,6 +39,9 @@ for program in warren warren-sshd warren-ssh-session; do cp "$bin/$program" "$di
 cp "$bin/warren-ssh-worker" "$dir/bin/warren-ssh-worker.real"
 "${CC:-cc}" -std=gnu17 -D_GNU_SOURCE -DLIES_DIR="\"$dir/lies\"" -I"$src" -O1 -w -o "$dir/bin/warren-ssh-worker" \
 	"$src/tests/support/lying_worker.c" "$bin/../platform/libwarren_platform.a" -lsodium -lcrypto -ljansson || exit 1
+# The shells of the sessions: nobody's .bashrc.
+mkdir "$dir/home"
+sed -E "s#^(root:([^:]*:){4})[^:]*#\\1$dir/home#" /etc/passwd >"$dir/passwd" && mount --bind "$dir/passwd" /etc/passwd
 for key in host id; do ssh-keygen -q -t ed25519 -N '' -f "$dir/$key"; done
 cp "$dir/id.pub" "$dir/keys/root"
 cat >"$dir/conf" <<-X
