@@ -68,7 +68,13 @@ struct broker_net {
 	char ssh_note[256]; /* why it is not in a namespace of its own, or not at all */
 };
 
-enum broker_session_state { SESSION_UNAUTHENTICATED, SESSION_WAITING, SESSION_AUTHENTICATED };
+/* SESSION_DISPLACED: ends, and no longer counts. */
+enum broker_session_state {
+	SESSION_UNAUTHENTICATED,
+	SESSION_WAITING,
+	SESSION_AUTHENTICATED,
+	SESSION_DISPLACED,
+};
 
 struct broker_session {
 	struct broker_session *next;
@@ -78,6 +84,8 @@ struct broker_session {
 	enum broker_session_state state;
 	struct ip_addr source;
 	struct endpoint client;
+	uint64_t began_ns;
+	bool exchanged;	  /* its first key exchange is done */
 	bool audited_end; /* the monitor's last event came */
 	bool told;	  /* main knows of it */
 	bool unsent;	  /* main had no room for the last state */

@@ -76,21 +76,6 @@ static void count(const struct broker *b, enum broker_session_state state,
 	}
 }
 
-static const char *refusal(const struct broker *b, const struct ip_addr *source)
-{
-	unsigned startups, of_source;
-
-	if (!b->ssh.serving)
-		return "The SSH server of this machine is off.\r\n";
-	if (!b->ssh.sshd.loaded)
-		return "The SSH server's configuration of this machine cannot be read.\r\n";
-	count(b, SESSION_UNAUTHENTICATED, source, &startups, &of_source);
-	if (b->ssh.session_count >= BROKER_MAX_SESSIONS)
-		return "Too many SSH sessions on this machine.\r\n";
-	return startups_refusal(&b->ssh.sshd.startups, startups, of_source,
-				randombytes_uniform(100));
-}
-
 static void free_session(struct broker *b, struct broker_session *s)
 {
 	for (struct broker_session **at = &b->ssh.sessions; *at; at = &(*at)->next) {
@@ -130,6 +115,45 @@ void broker_ssh_end_all(struct broker *b, const char *reason)
 	for (struct broker_session *s = b->ssh.sessions; s; s = s->next)
 		if (s->kill_ns == 0)
 			broker_ssh_end(b, s->id, reason);
+}
+
+/* Makes room (startups.h): false when nobody is slow enough. */
+static bool displace(struct broker *b, const struct ip_addr *source, bool same_source)
+{
+	struct broker_session *oldest = NULL;
+	uint64_t now = broker_now();
+
+	for (struct broker_session *s = b->ssh.sessions; s; s = s->next) {
+		if (s->state != SESSION_UNAUTHENTICATED || s->exchanged ||
+		    now - s->began_ns < STARTUPS_SLOW_NS ||
+		    (same_source &&
+		     !startups_same_source(&b->ssh.sshd.startups, source, &s->source)))
+			continue;
+		if (!oldest || s->began_ns < oldest->began_ns)
+			oldest = s;
+	}
+	if (!oldest)
+		return false;
+	oldest->state = SESSION_DISPLACED;
+	broker_ssh_end(b, oldest->id, STARTUPS_DISPLACED);
+	return true;
+}
+
+static const char *refusal(struct broker *b, const struct ip_addr *source)
+{
+	const struct sshd_startups *limits = &b->ssh.sshd.startups;
+	unsigned startups, of_source;
+	const char *no;
+
+	if (!b->ssh.serving)
+		return "The SSH server of this machine is off.\r\n";
+	if (!b->ssh.sshd.loaded)
+		return "The SSH server's configuration of this machine cannot be read.\r\n";
+	count(b, SESSION_UNAUTHENTICATED, source, &startups, &of_source);
+	if (b->ssh.session_count >= BROKER_MAX_SESSIONS)
+		return "Too many SSH sessions on this machine.\r\n";
+	no = startups_refusal(limits, startups, of_source, randombytes_uniform(100));
+	return no && displace(b, source, startups_of_source(limits, of_source)) ? NULL : no;
 }
 
 static void on_state(struct broker *b, struct broker_session *s, struct reader *r)
@@ -198,6 +222,9 @@ static bool on_message(struct broker *b, struct broker_session *s, struct reader
 	case SSH_WIRE_AUTHENTICATED:
 		if (reader_done(r))
 			s->state = SESSION_AUTHENTICATED;
+		break;
+	case SSH_WIRE_KEYS:
+		s->exchanged = true;
 		break;
 	case SSH_WIRE_WAITING:
 		if (reader_done(r))
@@ -378,6 +405,7 @@ static int start_session(struct broker *b, int connection, const struct endpoint
 	s->sock = -1;
 	s->source = *source;
 	s->client = *client;
+	s->began_ns = broker_now();
 	s->id = ++b->ssh.next_id;
 	s->next = b->ssh.sessions;
 	b->ssh.sessions = s;

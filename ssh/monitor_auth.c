@@ -18,6 +18,16 @@
 
 #define MAX_REQUESTS 64 /* of one connection, whatever their answer */
 
+static void tell_broker(struct monitor *m, uint8_t type)
+{
+	uint8_t data[16];
+	struct writer w = writer_init(data, sizeof(data));
+
+	monitor_begin(&w, type, 0);
+	if (monitor_send(m->broker_fd, data, w.len, NULL, 0) < 0)
+		log_debug("the broker does not listen", NULL);
+}
+
 int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
 {
 	uint8_t data[128], signature[crypto_sign_BYTES], digest[crypto_hash_sha256_BYTES];
@@ -33,6 +43,7 @@ int monitor_auth_sign(struct monitor *m, uint32_t id, struct reader *r)
 		crypto_hash_sha256(digest, hash, len);
 		encode_hex(m->session_hash, digest, sizeof(digest));
 		m->state = MONITOR_AUTH;
+		tell_broker(m, SSH_WIRE_KEYS);
 	}
 	crypto_sign_detached(signature, NULL, hash, len, m->host_secret);
 	monitor_begin(&w, MONITOR_SIGN, id);
@@ -136,16 +147,6 @@ static bool admit(struct monitor *m, const struct verifier_decision *d, const ch
 	m->key = NULL;
 	m->auth_failures++;
 	return false;
-}
-
-static void tell_broker(struct monitor *m, uint8_t type)
-{
-	uint8_t data[16];
-	struct writer w = writer_init(data, sizeof(data));
-
-	monitor_begin(&w, type, 0);
-	if (monitor_send(m->broker_fd, data, w.len, NULL, 0) < 0)
-		log_debug("the broker does not listen", NULL);
 }
 
 /* What has to happen before the worker may ask for sessions. */

@@ -22,6 +22,7 @@
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/secret.h"
+#include "platform/unixsock.h"
 #include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 #include "ssh/config/startups.h"
@@ -38,7 +39,9 @@ struct connection {
 	struct ip_addr source;
 	uint32_t id;
 	struct endpoint client;
-	bool ended; /* its last audit event came */
+	uint64_t began_ns;
+	bool exchanged, displaced; /* its first key exchange is done; it is to end */
+	bool ended;		   /* its last audit event came */
 };
 
 struct sshd {
@@ -206,8 +209,39 @@ static void reload(struct sshd *s)
 
 /* ------------------------------------------------------------------ connections */
 
-static const char *refusal(const struct sshd *s, const struct ip_addr *source)
+/* Makes room (startups.h): false when nobody is slow enough. */
+static bool displace(struct sshd *s, const struct ip_addr *source, bool same_source)
 {
+	uint8_t data[256];
+	struct writer w = writer_init(data, sizeof(data));
+	struct connection *oldest = NULL;
+	uint64_t now = clock_monotonic_ns(&clock_system);
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct connection *c = &s->connections[i];
+
+		if (c->pid == 0 || c->authenticated || c->exchanged || c->displaced ||
+		    now - c->began_ns < STARTUPS_SLOW_NS ||
+		    (same_source &&
+		     !startups_same_source(&s->force.options.startups, source, &c->source)))
+			continue;
+		if (oldest == NULL || c->began_ns < oldest->began_ns)
+			oldest = c;
+	}
+	if (oldest == NULL)
+		return false;
+	oldest->displaced = true;
+	writer_u8(&w, SSH_WIRE_END);
+	writer_u32(&w, 0);
+	writer_cstring(&w, STARTUPS_DISPLACED);
+	if (oldest->sock < 0 || unixsock_send(oldest->sock, data, w.len, NULL, 0) < 0)
+		kill(oldest->pid, SIGTERM);
+	return true;
+}
+
+static const char *refusal(struct sshd *s, const struct ip_addr *source)
+{
+	const char *no;
 	const struct sshd_startups *limits = &s->force.options.startups;
 	unsigned all = 0, of_source = 0;
 	size_t used = 0;
@@ -216,14 +250,15 @@ static const char *refusal(const struct sshd *s, const struct ip_addr *source)
 		const struct connection *c = &s->connections[i];
 
 		used += c->pid != 0;
-		if (c->pid == 0 || c->authenticated)
+		if (c->pid == 0 || c->authenticated || c->displaced)
 			continue;
 		all++;
 		of_source += startups_same_source(limits, source, &c->source);
 	}
 	if (used == SSHD_SESSIONS_MAX)
 		return "Too many SSH sessions on this machine.\r\n";
-	return startups_refusal(limits, all, of_source, randombytes_uniform(100));
+	no = startups_refusal(limits, all, of_source, randombytes_uniform(100));
+	return no != NULL && displace(s, source, startups_of_source(limits, of_source)) ? NULL : no;
 }
 
 static struct connection *free_slot(struct sshd *s)
@@ -256,6 +291,7 @@ static void serve(struct sshd *s, int fd, const struct endpoint *client)
 	rc = sshd_spawn(&s->force, ++s->last_id, fd, &c.sock, &c.pid);
 	c.id = s->last_id;
 	c.client = *client;
+	c.began_ns = clock_monotonic_ns(&clock_system);
 	slot = rc == 0 ? free_slot(s) : NULL;
 	if (slot != NULL)
 		*slot = c;
@@ -301,6 +337,8 @@ static bool hear(struct sshd *s, struct connection *c)
 
 	if (type == SSH_WIRE_AUTHENTICATED)
 		c->authenticated = true;
+	if (type == SSH_WIRE_KEYS)
+		c->exchanged = true;
 	if (r < 0)
 		over(s, c);
 	return r > 0;

@@ -43,11 +43,16 @@ bool startups_same_source(const struct sshd_startups *s, const struct ip_addr *a
 const char *startups_refusal(const struct sshd_startups *s, unsigned unauthenticated,
 			     unsigned of_source, unsigned percent)
 {
-	if (of_source >= s->per_source)
+	if (startups_of_source(s, of_source))
 		return "Too many unfinished logins from your address: try again later.\r\n";
 	if (startups_drops(s, unauthenticated, percent))
 		return "Exceeded MaxStartups\r\n";
 	return NULL;
+}
+
+bool startups_of_source(const struct sshd_startups *s, unsigned of_source)
+{
+	return of_source >= s->per_source;
 }
 
 void startups_turn_away(int fd, const char *line)

@@ -17,6 +17,15 @@ bool startups_same_source(const struct sshd_startups *s, const struct ip_addr *a
  * same source. */
 const char *startups_refusal(const struct sshd_startups *s, unsigned unauthenticated,
 			     unsigned of_source, unsigned percent);
+/* A connection that is refused takes the place of one that came STARTUPS_SLOW_NS ago and has not come to
+ * the end of a key exchange, which a client needs no person for: the oldest of the same source where
+ * its limit is reached, else of all. So scanners and half-open connections lock nobody out, and a
+ * flood starts no more monitors than places × 1/STARTUPS_SLOW_NS. */
+#define STARTUPS_SLOW_NS   (UINT64_C(2) * 1000000000)
+#define STARTUPS_DISPLACED "Too many unfinished logins: another took the place of this one."
+/* of_source: is it the limit of a source that is reached? */
+bool startups_of_source(const struct sshd_startups *s, unsigned of_source);
+
 /* Closes the connection after that line (RFC 4253 section 4.2). */
 void startups_turn_away(int fd, const char *line);
 /* TCP keep-alive and user timeout, so that a connection does not outlive its peer by more than a

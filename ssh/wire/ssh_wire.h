@@ -58,6 +58,7 @@ enum ssh_wire_message {
 	SSH_WIRE_AUTHENTICATED = 2, /* no fields: no longer counts for MaxStartups */
 	SSH_WIRE_WAITING = 3,   /* waits for a person's login: counted apart from now on */
 	SSH_WIRE_AUDIT = 4,     /* an audit event, ssh_wire_audit.h */
+	SSH_WIRE_KEYS = 5,      /* no fields: the first key exchange came to its signature */
 	/* broker to monitor */
 	SSH_WIRE_OBJECT = 16,   /* descriptor: a newer "ssh" object; judge everything again */
 	SSH_WIRE_END = 17,      /* string reason for the user */

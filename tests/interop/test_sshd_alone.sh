@@ -12,9 +12,10 @@ dir=$(mktemp -d /run/sshd_alone.XXXXXX) # StrictModes: no folder above may be an
 chmod 755 "$dir"
 failed=0 passed=0 pid=
 finish() {
-	[[ -n $pid ]] && kill "$pid" 2>/dev/null
+	[[ -n $pid ]] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 	[[ -n ${frozen:-} ]] && kill -KILL "$frozen" 2>/dev/null
-	rm -rf "$dir"
+	umount /etc/passwd 2>/dev/null
+	rm -rf "$dir" 2>/dev/null || { sleep 1; rm -rf "$dir"; } # what kept the log may still write
 }
 trap finish EXIT
 ok() { # NAME: the command before it decides
@@ -34,6 +35,9 @@ soon() { # COMMAND…: true within some seconds
 	return 1
 }
 
+# The shells of the sessions: nobody's .bashrc.
+mkdir "$dir/home"
+sed -E "s#^(root:([^:]*:){4})[^:]*#\\1$dir/home#" /etc/passwd >"$dir/passwd" && mount --bind "$dir/passwd" /etc/passwd
 for key in host id ca; do ssh-keygen -q -t ed25519 -N '' -f "$dir/$key"; done
 cp "$dir/id" "$dir/cert" && cp "$dir/id.pub" "$dir/cert.pub"
 ssh-keygen -q -s "$dir/ca" -I someone -n root -V +1h "$dir/cert.pub"
@@ -254,17 +258,44 @@ start <<<"RekeyLimit default 1"
 s -v -o LogLevel=DEBUG1 t 'for i in 1 2 3 4 5 6; do sleep 0.7; echo $i; done' >"$dir/out" 2>"$dir/verbose"
 is "RekeyLimit by time: what was said" "1 2 3 4 5 6" "$(paste -sd' ' "$dir/out")"
 (($(grep -c "SSH2_MSG_KEXINIT received" "$dir/verbose") >= 3)); ok "RekeyLimit by time: keys are changed"
+# Clients that have exchanged keys and wait for a person, for the passphrase of a key.
+ssh-keygen -q -t ed25519 -N secret -f "$dir/locked"
+cat "$dir/locked.pub" >>"$dir/keys/root"
+printf '#!/bin/sh\necho >>%s\nexec sleep 60\n' "$dir/asked" >"$dir/askpass" && chmod 755 "$dir/askpass"
+hold() { # COUNT
+	: >"$dir/asked"
+	for _ in $(seq "$1"); do
+		SSH_ASKPASS=$dir/askpass SSH_ASKPASS_REQUIRE=force setsid ssh -F "$dir/ssh.locked" t true \
+			</dev/null >/dev/null 2>&1 &
+		held+=($!)
+	done
+	soon eval '(($(wc -l <"$dir/asked") >= '"$1"'))'
+}
+release() {
+	pkill -P "$(IFS=,; echo "${held[*]}")" 2>/dev/null # the askpass
+	kill "${held[@]}" 2>/dev/null
+	wait "${held[@]}" 2>/dev/null
+	held=()
+}
+held=()
+sed "s#IdentityFile .*#IdentityFile $dir/locked#" "$dir/ssh" >"$dir/ssh.locked"
 start <<<"MaxStartups 3:100:3"
-exec 5<>/dev/tcp/127.0.0.1/2301 6<>/dev/tcp/127.0.0.1/2301 7<>/dev/tcp/127.0.0.1/2301
-soon test "$(pgrep -c -P "$pid")" -ge 3
+hold 3; ok "three clients wait for their users"
+sleep 2.2
 s t true 2>"$dir/out"; [[ $? == 255 ]] && soon logged "Exceeded MaxStartups"; ok "MaxStartups"
-exec 5>&- 6>&- 7>&-
+release
 start <<<"PerSourceMaxStartups 2"
-exec 5<>/dev/tcp/127.0.0.1/2301 6<>/dev/tcp/127.0.0.1/2301
-soon test "$(pgrep -c -P "$pid")" -ge 2
+hold 2
 s t true 2>/dev/null; [[ $? == 255 ]]; ok "PerSourceMaxStartups"
 soon logged "unfinished logins from your address"; ok "PerSourceMaxStartups: said"
 is "PerSourceMaxStartups: another source gets in" root "$(s -b 127.0.0.2 t id -un)"
+release
+sleep 1
+exec 5<>/dev/tcp/127.0.0.1/2301 6<>/dev/tcp/127.0.0.1/2301
+sleep 2.5
+is "who sends nothing makes room" "root root" "$(s t id -un) $(s t id -un)"
+timeout 5 cat <&5 >/dev/null; ok "and is hung up on"
+soon logged "another took the place"; ok "which is said"
 exec 5>&- 6>&-
 start <<<"MaxStartups 200:30:400
 PerSourceMaxStartups 20"
@@ -282,6 +313,7 @@ EOF
 scanner=$!
 sleep 3
 is "300 half-open connections: logins work" root "$(s t id -un)"
+is "also from where they come" "root root" "$(s -b 127.0.1.1 t id -un) $(s -b 127.0.1.2 t id -un)"
 kill "$scanner"; wait "$scanner" 2>/dev/null
 kill -0 "$pid"; ok "and the server lives"
 

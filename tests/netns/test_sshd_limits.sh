@@ -86,8 +86,11 @@ spawn scanner first python3 $T/scan.py "$second"
 within 60 grep -q held $T/log/scanner
 grep -q 'unfinished logins from your address' $T/log/second || fail "nobody was turned away"
 on second warren --json status >$T/out || fail "the daemon does not answer"
+sleep 2
+within 20 on first timeout 20 warren ssh deploy@second true # from the scanner's own machine
+enter 0 'id -un'
+says '^deploy$'
 stop scanner KILL
-within 30 on first timeout 20 warren ssh deploy@second true
 enter 0 'id -un'
 says '^deploy$'
 echo passed
