@@ -449,7 +449,8 @@ static int confine(void)
 	/* libc probes these on the way to abort or for statistics; none is needed */
 	static const char *const refuse[] = {"openat", "newfstatat", "fstat",
 					     "ioctl",  "lseek",	     NULL};
-	struct sandbox_profile profile = {"signer", allow, refuse, NULL};
+	struct sandbox_profile profile = {
+		.name = "signer", .allow = allow, .eacces = refuse};
 	struct error err = {0};
 	uid_t uid;
 	gid_t gid;

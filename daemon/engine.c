@@ -404,8 +404,12 @@ static int make(struct engine *e, struct error *err)
 
 static int give_up_privileges(struct engine *e, struct error *err)
 {
-	const struct sandbox_profile profile = {"engine", e->shard_count > 1 ? calls : calls + 1,
-						refused, rules};
+	const struct sandbox_profile profile = {
+		.name = "engine",
+		.allow = e->shard_count > 1 ? calls : calls + 1,
+		.eacces = refused,
+		.rules = rules,
+	};
 	bool found;
 	uid_t uid;
 	gid_t gid;

@@ -113,7 +113,8 @@ bool verifier_answer_valid(const struct verifier_answer *answer)
 
 static int give_up_privileges(struct error *err)
 {
-	static const struct sandbox_profile profile = {"verifier", calls, refused, NULL};
+	static const struct sandbox_profile profile = {
+		.name = "verifier", .allow = calls, .eacces = refused};
 	const struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS};
 #ifndef WARREN_SANITIZE
 	const struct rlimit memory = {MEMORY_BYTES, MEMORY_BYTES};

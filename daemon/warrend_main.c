@@ -16,9 +16,10 @@
 #include "platform/secret.h"
 #include "platform/user.h"
 
-/* Main keeps files and network of the host, and nothing that root has. */
+/* Main keeps files and network of the host, and nothing that root has (main_sandbox.c). */
 static int run_main(const struct daemon_options *o)
 {
+	struct error err = {0};
 	bool found;
 	uid_t uid;
 	gid_t gid;
@@ -32,6 +33,14 @@ static int run_main(const struct daemon_options *o)
 			log_error("cannot become the account warren", "error=%s", strerror(-rc));
 			return WARREN_EXIT_FAILED;
 		}
+	}
+	rc = secret_process_init(); /* a change of user may have made it dumpable again */
+	if (rc == 0)
+		rc = main_sandbox_enter(&err);
+	if (rc < 0) {
+		log_error("main cannot be confined", "error=%s",
+			  err.code != 0 ? error_text(&err) : strerror(-rc));
+		return WARREN_EXIT_FAILED;
 	}
 	return daemon_main_run();
 }

@@ -112,7 +112,9 @@ static int add_rule(scmp_filter_ctx filter, uint32_t action, const char *name)
 
 	if (call == __NR_SCMP_ERROR)
 		return 0;
-	if (action != SCMP_ACT_ALLOW)
+	if (action != SCMP_ACT_ALLOW && strcmp(name, "clone3") == 0)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), call, 0);
+	else if (action != SCMP_ACT_ALLOW)
 		rc = seccomp_rule_add(filter, action, call, 0);
 	else if (strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0)
 		rc = seccomp_rule_add(filter, action, call, 1,
@@ -195,7 +197,9 @@ int sandbox_apply(const struct sandbox_profile *profile, struct error *err)
 			return error_set(err, -errno, "cannot catch SIGSYS: %s", strerror(errno));
 	}
 #endif
-	filter = seccomp_init(debug_wanted() ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
+	filter = seccomp_init(debug_wanted()	 ? SCMP_ACT_TRAP
+			      : profile->lenient ? SCMP_ACT_ERRNO(EPERM)
+						 : SCMP_ACT_KILL_PROCESS);
 	if (!filter)
 		return error_set(err, -ENOMEM, "no memory for the sandbox \"%s\"", profile->name);
 	rc = fill_filter(filter, profile);

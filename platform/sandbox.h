@@ -25,8 +25,12 @@ struct sandbox_profile {
 	/* System call names, NULL-terminated; unknown names are skipped. "bpf" is allowed for setting
 	 * and deleting elements of maps alone. */
 	const char *const *allow;
-	const char *const *eacces; /* refused with EACCES instead of ending the process; may be NULL */
+	const char *const *eacces; /* refused with EACCES instead of ending the process (clone3 with
+				    * ENOSYS, so that clone is tried); may be NULL */
 	const struct sandbox_rule *rules; /* up to one without a call; may be NULL */
+	/* For a process that runs other people's plug-ins (name services): what is not listed fails
+	 * with EPERM instead of ending it. */
+	int lenient;
 };
 
 /* Sets no_new_privs and loads the filter for the calling process (all threads). The calls of

@@ -270,7 +270,9 @@ static const struct sandbox_rule test_rules[] = {
 	{"fcntl", 1, F_GETFL, 0}, {"fcntl", 1, F_GETFD, 0}, {"umask", 0, 0, ~UINT64_C(077)},
 	{NULL, 0, 0, 0},
 };
-static const struct sandbox_profile test_profile = {"test", test_allow, test_eacces, test_rules};
+static const struct sandbox_profile test_profile = {
+	.name = "test", .allow = test_allow, .eacces = test_eacces, .rules = test_rules};
+static const struct sandbox_profile lenient_profile = {.name = "lenient", .lenient = 1};
 
 static int allowed_child(void)
 {
@@ -348,6 +350,16 @@ static int abort_child(void)
 	abort();
 }
 
+/* What is not listed fails, and the process goes on. */
+static int lenient_child(void)
+{
+	if (sandbox_apply(&lenient_profile, NULL) != 0)
+		return 1;
+	if (syscall(SYS_getppid) != -1 || errno != EPERM)
+		return 2;
+	return clock_realtime_s(&clock_system) > 1 ? 0 : 3;
+}
+
 static int pipe_for_debug[2];
 
 static int debug_child(void)
@@ -373,6 +385,7 @@ static void sandbox(void **state)
 	unsetenv("WARREN_SANDBOX_DEBUG");
 	assert_exits_zero(in_child(allowed_child));
 	assert_exits_zero(in_child(rules_child));
+	assert_exits_zero(in_child(lenient_child));
 	assert_killed_by(in_child(refused_argument_child), SIGSYS);
 	assert_killed_by(in_child(refused_mask_child), SIGSYS);
 	assert_killed_by(in_child(refused_call_child), SIGSYS);
