@@ -124,6 +124,8 @@ uint32_t state_ca_generation(const struct state *s, const char *peer);
 void state_login(struct state *s, const char *peer, const char *identity,
 		 const char *const *groups, size_t group_count, int64_t expires_s,
 		 void (*done)(void *ctx, int result), void *ctx);
+/* When the newest token was issued that this identity logged in with, on any machine; 0: none. */
+int64_t state_login_issued(const struct state *s, const char *identity);
 void state_logout(struct state *s, const char *peer, const char *identity,
 		  void (*done)(void *ctx, int result), void *ctx);
 /* ---- state_cutoff.c: what is void before its time (store_cutoff). */

@@ -196,7 +196,7 @@ static void give_cert(struct cert_job *job, struct server_request *r,
 	struct buffer blob;
 
 	/* The caller's own two addresses come first. */
-	want.via_count = login_via(c->state, question, via, SSHCERT_MAX_SOURCES / 2 - 1);
+	want.via_count = login_via(c->state, question, decision, via, SSHCERT_MAX_SOURCES / 2 - 1);
 	random_bytes(c->random, raw, sizeof(raw));
 	memcpy(&want.serial, raw, sizeof(want.serial));
 	want.serial &= INT64_MAX; /* as large as JSON and SQL write numbers */

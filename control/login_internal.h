@@ -46,9 +46,10 @@ struct login_question {
 };
 void login_judge(const struct state *state, const struct login_question *question,
 		 struct policy_ssh_decision *ret_decision);
-/* Peers through which the login may come ("via"), at most max. */
+/* Peers through which the login may come ("via") with all of direct, at most max. */
 size_t login_via(const struct state *state, const struct login_question *question,
-		 const struct state_peer **ret_peers, size_t max);
+		 const struct policy_ssh_decision *direct, const struct state_peer **ret_peers,
+		 size_t max);
 /* Local account names that may be asked for: user names, without "=" or anything a list could
  * split. */
 bool login_name_ok(const char *login);

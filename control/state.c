@@ -324,6 +324,8 @@ static int add_identities(struct policy_world *w, const struct state *s)
 			groups[i] = json_string_value(json_array_get(list, i));
 		if (r == 0)
 			r = policy_world_add_identity(w, identity, groups, n);
+		if (r == -EEXIST) /* a row of before names had one case */
+			r = 0;
 	}
 	json_decref(all);
 	return r;

@@ -335,13 +335,35 @@ void state_login(struct state *s, const char *peer, const char *identity, const 
 		 size_t group_count, int64_t expires_s, void (*done)(void *ctx, int result),
 		 void *ctx)
 {
-	json_t *list = json_array();
+	struct entry *e = state_entry(s, peer);
+	const struct login *old = e ? *find_login(e, identity) : NULL;
+	json_t *list;
 
+	/* An older token takes nothing back: groups that were lost would come again with it. */
+	if (old && old->issued_s > expires_s - s->c->config->login_ttl_s) {
+		if (done)
+			done(ctx, 0);
+		return;
+	}
+	list = json_array();
 	for (size_t i = 0; i < group_count; i++)
 		(void)json_array_append_new(list, json_string(groups[i]));
 	int r = change_login(s, peer, identity, list, expires_s, NULL, done, ctx);
 	if (r < 0 && done)
 		done(ctx, r);
+}
+
+int64_t state_login_issued(const struct state *s, const char *identity)
+{
+	int64_t newest_s = 0;
+
+	for (size_t i = 0; i < s->peer_count; i++) {
+		const struct login *l = *find_login(s->peers[i], identity);
+
+		if (l && l->issued_s > newest_s)
+			newest_s = l->issued_s;
+	}
+	return newest_s;
 }
 
 void state_logout(struct state *s, const char *peer, const char *identity,

@@ -116,27 +116,31 @@ static bool slice_asks(const char *slice, const char *group)
 	return strstr(slice, quoted) != NULL;
 }
 
+/* With the groups of their newest login anywhere, not of one that this map happens to have: who lost a
+ * group has lost it on all machines. */
+static void add_identity(const struct state *s, json_t *all, const char *identity,
+			 const char *slice)
+{
+	json_t *groups;
+	const char *group;
+
+	if (json_object_get(all, identity))
+		return;
+	groups = json_array();
+	for (size_t i = 0; (group = policy_world_group(s->world, identity, i)) != NULL; i++)
+		if (slice_asks(slice, group))
+			(void)json_array_append_new(groups, json_string(group));
+	(void)json_object_set_new(all, identity, groups);
+}
+
 /* Adds the identities of one machine with the groups that count. */
 static void add_identities(const struct state *s, json_t *all, const struct entry *e,
 			   const char *slice)
 {
-	if (e->row.enrolled_by[0] && !state_is_blocked(s, e->row.enrolled_by) &&
-	    !json_object_get(all, e->row.enrolled_by))
-		(void)json_object_set_new(all, e->row.enrolled_by, json_array());
-	for (const struct login *l = e->logins; l; l = l->next) {
-		json_t *groups = json_array(), *group;
-		size_t i;
-
-		json_array_foreach(l->groups, i, group)
-		{
-			if (json_is_string(group) && slice_asks(slice, json_string_value(group)))
-				(void)json_array_append(groups, group);
-		}
-		json_t *known = json_object_get(all, l->identity);
-		if (!known || json_array_size(known) < json_array_size(groups))
-			(void)json_object_set(all, l->identity, groups);
-		json_decref(groups);
-	}
+	if (e->row.enrolled_by[0] && !state_is_blocked(s, e->row.enrolled_by))
+		add_identity(s, all, e->row.enrolled_by, slice);
+	for (const struct login *l = e->logins; l; l = l->next)
+		add_identity(s, all, l->identity, slice);
 }
 
 struct view {

@@ -218,7 +218,8 @@ static bool plain_text(const char *text)
 /* The policy's group members use these prefixes; nobody may be called so. */
 static bool reserved_name(const char *user)
 {
-	static const char *const prefixes[] = {"group:", "setup-key:", "peer:", "workload:", NULL};
+	static const char *const prefixes[] = {"group:", "setup-key:", "peer:",
+					       "workload:", "break-glass:", NULL};
 
 	for (const char *const *p = prefixes; *p; p++)
 		if (strncmp(user, *p, strlen(*p)) == 0)
@@ -250,17 +251,18 @@ static enum jwt_fault read_user(const json_t *claims, const struct jwt_expect *x
 	if (json_get_string(claims, "sub", id->subject, sizeof(id->subject), NULL) < 0 ||
 	    !plain_text(id->subject))
 		return claim_fault(err, "sub", "is missing, too long or not plain text");
-	if (json_get_string(claims, claim, id->user, sizeof(id->user), NULL) < 0 ||
-	    !plain_text(id->user) || reserved_name(id->user))
+	if (json_get_string(claims, claim, id->user, sizeof(id->user), NULL) < 0)
+		id->user[0] = '\0';
+	/* Policy knows no case of people; two who differ in nothing else would be one, and "Workload:ci"
+	 * a workload. */
+	for (char *c = id->user; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	if (!plain_text(id->user) || reserved_name(id->user))
 		return claim_fault(
 			err, claim,
 			"is missing, too long or no name; the provider must put the user into "
 			"it (scope \"email\"?)");
-	if (strchr(id->user, '@')) {
-		for (char *c = id->user; *c; c++)
-			if (*c >= 'A' && *c <= 'Z')
-				*c = (char)(*c - 'A' + 'a');
-	}
 	return strcmp(claim, "email") == 0 ? check_verified(claims, x, err) : JWT_OK;
 }
 

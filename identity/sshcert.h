@@ -19,7 +19,7 @@
 #define SSHCERT_MAX_BLOB       8192
 
 /* No certificate of the control server lives longer. */
-#define SSHCERT_MAX_LIFE_S (7 * 86400)
+#define SSHCERT_MAX_LIFE_S 86400
 
 /* Certificates begin that long before they were issued, for clocks that go slow. */
 #define SSHCERT_BACKDATED_S 60

@@ -39,6 +39,9 @@ int policy_world_add_peer(struct policy_world *w, const struct policy_peer *peer
 int policy_world_add_identity(struct policy_world *w, const char *identity,
 			      const char *const *groups, size_t group_count) WARREN_MUST_USE;
 
+/* The index-th of these groups; NULL: no more, or nobody of that name. The world's. */
+const char *policy_world_group(const struct policy_world *w, const char *identity, size_t index);
+
 /* Parses the file: comments, trailing commas; unknown keys, unknown groups, bad values and what is
  * not enforced yet are errors "FILE:LINE:COL: sentence". file is for messages only. */
 int policy_parse(const char *file, const char *text, size_t len, struct policy **ret_policy,
@@ -120,6 +123,7 @@ struct policy_ssh_query {
 	const char *identity;     /* NULL with machine login */
 	const char *const *groups; /* provider's groups of the identity, as proven by login */
 	size_t group_count;
+	bool groups_exact;	  /* these are all: the world's of that identity do not count */
 	const char *caller_peer;  /* peer id the connection comes from */
 	const char *via_peer;     /* the machine whose address the target sees, when that is not
 				   * the caller (ssh -J); NULL: directly */

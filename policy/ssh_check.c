@@ -22,7 +22,7 @@ static bool person_is(const struct model_atom *atom, const struct policy_world *
 	for (size_t i = 0; i < query->group_count; i++)
 		if (strcmp(query->groups[i], atom->text) == 0)
 			return true;
-	for (size_t i = 0; w && i < w->identity_count; i++) {
+	for (size_t i = 0; w && !query->groups_exact && i < w->identity_count; i++) {
 		const struct world_identity *person = &w->identities[i];
 
 		if (strcasecmp(person->name.text, query->identity) != 0)

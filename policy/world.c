@@ -270,6 +270,18 @@ const struct world_identity *world_find_identity(const struct policy_world *w, c
 									     : NULL;
 }
 
+const char *policy_world_group(const struct policy_world *w, const char *identity, size_t index)
+{
+	const struct world_identity *person;
+	struct world_name name = {0};
+
+	if (name_set(&name, identity, true) < 0)
+		return NULL;
+	person = world_find_identity(w, name.text);
+	free(name.text);
+	return person && index < person->group_count ? person->groups[index].text : NULL;
+}
+
 /* Borrowed pointers to the texts of names, for the functions that copy; the caller frees the array.
  */
 static int texts(const struct world_name *names, size_t count, const char ***ret_texts)

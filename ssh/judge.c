@@ -48,6 +48,12 @@ bool judge_in_force(const struct judge *j, int64_t now_s, struct verifier_decisi
 	return false;
 }
 
+void judge_add_group(struct accepted *a, const char *name)
+{
+	if (name != NULL && a->group_count < MAX_GROUPS && strlen(name) < sizeof(a->groups[0]))
+		snprintf(a->groups[a->group_count++], sizeof(a->groups[0]), "%s", name);
+}
+
 /* Groups that control vouches for: of the identity in the object. */
 void judge_add_groups(const struct known *k, struct accepted *a)
 {
@@ -57,9 +63,8 @@ void judge_add_groups(const struct known *k, struct accepted *a)
 	if (list == NULL && (a->proof == PROOF_GRANT || a->proof == PROOF_TOKEN))
 		return;
 	a->group_count = 0;
-	for (size_t i = 0; i < json_array_size(list) && a->group_count < MAX_GROUPS; i++)
-		snprintf(a->groups[a->group_count++], sizeof(a->groups[0]), "%s",
-			 json_string_value(json_array_get(list, i)));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		judge_add_group(a, json_string_value(json_array_get(list, i)));
 }
 
 /* Nobody in particular came, but this machine. */
@@ -219,12 +224,8 @@ static int take_grant(struct judge *j, const json_t *grant, const char *login,
 		judge_refuse(d, "the control server's grant is for another connection");
 		return -EACCES;
 	}
-	for (size_t i = 0; i < json_array_size(groups); i++) {
-		const char *name = json_string_value(json_array_get(groups, i));
-
-		if (name != NULL)
-			snprintf(a->groups[a->group_count++], sizeof(a->groups[0]), "%s", name);
-	}
+	for (size_t i = 0; i < json_array_size(groups); i++)
+		judge_add_group(a, json_string_value(json_array_get(groups, i)));
 	return 0;
 }
 
@@ -313,7 +314,7 @@ void judge_token(struct judge *j, const struct verifier_token *token, const char
 	a->auth_time_s = token->auth_time_s;
 	a->issued_s = token->issued_s;
 	for (size_t i = 0; i < token->group_count && i < MAX_GROUPS; i++)
-		snprintf(a->groups[a->group_count++], sizeof(a->groups[0]), "%s", token->groups[i]);
+		judge_add_group(a, token->groups[i]);
 	judge_add_groups(j->known, a);
 	judge_login(j, a, now_s, d);
 	judge_accept_if(j, true, d);

@@ -77,14 +77,28 @@ static void take_subject_key(const struct sshcert *cert, struct verifier_decisio
 	d->subject_len = cert->subject_len;
 }
 
+/* source-address has the caller's own addresses, and machines of "via" as far as a stock sshd may know
+ * them. Here the policy is asked about every machine but the caller's (judge_login), so it decides. */
+static bool comes_through(const struct judge *j, const struct sshcert *cert,
+			  const struct ip_addr *client)
+{
+	const struct known_peer *peer = judge_peer_by_addr(j->known, client);
+	char caller[32];
+
+	return peer != NULL && strchr(cert->key_id, ' ') != NULL &&
+	       caller_of_key_id(cert->key_id, caller, sizeof(caller)) == 0 &&
+	       strcmp(caller, peer->id) != 0 && cert->source_count > 0;
+}
+
 static int check_cert(struct judge *j, const struct sshcert *cert, const char *login,
 		      const struct ip_addr *client, int64_t now_s, struct verifier_decision *d)
 {
+	bool through = comes_through(j, cert, client);
 	const struct sshcert_expect expect = {
 		.cas = (const uint8_t(*)[32])j->known->ca,
 		.ca_count = j->known->ca_count,
 		.login = login,
-		.source = *client,
+		.source = through ? cert->sources[0].addr : *client,
 		.need_source = true,
 		.now_s = now_s,
 		.revoked = j->known->revoked,

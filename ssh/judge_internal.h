@@ -83,6 +83,8 @@ void judge_refuse(struct verifier_decision *d, const char *sentence);
 const struct known_peer *judge_peer_by_addr(const struct known *k, const struct ip_addr *addr);
 /* Is there an object that still counts? Refuses when not. */
 bool judge_in_force(const struct judge *j, int64_t now_s, struct verifier_decision *d);
+/* A name that does not fit is left out: cut off it would be another's. NULL: nothing. */
+void judge_add_group(struct accepted *a, const char *name);
 /* Groups that control vouches for: of the identity in the object. */
 void judge_add_groups(const struct known *k, struct accepted *a);
 /* A login whose proof held: cutoffs and policy. */

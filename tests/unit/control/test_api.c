@@ -670,6 +670,53 @@ static void took_result(void *ctx, int result)
 	*(int *)ctx = result;
 }
 
+static size_t group_count(const struct listener *l)
+{
+	return json_array_size(
+		json_object_get(map_get(l->map, "identities"), "alice@example.com"));
+}
+
+/* The newest login says the groups everywhere: not the one with more of them, not one that a machine
+ * happens to see, not an old token that is shown again. */
+static void test_newest_groups(void **state)
+{
+	struct fixture *f = *state;
+	struct machine one, two, three;
+	char key[SETUP_KEY_TEXT_SIZE];
+	const char *groups[] = {"admins"};
+
+	create_key(f, "{\"name\":\"k\",\"uses\":-1}", key);
+	machine_make(&one, "one");
+	machine_make(&two, "two");
+	machine_make(&three, "three");
+	enroll(f, &one, key, 201);
+	enroll(f, &two, key, 201);
+	enroll(f, &three, key, 201);
+	set_policy(f, "{\"rules\":[{\"from\":[\"peer:one\"],\"to\":[\"peer:two\"]}],\"ssh\":["
+		      "{\"from\":[\"group:admins\"],\"to\":[\"peer:two\"],\"logins\":[\"x\"]}]}");
+	struct listener *l = listen_open(f, &two, NULL);
+	read_snapshot(l);
+	state_login(f->c.state, one.id, "alice@example.com", groups, 1, NOW + 1000, NULL, NULL);
+	read_delta(l);
+	assert_int_equal(1, group_count(l));
+	/* On a machine that this one does not see. */
+	state_login(f->c.state, three.id, "alice@example.com", NULL, 0, NOW + 2000, NULL, NULL);
+	read_delta(l);
+	assert_false(sees(l, &three));
+	assert_int_equal(0, group_count(l));
+	int result = -1;
+	state_login(f->c.state, three.id, "alice@example.com", groups, 1, NOW + 1999, took_result,
+		    &result);
+	assert_int_equal(0, result);
+	assert_int_equal(NOW + 2000 - 86400,
+			 state_login_issued(f->c.state, "alice@example.com"));
+	state_login(f->c.state, one.id, "alice@example.com", groups, 1, NOW + 3000, NULL, NULL);
+	read_delta(l);
+	assert_int_equal(1, group_count(l));
+	listen_close(l);
+}
+
+
 /* The newest list "blocked" of the machine's object of type "ssh". */
 static json_t *blocked_list(struct listener *l)
 {
@@ -1237,6 +1284,7 @@ int main(void)
 		T(test_enroll_and_see),
 		T(test_cursor),
 		T(test_login_moves_maps),
+		T(test_newest_groups),
 		T(test_cutoffs),
 		T(test_signal),
 		T(test_setup_key_faults),

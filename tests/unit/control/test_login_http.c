@@ -61,6 +61,7 @@ struct state {
 	char logins[512], events[2048], pushed[512];
 	const char *refused; /* an identity, for the tests of what was ended */
 	int certs_made;
+	int64_t login_issued_s;
 };
 
 struct signer {
@@ -216,6 +217,12 @@ void state_login(struct state *s, const char *peer, const char *identity, const 
 	snprintf(s->logins, sizeof(s->logins), "%s %s %s %lld", peer, identity,
 		 group_count > 0 ? groups[0] : "-", (long long)expires_s);
 	done(ctx, 0);
+}
+
+int64_t state_login_issued(const struct state *s, const char *identity)
+{
+	(void)identity;
+	return s->login_issued_s;
 }
 
 void state_logout(struct state *s, const char *peer, const char *identity,
@@ -636,6 +643,21 @@ static void test_cert(void **state)
 	assert_int_equal(f->state.certs_made, 1);
 }
 
+/* A token from before the newest login proves no groups: that login does, and it has none here. */
+static void test_old_groups(void **state)
+{
+	struct fixture *f = *state;
+
+	set_policy(f, "{\"ssh\":[{\"from\":[\"group:ops\"],\"to\":[\"peer:second\"],"
+		      "\"logins\":[\"deploy\"]}]}");
+	assert_int_equal(ask_cert(f, SECOND, "deploy", "token:alice@example.com"), 200);
+	f->state.login_issued_s = 1790000000 - 100; /* with this very token */
+	assert_int_equal(ask_cert(f, SECOND, "deploy", "token:alice@example.com"), 200);
+	f->state.login_issued_s = 1790000000 - 99;
+	assert_int_equal(ask_cert(f, SECOND, "deploy", "token:alice@example.com"), 403);
+	assert_string_equal(f->last.code, "denied");
+}
+
 static void test_no_cert(void **state)
 {
 	struct fixture *f = *state;
@@ -946,6 +968,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_cert, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_cert, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_self_login, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connection_denied, setup, teardown),

@@ -586,6 +586,8 @@ static void test_user(void **state)
 	assert_int_equal(verify_with("email", json_string(""), "\"email\""), JWT_CLAIM);
 	assert_int_equal(verify_with("email", json_string("a\nb"), "\"email\""), JWT_CLAIM);
 	assert_int_equal(verify_with("email", json_string("setup-key:ci"), "\"email\""), JWT_CLAIM);
+	assert_int_equal(verify_with("email", json_string("Workload:ci"), "\"email\""), JWT_CLAIM);
+	assert_int_equal(verify_with("email", json_string("BREAK-glass:x"), "\"email\""), JWT_CLAIM);
 	assert_int_equal(verify_with("email", json_string("group:ops"), "\"email\""), JWT_CLAIM);
 	assert_int_equal(verify_with("email", json_integer(1), "\"email\""), JWT_CLAIM);
 	assert_int_equal(verify_with("sub", NULL, "\"sub\""), JWT_CLAIM);

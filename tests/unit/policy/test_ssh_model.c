@@ -322,6 +322,7 @@ static struct policy *make_policy(const struct rules *r, size_t only)
 struct question {
 	int person;	  /* -1: nobody */
 	unsigned proven;  /* groups of the token */
+	bool exact;	  /* and no others */
 	int caller, via, target; /* via -1: directly */
 	unsigned login;
 	enum policy_ssh_proof proof;
@@ -371,7 +372,9 @@ static bool caller_in(const struct rules *r, const struct list *l, const struct 
 			yes = q->person == (int)s->n;
 		else if (s->kind == GROUP)
 			yes = q->person >= 0 &&
-			      ((q->proven | known_groups_of[q->person]) >> s->n & 1);
+			      ((q->proven | (q->exact ? 0 : known_groups_of[q->person])) >>
+				       s->n &
+			       1);
 		else if (s->kind == PEOPLE_SET)
 			yes = caller_in(r, &r->people_set, q);
 		else
@@ -467,6 +470,7 @@ static void random_question(struct question *q)
 {
 	*q = (struct question){.person = (int)rnd(5) - 1,
 			       .proven = rnd(4),
+			       .exact = rnd(3) == 0,
 			       .caller = (int)rnd(MACHINES),
 			       .via = rnd(4) ? -1 : (int)rnd(MACHINES),
 			       .target = (int)rnd(MACHINES),
@@ -489,6 +493,7 @@ static void ask(const struct policy *p, const struct policy_world *w, const stru
 	struct policy_ssh_query query = {
 		.identity = q->person >= 0 ? people[q->person] : NULL,
 		.groups = proven,
+		.groups_exact = q->exact,
 		.caller_peer = ids[q->caller],
 		.via_peer = q->via >= 0 ? ids[q->via] : NULL,
 		.target_peer = ids[q->target],

@@ -305,6 +305,20 @@ static void through_another(void **state)
 	judge_one(&o, &c, &d);
 	assert_true(d.allowed);
 	assert_string_equal(d.caller_name, "first");
+	/* The certificate names the laptop alone: policy says where it may come through. */
+	c.source = "100.64.0.77/32";
+	judge_one(&o, &c, &d);
+	assert_true(d.allowed);
+	c.says = "not through first";
+	expect_case(&c);
+	c.client = "100.64.0.78"; /* nobody's */
+	c.says = "address";
+	expect_case(&c);
+	c.client = "100.64.0.1";
+	c.key_id = good_cert.key_id; /* first's own, and not for its address */
+	expect_case(&c);
+	c = good_cert, c.says = "";
+	c.key_id = "alice@example.com caller=p_laptop target=" SELF " request=r1 auth=1789996400";
 	/* first is where it comes from, not who asks. */
 	o.policy = machine;
 	c.says = "";
