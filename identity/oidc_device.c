@@ -57,7 +57,8 @@ static void on_poll_answer(void *ctx, const struct http_response *response)
 	if (is(code, "slow_down")) {
 		if (l->device.interval_s < INTERVAL_MAX_S)
 			l->device.interval_s += SLOW_DOWN_S;
-	} else if (response->error < 0 || response->status >= 500 || response->status == 429) {
+	} else if ((response->error < 0 && response->error != -EMSGSIZE) ||
+		   response->status >= 500 || response->status == 429) {
 		/* RFC 8628 section 3.5: back off exponentially when there is no answer. */
 		l->device.backoff_s = l->device.backoff_s ? l->device.backoff_s * 2 : 1;
 		if (l->device.backoff_s > BACKOFF_MAX_S)

@@ -147,6 +147,45 @@ refused wrong-key signature
 refused bad-signature signature
 refused unverified claim
 
+note "tokens as password: of the client warren-ssh alone, and nothing wrong with them"
+on second warren up --enable-ssh-jwt-password >$T/out 2>&1 || fail "the switch: $(cat $T/out)"
+policy <<EOF
+{
+  "rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22" } ],
+  "ssh": [ { "from": ["group:dev"], "to": ["peer:second"], "logins": ["deploy"], "auth": "token" } ]
+}
+EOF
+printf '#!/bin/sh\ncat %s/token\n' $T >$T/bin/askpass
+chmod 755 $T/bin/askpass
+password() { # STATUS KIND CLAIMS
+	hook mint "{\"kind\":\"$2\",\"claims\":{\"groups\":[\"dev\"],$3}}" | jq -r .token >$T/token
+	[ "$(wc -c <$T/token)" -lt 1023 ] || fail "$2: a token that ssh would cut"
+	expect $1 on first timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
+		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password \
+		-o NumberOfPasswordPrompts=1 -o PubkeyAuthentication=no deploy@"$(overlay second)" id -un
+}
+ours='"aud":"warren-ssh"'
+within 20 password 0 RS256 "$ours"
+password 0 ES256 "$ours"
+says '^deploy'
+now=$(date +%s)
+password 255 RS256 '"aud":"warren-cli"' # what `warren login` gets
+says 'audience|aud'
+cert "$(hook mint "{\"kind\":\"RS256\",\"claims\":{$ours}}" | jq -r .token)" # and the other way round
+[ "$(cat $T/code)" = 401 ] && jq -e '.error.token == "audience"' $T/out >/dev/null || fail "control takes it: $(cat $T/code $T/out)"
+password 255 RS256 '"aud":["warren-ssh","warren-cli"]'
+password 255 RS256 '"aud":["warren-ssh","somebody"]'
+password 255 RS256 "$ours,\"iss\":\"$issuer/\""
+password 255 RS256 "$ours,\"email\":\"mallory@example.com\",\"groups\":[]"
+password 255 RS256 "$ours,\"exp\":$((now - 120))"
+password 255 RS256 "$ours,\"iat\":$((now - 3600)),\"exp\":$((now + 3600))" # older than ten minutes
+password 255 RS256 "$ours,\"iat\":null"
+password 255 RS256 "$ours,\"email_verified\":false"
+for kind in none none-signed hs256 wrong-key bad-signature kid crit; do password 255 $kind "$ours"; done
+password 0 RS256 "$ours"
+group_policy dev
+within 15 on first ssh -o BatchMode=yes deploy@$host true
+
 note "the provider is down: who is logged in stays so, others are told"
 stop provider
 expect 0 on first ssh -o BatchMode=yes deploy@$host 'id -un'

@@ -69,13 +69,13 @@ self=$(jq -r .peer $T/first/main/network.json)
 target=$(jq -r .peer $T/second/main/network.json)
 ssh-keygen -q -t ed25519 -N '' -f $T/id
 web() { ip netns exec first curl -sk "$@"; }
-refused_at() { # METHOD PATH BODY
+refused_at() { # METHOD PATH BODY [WORDS]
 	printf '%s' "$3" >$T/body
 	"$peer_request" sign $T/first 198.51.100.2:8443 $1 $2 "$self" $T/body >$T/headers
 	status=$(web -o $T/answer -w '%{http_code}' -X $1 -H @$T/headers -H 'Content-Type: application/json' \
 		--data-binary @$T/body $CONTROL_URL$2)
 	case $status in 401 | 403) ;; *) fail "$2 answers $status to the token: $(cat $T/answer)" ;; esac
-	grep -qi 'audience\|aud' $T/answer || fail "$2 refuses for another reason: $(cat $T/answer)"
+	grep -qiE "${4:-audience|aud}" $T/answer || fail "$2 refuses for another reason: $(cat $T/answer)"
 }
 token=$(cat $T/token)
 refused_at POST /v1/self/login "{\"id_token\":\"$token\"}"
@@ -83,6 +83,49 @@ refused_at POST /v1/ssh/cert "$(jq -nc --arg t "$target" --arg k "$(cut -d' ' -f
 	'{target: $t, login: "deploy", public_key: $k, id_token: $i}')"
 status=$(web -o $T/answer -w '%{http_code}' -H "Authorization: Bearer $token" $CONTROL_URL/oidc/userinfo)
 [ "$status" = 401 ] || fail "userinfo answers $status"
+
+refused_at POST /v1/ssh/cert "$(jq -nc --arg t "$target" --arg k "$(cut -d' ' -f1,2 $T/id.pub)" --arg i "$token" \
+	'{target: $t, login: "deploy", public_key: $k, workload_token: $i}')" 'people only'
+key=$(web $CONTROL_URL/v1/server | jq -r '.signed | split(".")[2]' | tr '_-' '/+')
+while [ $((${#key} % 4)) != 0 ]; do key+="="; done
+key=$(base64 -d <<<"$key" | jq -r .enroll_key)
+spawn third first warrend --state-dir $T/third --socket $T/third.sock
+within 15 test -e $T/third/main
+for kind in '' workload:; do
+	"$peer_request" enroll $T/third 198.51.100.2:8443 "$key" third "$kind$token" $T/body >$T/headers
+	status=$(web -o $T/answer -w '%{http_code}' -H @$T/headers -H 'Content-Type: application/json' \
+		--data-binary @$T/body $CONTROL_URL/v1/enroll)
+	case $status in 401 | 403) ;; *) fail "enrolment answers $status to $kind the token: $(cat $T/answer)" ;; esac
+done
+stop third
+for type in refresh_token authorization_code urn:ietf:params:oauth:grant-type:device_code; do
+	status=$(web -o $T/answer -w '%{http_code}' -d client_id=warren -d grant_type=$type -d redirect_uri=http://127.0.0.1/ \
+		-d code_verifier=0123456789012345678901234567890123456789012345 --data-urlencode "refresh_token=$token" \
+		--data-urlencode "code=$token" --data-urlencode "device_code=$token" $CONTROL_URL/oidc/token)
+	[ "$status" = 400 ] || fail "the token endpoint answers $status to it as $type: $(cat $T/answer)"
+done
+[ "$(ctl --json peer list | jq '.peers | length')" = 2 ] || fail "a machine got in"
+
+note "nor does another target, from the machine that was shown it"
+policy <<EOP
+{
+  "groups": { "ops": ["$USER_MAIL"] },
+  "rules": [ { "from": ["peer:first", "peer:second"], "to": ["peer:first", "peer:second"], "proto": "tcp", "ports": "22" } ],
+  "ssh": [ { "from": ["ops"], "to": ["peer:first", "peer:second"], "logins": ["deploy"], "auth": "token" } ]
+}
+EOP
+# shellcheck disable=SC2086
+on first warren up $SSH_FLAGS --enable-ssh-jwt-password >$T/out 2>&1 || fail "SSH on first: $(cat $T/out)"
+from_second() { # STATUS
+	expect $1 on second timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
+		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password \
+		-o NumberOfPasswordPrompts=1 -o PubkeyAuthentication=no deploy@"$(overlay first)" id -un
+}
+served() { from_second 255 && grep -q 'Permission denied\|logged in' $T/out; }
+within 20 served
+says 'not logged in on the machine|run `warren login`'
+tokens_policy '["identity", "token"]'
+within 10 enters
 
 note "an ordinary login's token does not do, nor a changed one, nor a cut one"
 web -d client_id=warren -d 'scope=openid email profile groups' $CONTROL_URL/oidc/device_authorization >$T/device
