@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "identity/http_transfer.h"
+#include "platform/secret.h"
 
 #define POOL_MS 120000 /* curl uses no connection again that was idle for longer (118 s) */
 
@@ -288,7 +289,9 @@ int http_new(uv_loop_t *loop, const char *user_agent, struct http **ret_http)
 	struct http *h;
 
 	ignore_sigpipe();
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	/* Requests and answers carry tokens. */
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_heap_free, secret_heap_realloc,
+				 strdup, calloc) != CURLE_OK)
 		return -EIO;
 	h = calloc(1, sizeof(*h));
 	if (!h)

@@ -12,7 +12,7 @@ build="gcc g++ make cmake ninja-build pkg-config libc6-dev libsodium-dev libssl-
 [ "$(dpkg --print-architecture)" = amd64 ] && build="$build libipsec-mb-dev"
 run="iproute2 openssh-client openssh-sftp-server curl ca-certificates procps util-linux iputils-ping"
 test="libcmocka-dev clang libclang-rt-14-dev wireguard-tools wireguard-go iperf3 nftables openssh-server jq
- tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3 ssh-audit xz-utils tmux ansible-core glewlwyd dbconfig-no-thanks"
+ tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3-cryptography python3 ssh-audit xz-utils tmux ansible-core glewlwyd dbconfig-no-thanks"
 
 # A guest with the kernel's own WireGuard (tests/support/kernel_guest.sh).
 [ "$(dpkg --print-architecture)" = amd64 ] && test="$test qemu-system-x86 busybox-static"

@@ -7,13 +7,38 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
+
+void secret_heap_free(void *data)
+{
+	if (data)
+		sodium_memzero(data, malloc_usable_size(data));
+	free(data);
+}
+
+void *secret_heap_realloc(void *data, size_t len)
+{
+	size_t old_len = data ? malloc_usable_size(data) : 0;
+	void *moved;
+
+	if (data && len <= old_len)
+		return data;
+	moved = malloc(len);
+	if (!moved)
+		return NULL;
+	if (data)
+		memcpy(moved, data, old_len);
+	secret_heap_free(data);
+	return moved;
+}
 
 int secret_process_init(void)
 {
@@ -21,6 +46,8 @@ int secret_process_init(void)
 
 	if (sodium_init() < 0)
 		return -EIO;
+	/* Tokens and keys come and go as JSON: none of it stays in memory that was given back. */
+	json_set_alloc_funcs(malloc, secret_heap_free);
 	/* jansson seeds its hash tables from /dev/urandom at the first object, which a sandboxed
 	 * process can't open; without this it would fall back to time and pid. */
 	json_object_seed(randombytes_random() | 1U);

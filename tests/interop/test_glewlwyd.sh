@@ -8,8 +8,7 @@
 command -v glewlwyd >/dev/null || skip "glewlwyd is not installed"
 schema=/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3
 [ -e $schema ] && command -v sqlite3 >/dev/null || skip "glewlwyd's database cannot be made"
-peer_request=$WARREN_BIN/../tests/peer_request
-[ -x "$peer_request" ] || skip "peer_request is not built"
+
 prepare
 network
 

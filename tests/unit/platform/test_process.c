@@ -80,6 +80,25 @@ static void secrets(void **state)
 	secret_free(copy);
 }
 
+/* What libraries get instead of realloc: the content moves along. */
+static void heap(void **state)
+{
+	char *data = secret_heap_realloc(NULL, 8), *grown;
+
+	(void)state;
+	assert_non_null(data);
+	memcpy(data, "password", 8);
+	grown = secret_heap_realloc(data, 100000);
+	assert_non_null(grown);
+	assert_memory_equal(grown, "password", 8);
+	memset(grown + 8, 'x', 100000 - 8);
+	assert_ptr_equal(secret_heap_realloc(grown, 8), grown); /* the length was enough */
+	assert_null(secret_heap_realloc(grown, SIZE_MAX / 2));
+	assert_memory_equal(grown, "password", 8); /* still there */
+	secret_heap_free(grown);
+	secret_heap_free(NULL);
+}
+
 static int process_init_child(void)
 {
 	struct rlimit core;
@@ -408,7 +427,8 @@ static void sandbox(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(secrets),	 cmocka_unit_test(process_init),
+		cmocka_unit_test(secrets),	 cmocka_unit_test(heap),
+		cmocka_unit_test(process_init),
 		cmocka_unit_test(clocks),	 cmocka_unit_test(randomness),
 		cmocka_unit_test(account_names), cmocka_unit_test(accounts),
 		cmocka_unit_test(privileges),	 cmocka_unit_test(empty_root),
