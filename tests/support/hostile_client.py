@@ -7,6 +7,7 @@
 #
 # Prints "ready" when the attack is in full swing, then keeps its connection until its standard input ends.
 import os
+import queue
 import socket
 import sys
 import threading
@@ -215,6 +216,83 @@ def ignores():
     Flood(t, deaf, 20000).run(lambda n: message(MSG_IGNORE, b"x" * 1000))
 
 
+class Answers:
+    """In the place of paramiko's own authentication: says what came."""
+
+    def __init__(self):
+        self.got = queue.Queue()
+        self._handler_table = {n: self.make(n) for n in (6, 51, 52, 53, 60)}
+
+    def make(self, number):
+        return lambda _self, m: self.got.put(number)
+
+    def abort(self):
+        self.got.put(1)
+
+
+def garbage_keys():
+    good = paramiko.Ed25519Key.from_private_key_file(KEY)
+    blob = good.asbytes()
+    head = ("root", "ssh-connection", "publickey")
+
+    def string(*parts):
+        m = Message()
+        for p in parts:
+            m.add_string(p)
+        return m.asbytes()
+
+    tries = [
+        head + (False, "ssh-ed25519", b""),
+        head + (False, "ssh-ed25519", b"\0\0\0"),
+        head + (False, "ssh-ed25519", os.urandom(60)),
+        head + (False, "ssh-unknown", blob),
+        head + (False, "sk-ssh-ed25519@openssh.com", string("sk-ssh-ed25519@openssh.com", b"x" * 32, "ssh:")),
+        head + (False, "ssh-ed25519", string("ssh-ed25519", b"x" * 31)),
+        head + (False, "ssh-ed25519", string("ssh-ed25519", b"x" * 60000)),
+        head + (False, "ssh-rsa", string("ssh-rsa", b"\3", b"\0" + b"\xff" * 8000)),
+        head + (False, "ssh-ed25519-cert-v01@openssh.com", string("ssh-ed25519-cert-v01@openssh.com", b"n", b"x")),
+        head + (False, "ecdsa-sha2-nistp256", string("ecdsa-sha2-nistp256", "nistp256", b"\4" + b"\0" * 64)),
+        head + (True, "ssh-ed25519", blob),
+        head + (True, "ssh-ed25519", blob, b""),
+        head + (True, "ssh-ed25519", blob, string("ssh-ed25519", b"s" * 64)),
+        head + (True, "ssh-ed25519", blob, string("ssh-ed25519", b"s" * 63)),
+        head + (True, "ssh-ed25519", blob, string("ssh-rsa", b"s" * 64)),
+        head + (True, "ssh-ed25519", blob, os.urandom(83)),
+        head + (True, "rsa-sha2-256", blob, string("rsa-sha2-256", b"s" * 256)),
+        ("root", "ssh-connection", "hostbased", "ssh-ed25519", blob, "h", "u", b"s"),
+        ("root", "ssh-connection", "gssapi-with-mic", 1, b"oid"),
+        ("root", "ssh-connection", "password", True, "old", "new"),
+        ("root", "ssh-connection", "nothing"),
+        ("root", "other-service", "publickey", False, "ssh-ed25519", blob),
+        ("x" * 4000, "ssh-connection", "none"),
+        (b"\xff\0root", "ssh-connection", "none"),
+        ("", "ssh-connection", "none"),
+    ]
+    for number, fields in enumerate(t for t in tries for _ in range(2)):
+        t, _ = connect(login=False)
+        t.auth_handler = answers = Answers()
+        t._send_message(message(b"\x05", "ssh-userauth"))
+        answers.got.get(timeout=20)
+        if number % 2 == 0 or fields[0] != "root":  # as OpenSSH, and as clients that know what they want
+            t._send_message(message(b"\x32", fields[0], "ssh-connection", "none"))
+            answers.got.get(timeout=20)
+        t._send_message(message(b"\x32", *fields))
+        answer = 53
+        while answer == 53:
+            try:
+                answer = answers.got.get(timeout=0.2)
+            except queue.Empty:
+                if not t.is_active():
+                    answer = 1
+                elif time.time() > LIMIT:
+                    answer = 0
+        print("try", number, {0: "hangs", 1: "ended", 51: "refused"}.get(answer, answer), flush=True)
+        t.close()
+        if answer not in (1, 51, 60):
+            return
+    print("answered all", flush=True)
+
+
 def slow_loris():
     banner = b"SSH-2.0-slow" + b"x" * 100
     socks = [socket.create_connection((HOST, PORT)) for _ in range(40)]
@@ -251,6 +329,7 @@ def slow_loris():
         never_opens_windows,
         rekeys,
         ignores,
+        garbage_keys,
         slow_loris,
     )
 }[ATTACK]()
