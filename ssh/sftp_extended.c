@@ -15,7 +15,6 @@
 #include "ssh/sftp_log.h"
 #include "ssh/sftp_server.h"
 
-#define ESCAPED_MAX  (SFTP_LOG_PATH_MAX * 4)
 #define COPY_BYTES   (1u << 20)
 #define IDS_MAX	     2048 /* names of 32 bytes and their lengths fit into the output's reserve */
 #define FS_READ_ONLY 1u
@@ -132,7 +131,7 @@ static int set_link(struct sftp_server *s, const struct sftp_place *place,
 
 static int lsetstat(struct sftp_server *s, uint32_t id, struct reader *r)
 {
-	char path[SFTP_PATH_MAX], text[ESCAPED_MAX];
+	char path[SFTP_PATH_MAX], text[SFTP_LOG_ESCAPED_MAX];
 	struct sftp_place place;
 	struct sftp_attr a;
 	int result;

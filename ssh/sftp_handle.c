@@ -56,7 +56,7 @@ struct sftp_handle *sftp_handle_get(struct sftp_server *s, struct reader *r)
 
 int sftp_handle_close(struct sftp_server *s, struct sftp_handle *h, bool forced)
 {
-	char path[SFTP_LOG_PATH_MAX * 4];
+	char path[SFTP_LOG_ESCAPED_MAX];
 	int r = 0;
 
 	if (h->dir != NULL) {

@@ -13,7 +13,8 @@
 #include "platform/error.h"
 
 #define SFTP_LOG_LINE_MAX 12288 /* two paths, each byte escaped at worst: longer ones are cut */
-#define SFTP_LOG_PATH_MAX 1024
+#define SFTP_LOG_PATH_MAX    1024
+#define SFTP_LOG_ESCAPED_MAX (SFTP_LOG_PATH_MAX * 4) /* of sftp_log_path */
 
 /* One operation. path2 and the numbers are empty where the operation has none. */
 struct sftp_log_event {

@@ -11,13 +11,13 @@
 #include "ssh/sftp_log.h"
 #include "ssh/sftp_server.h"
 
-#define ESCAPED_MAX (SFTP_LOG_PATH_MAX * 4)
 
 int sftp_server_two_paths(struct sftp_server *s, uint32_t id, struct reader *r, const char *verb,
 			  int (*change)(const struct sftp_root *root, const char *from,
 					const char *to))
 {
-	char from[SFTP_PATH_MAX], to[SFTP_PATH_MAX], a[ESCAPED_MAX], b[ESCAPED_MAX];
+	char from[SFTP_PATH_MAX], to[SFTP_PATH_MAX];
+	char a[SFTP_LOG_ESCAPED_MAX], b[SFTP_LOG_ESCAPED_MAX];
 	int result;
 
 	sftp_server_path(r, from);
@@ -34,7 +34,7 @@ int sftp_server_two_paths(struct sftp_server *s, uint32_t id, struct reader *r, 
 
 static int remove_path(struct sftp_server *s, uint32_t id, struct reader *r, int flags)
 {
-	char path[SFTP_PATH_MAX], text[ESCAPED_MAX];
+	char path[SFTP_PATH_MAX], text[SFTP_LOG_ESCAPED_MAX];
 	int result;
 
 	sftp_server_path(r, path);
@@ -60,7 +60,7 @@ int sftp_on_rmdir(struct sftp_server *s, uint32_t id, struct reader *r)
 
 int sftp_on_mkdir(struct sftp_server *s, uint32_t id, struct reader *r)
 {
-	char path[SFTP_PATH_MAX], text[ESCAPED_MAX];
+	char path[SFTP_PATH_MAX], text[SFTP_LOG_ESCAPED_MAX];
 	struct sftp_attr a;
 	mode_t mode;
 	int result;

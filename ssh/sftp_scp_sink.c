@@ -128,7 +128,7 @@ static int finish_file(const struct scp *s, int fd, const struct incoming *in,
 static int take_file(struct scp *s, const struct incoming *in, const struct times *times,
 		     const char *path)
 {
-	char text[SFTP_LOG_PATH_MAX * 4];
+	char text[SFTP_LOG_ESCAPED_MAX];
 	uint64_t written = 0;
 	int fd = regular(s->root, path, in->mode), error = 0, r;
 
@@ -152,7 +152,7 @@ static int take_file(struct scp *s, const struct incoming *in, const struct time
 
 static int make_folder(struct scp *s, const struct incoming *in, const char *path, bool *ret_made)
 {
-	char text[SFTP_LOG_PATH_MAX * 4];
+	char text[SFTP_LOG_ESCAPED_MAX];
 	struct stat st;
 	int r;
 

@@ -79,7 +79,7 @@ static int send_bytes(struct scp *s, int fd, uint64_t size, uint64_t *ret_read, 
 
 static int send_file(struct scp *s, int fd, const struct stat *st, const char *path)
 {
-	char text[SFTP_LOG_PATH_MAX * 4];
+	char text[SFTP_LOG_ESCAPED_MAX];
 	uint64_t sent = 0;
 	int error = 0, r;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * SFTP version 3 with OpenSSH's extensions (its file PROTOCOL, section 4) over two descriptors, as
- * the logged-in user. Shared by sftp_server.c, sftp_extended.c and sftp_handle.c.
+ * the logged-in user. Shared by sftp_*.c.
  */
 #ifndef WARREN_SSH_SFTP_SERVER_H
 #define WARREN_SSH_SFTP_SERVER_H
@@ -55,6 +55,10 @@ void sftp_server_result(struct sftp_server *s, uint32_t id, int result);
 /* A path of at most SFTP_PATH_MAX - 1 bytes without NUL: fails the reader otherwise. */
 void sftp_server_path(struct reader *r, char path[static SFTP_PATH_MAX]);
 void sftp_server_name(struct sftp_server *s, uint32_t id, const char *name);
+/* Confined, a transfer is about files: pipes and devices are refused. The descriptor, or -errno. */
+int sftp_server_open(const struct sftp_server *s, const char *path, int flags,
+		     mode_t mode) WARREN_MUST_USE;
+/* fd: an open file, or with opened false an O_PATH descriptor of what path leads to. */
 int sftp_server_apply(struct sftp_server *s, int fd, bool opened, const struct sftp_attr *a,
 		      const char *path) WARREN_MUST_USE;
 
@@ -66,7 +70,18 @@ void sftp_handle_put(const struct sftp_server *s, struct writer *w, int number);
 struct sftp_handle *sftp_handle_get(struct sftp_server *s, struct reader *r);
 int sftp_handle_close(struct sftp_server *s, struct sftp_handle *h, bool forced) WARREN_MUST_USE;
 
-/* ---- sftp_names.c. The fields behind id: 0, or -EBADMSG. */
+/* ---- sftp_files.c, sftp_stat.c, sftp_folders.c, sftp_names.c. The fields behind id: 0, or -EBADMSG. */
+int sftp_on_open(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_close(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_read(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_write(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_stat(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_lstat(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_fstat(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_setstat(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_fsetstat(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_opendir(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
+int sftp_on_readdir(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int sftp_on_remove(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int sftp_on_rmdir(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int sftp_on_mkdir(struct sftp_server *s, uint32_t id, struct reader *r) WARREN_MUST_USE;

@@ -112,7 +112,7 @@ static int serve(const struct options *o, struct sftp_root *root)
 {
 	struct sftp_command *command;
 	struct error err = {0};
-	char text[SFTP_LOG_PATH_MAX * 4];
+	char text[SFTP_LOG_ESCAPED_MAX];
 	int status = REFUSED;
 
 	if (o->command == NULL)
