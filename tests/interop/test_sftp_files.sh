@@ -4,13 +4,14 @@
 # File transfers: logins for files only (sftp, scp, scp -O, and nothing else), what they cannot reach, and
 # real clients against warren-sftp-server. session_launcher plays broker and main, as in test_ssh_session.sh.
 set -u
+. "${WARREN_SRC:?}/tests/interop/lib_check.sh"
 bin=${WARREN_BIN:?} tests=$WARREN_BIN/../tests
 for tool in ssh sftp scp ssh-keygen python3; do
 	command -v "$tool" >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
 done
 dir=$(mktemp -d /tmp/sftp_files.XXXXXX)
 chmod 755 "$dir"
-failed=0 passed=0 port=22900
+port=22900
 declare -a pids=()
 
 finish() {
@@ -21,21 +22,6 @@ finish() {
 }
 trap finish EXIT
 
-ok() { # NAME: the command before it decides
-	local rc=$?
-	if ((rc == 0)); then passed=$((passed + 1)) && echo "ok   $1"; else failed=$((failed + 1)) && echo "FAIL $1"; fi
-	return $rc
-}
-is() { # NAME EXPECTED GOT
-	[[ $2 == "$3" ]]
-	ok "$1"
-	[[ $2 == "$3" ]] || printf '  expected %q\n  got      %q\n' "$2" "$3"
-}
-has() { # NAME PART TEXT
-	[[ $3 == *"$2"* ]]
-	ok "$1"
-	[[ $3 == *"$2"* ]] || printf '  expected a part %q\n  got      %q\n' "$2" "$3"
-}
 wait_for() { # SECONDS COMMAND…
 	local end=$((SECONDS + $1))
 	shift
@@ -299,5 +285,4 @@ wait_for 5 grep -q '"op":"close","path":"[^"]*/plain2".*"bytes_written":8' state
 [[ $(grep -c 'sent status' out) == 0 ]]; ok "its log does not reach the client"
 stop
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+summary

@@ -5,13 +5,14 @@
 # broker and main on loopback, so no mesh is needed. Accounts live in copies of /etc/passwd, group and shadow
 # that are mounted in this box only (tests/support/box.sh).
 set -u
+. "${WARREN_SRC:?}/tests/interop/lib_check.sh"
 bin=${WARREN_BIN:?} tests=$WARREN_BIN/../tests
 for tool in ssh sftp scp ssh-keygen ssh-agent python3; do
 	command -v "$tool" >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
 done
 dir=$(mktemp -d /tmp/ssh_session.XXXXXX)
 chmod 755 "$dir"
-failed=0 passed=0 port=22800
+port=22800
 declare -a pids=()
 
 finish() {
@@ -20,21 +21,6 @@ finish() {
 	[[ -z ${KEEP:-} ]] && rm -rf "$dir"
 }
 trap finish EXIT
-
-ok() { # NAME: the command before it decides
-	local rc=$?
-	if ((rc == 0)); then passed=$((passed + 1)) && echo "ok   $1"; else failed=$((failed + 1)) && echo "FAIL $1"; fi
-}
-is() { # NAME EXPECTED GOT
-	[[ $2 == "$3" ]]
-	ok "$1"
-	[[ $2 == "$3" ]] || printf '  expected %q\n  got      %q\n' "$2" "$3"
-}
-has() { # NAME PART TEXT
-	[[ $3 == *"$2"* ]]
-	ok "$1"
-	[[ $3 == *"$2"* ]] || printf '  expected a part %q\n  got      %q\n' "$2" "$3"
-}
 
 cd "$dir" || exit 1
 mkdir etc home
@@ -297,5 +283,4 @@ start deploy no-auth
 is "none" 2001 "$(timeout 10 ssh -F config -o PubkeyAuthentication=no -o KbdInteractiveAuthentication=no t id -u)"
 stop
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+summary

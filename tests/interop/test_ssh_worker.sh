@@ -4,10 +4,11 @@
 # The SSH worker alone, driven by stock OpenSSH: tests/support/fake_monitor.c plays the monitor on loopback.
 # Run it in a box (tests/support/box.sh); WARREN_BIN is the folder of the built programs.
 set -u
+. "${WARREN_SRC:?}/tests/interop/lib_check.sh"
 bin=${WARREN_BIN:?} src=${WARREN_SRC:?}
 port=22991
 dir=$(mktemp -d)
-failed=0 passed=0
+
 declare -a pids=() as=()
 
 finish() {
@@ -15,22 +16,6 @@ finish() {
 	[[ -z ${KEEP:-} ]] && rm -rf "$dir"
 }
 trap finish EXIT
-
-ok() { # NAME: the command before it decides
-	local rc=$?
-	if ((rc == 0)); then
-		passed=$((passed + 1))
-		echo "ok   $1"
-	else
-		failed=$((failed + 1))
-		echo "FAIL $1"
-	fi
-}
-is() { # NAME EXPECTED GOT
-	[[ $2 == "$3" ]]
-	ok "$1"
-	[[ $2 == "$3" ]] || printf '  expected %q\n  got      %q\n' "$2" "$3"
-}
 
 libs=("$bin/../platform/libwarren_platform.a" -lsodium -lcrypto -ljansson -lnl-3 -lnl-route-3 -lseccomp -lutil)
 "${CC:-cc}" -std=gnu17 -D_GNU_SOURCE -I"$src" -O1 -w -o "$dir/fake_monitor" \
@@ -341,5 +326,4 @@ is "PTY without root" "65534" "$(s -tt t id -u </dev/null | tr -d '\r')"
 newlog
 ! grep -E 'refused system call|worker died|worker ended [1-9]|AddressSanitizer|runtime error' all; ok "no worker failed"
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+summary

@@ -4,13 +4,14 @@
 # `warren sshd` without a mesh, with stock ssh as the client: ways to listen and to start, logins by
 # authorized_keys and TrustedUserCAKeys, each limit of sshd_config(5) seen working, a broken file.
 set -u
+. "${WARREN_SRC:?}/tests/interop/lib_check.sh"
 bin=${WARREN_BIN:?}
 for tool in ssh ssh-keygen python3 socat jq; do
 	command -v "$tool" >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
 done
 dir=$(mktemp -d /run/sshd_alone.XXXXXX) # StrictModes: no folder above may be anybody's
 chmod 755 "$dir"
-failed=0 passed=0 pid=
+pid=
 finish() {
 	[[ -n $pid ]] && kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 	[[ -n ${frozen:-} ]] && kill -KILL "$frozen" 2>/dev/null
@@ -18,22 +19,6 @@ finish() {
 	rm -rf "$dir" 2>/dev/null || { sleep 1; rm -rf "$dir"; } # what kept the log may still write
 }
 trap finish EXIT
-ok() { # NAME: the command before it decides
-	local rc=$?
-	if ((rc == 0)); then passed=$((passed + 1)) && echo "ok   $1"; else failed=$((failed + 1)) && echo "FAIL $1"; fi
-}
-is() { # NAME EXPECTED GOT
-	[[ $2 == "$3" ]]
-	ok "$1"
-	[[ $2 == "$3" ]] || printf '  expected %q\n  got      %q\n' "$2" "$3"
-}
-soon() { # COMMAND…: true within some seconds
-	for _ in {1..80}; do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
 
 # The shells of the sessions: nobody's .bashrc.
 mkdir "$dir/home"
@@ -427,5 +412,4 @@ if command -v ssh-audit >/dev/null; then
 	is "hardened: none is failed" "" "$(grep '\[fail\]' "$dir/algorithms")"
 fi
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+summary

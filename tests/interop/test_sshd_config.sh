@@ -4,18 +4,14 @@
 # `warren sshd -T -C` beside stock `sshd -T -C`: the same configuration and the same caller give the same
 # values of every keyword that both print. What stock sshd refuses is refused here too.
 set -u
+. "${WARREN_SRC:?}/tests/interop/lib_check.sh"
 bin=${WARREN_BIN:?} sshd=/usr/sbin/sshd
 [[ -x $sshd ]] || { echo "skipped: sshd is missing"; exit 77; }
 dir=$(mktemp -d /tmp/sshd_config.XXXXXX)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p /run/sshd
 ssh-keygen -q -t ed25519 -N '' -f "$dir/key"
-failed=0 passed=0
 
-ok() {
-	local rc=$?
-	if ((rc == 0)); then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAIL $1"; fi
-}
 values() { # KEYWORDS from stdin's -T output, sorted within a keyword as they came
 	grep -E "^($1) " || true
 }
@@ -223,5 +219,4 @@ printf '# %s\nAllowUsers %s\n' "$(printf 'x%.0s' {1..8000})" "$(printf 'x%.0s' {
 "$bin/warren" ssh harden --user 'a b' --print 2>/dev/null; [[ $? == 2 ]]; ok "harden: usage"
 "$bin/warren" sshd -x 2>/dev/null; [[ $? == 2 ]]; ok "usage"
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+summary

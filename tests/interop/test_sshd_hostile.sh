@@ -5,28 +5,18 @@
 # never opened, keys changed all the time, packets of one byte, key exchanges at a byte a time. Each costs the
 # processes of its own connection a bounded amount of memory, and others log in meanwhile.
 set -u
+. "${WARREN_SRC:?}/tests/interop/lib_check.sh"
 bin=${WARREN_BIN:?} src=${WARREN_SRC:?}
 /usr/bin/python3 -c 'import paramiko' 2>/dev/null || { echo "skipped: python3-paramiko is missing"; exit 77; }
 dir=$(mktemp -d /run/sshd_hostile.XXXXXX)
 chmod 755 "$dir"
-failed=0 passed=0 pid= attacker=
+pid= attacker=
 finish() {
 	[[ -n $attacker ]] && kill -KILL "$attacker" 2>/dev/null
 	[[ -n $pid ]] && kill "$pid" 2>/dev/null
 	rm -rf "$dir"
 }
 trap finish EXIT
-ok() {
-	local rc=$?
-	if ((rc == 0)); then passed=$((passed + 1)) && echo "ok   $1"; else failed=$((failed + 1)) && echo "FAIL $1"; fi
-}
-soon() {
-	for _ in {1..1200}; do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
 # What the kernel holds of a connection that is not read is no part of this.
 echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_wmem
 echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_rmem
@@ -111,5 +101,4 @@ attack never_opens_windows 48000
 attack garbage_keys 16000 "answered all"
 attack slow_loris 16000 "left 0"
 kill -0 "$pid"; ok "the listener lives"
-echo "$passed passed, $failed failed"
-((failed == 0))
+summary
