@@ -204,7 +204,7 @@ int cli_main(int argc, char **argv)
 	int i;
 
 	open_standard_fds();
-	if (secret_process_init() < 0) {
+	if (getrlimit(RLIMIT_CORE, &c.core) < 0 || secret_process_init() < 0) {
 		fputs("warren: libsodium does not start\n", stderr);
 		return WARREN_EXIT_FAILED;
 	}

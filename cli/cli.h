@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "daemon/ipc/ipc.h"
 #include "platform/error.h"
@@ -18,6 +19,7 @@ struct cli {
 	bool json;	   /* --json */
 	bool socket_given; /* --socket or WARREN_SOCKET: passed on to what ssh starts */
 	const char *self;  /* absolute path of this program */
+	struct rlimit core; /* as it was started with */
 };
 
 /* Runs the whole command line; returns the exit code. */

@@ -19,6 +19,8 @@ int cli_sshd(const struct cli *c, int argc, char **argv)
 
 	(void)argc;
 	argv[0] = name;
+	if (setrlimit(RLIMIT_CORE, &c->core) < 0) /* its sessions inherit it */
+		errno = 0;
 	if (slash != NULL) {
 		snprintf(path, sizeof(path), "%.*s/warren-sshd", (int)(slash - c->self), c->self);
 		execv(path, argv);

@@ -26,7 +26,7 @@ static uint32_t extensions(uint32_t caps)
 {
 	uint32_t ext = 0;
 	if ((caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) != 0)
-		ext |= SSHCERT_PERMIT_PTY;
+		ext |= SSHCERT_PERMIT_PTY | SSHCERT_PERMIT_USER_RC;
 	if ((caps & (POLICY_SSH_FORWARD | POLICY_SSH_REMOTE_FORWARD)) != 0)
 		ext |= SSHCERT_PERMIT_PORT_FORWARDING;
 	if ((caps & POLICY_SSH_AGENT) != 0)
@@ -89,6 +89,7 @@ int login_cert_fill(const struct login_cert_want *want, const struct policy_ssh_
 			      "no command is cut off");
 		snprintf(cert->force_command, sizeof(cert->force_command), "%s",
 			 decision->force_command);
+		cert->extensions &= ~(uint32_t)SSHCERT_PERMIT_USER_RC;
 	} else if ((decision->caps & (POLICY_SSH_SHELL | POLICY_SSH_EXEC)) == 0 &&
 	    (decision->caps & POLICY_SSH_SFTP) != 0)
 		snprintf(cert->force_command, sizeof(cert->force_command), "internal-sftp");

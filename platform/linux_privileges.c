@@ -77,6 +77,23 @@ static int verify(uid_t uid, gid_t gid)
 	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : -EPERM;
 }
 
+int user_drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	int rc = drop_bounding_set();
+
+	if (rc == 0)
+		rc = clear_capabilities();
+	if (rc == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+			syscall(SYS_capget, &header, data) < 0))
+		rc = -errno;
+	for (int i = 0; rc == 0 && i < _LINUX_CAPABILITY_U32S_3; i++)
+		if (data[i].effective || data[i].permitted || data[i].inheritable)
+			rc = -EPERM;
+	return rc;
+}
+
 int user_drop_privileges(uid_t uid, gid_t gid)
 {
 	int rc;

@@ -38,6 +38,11 @@ struct sandbox_profile {
 int sandbox_apply(const struct sandbox_profile *profile, struct error *err) WARREN_MUST_USE;
 /* chroot into an empty, unwritable folder that no name reaches (needs CAP_SYS_CHROOT). */
 int sandbox_empty_root(void) WARREN_MUST_USE;
+/* What a process without root can give up: namespaces of its own (user, network, IPC) with the empty
+ * root; where the machine allows none, every file by Landlock. All capabilities go in either case.
+ * 0, or -errno when a capability stays: the caller must exit. *ret_how for a log line: "namespaces",
+ * "landlock" or "neither". Single-threaded callers only. */
+int sandbox_without_root(const char **ret_how) WARREN_MUST_USE;
 /* RLIMIT_NOFILE (0: leave), RLIMIT_NPROC 0 when no_fork, RLIMIT_FSIZE 0 when no_write. */
 int sandbox_limits(unsigned max_files, int no_fork, int no_write) WARREN_MUST_USE;
 /* What every profile allows: memory, time, signals, exit. NULL-terminated. */

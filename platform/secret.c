@@ -42,7 +42,7 @@ void *secret_heap_realloc(void *data, size_t len)
 
 int secret_process_init(void)
 {
-	const struct rlimit none = {0, 0};
+	struct rlimit core;
 
 	if (sodium_init() < 0)
 		return -EIO;
@@ -51,7 +51,11 @@ int secret_process_init(void)
 	/* jansson seeds its hash tables from /dev/urandom at the first object, which a sandboxed
 	 * process can't open; without this it would fall back to time and pid. */
 	json_object_seed(randombytes_random() | 1U);
-	if (setrlimit(RLIMIT_CORE, &none) < 0)
+	/* The hard limit stays, for what a server executes for its users. */
+	if (getrlimit(RLIMIT_CORE, &core) < 0)
+		return -errno;
+	core.rlim_cur = 0;
+	if (setrlimit(RLIMIT_CORE, &core) < 0)
 		return -errno;
 #if defined(__linux__) && !defined(WARREN_SANITIZE) /* the leak checker needs ptrace */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

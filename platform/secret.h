@@ -11,7 +11,7 @@
 
 #include "platform/error.h"
 
-/* sodium_init, RLIMIT_CORE 0, PR_SET_DUMPABLE 0. */
+/* sodium_init, RLIMIT_CORE 0 (the soft one), PR_SET_DUMPABLE 0. */
 int secret_process_init(void) WARREN_MUST_USE;
 void secret_wipe(void *data, size_t len);
 bool secret_equal(const void *a, const void *b, size_t len);

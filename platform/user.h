@@ -31,6 +31,9 @@ bool user_name_valid(const char *name);
  * regained. Fails closed: on error the caller must exit. uid and gid must not be 0. Single-threaded
  * callers only (capabilities are per thread). */
 int user_drop_privileges(uid_t uid, gid_t gid) WARREN_MUST_USE;
+/* The same for a process that keeps its uid: all capabilities, in whichever user namespace, and
+ * no_new_privs. */
+int user_drop_capabilities(void) WARREN_MUST_USE;
 /* The uid/gid of a service account, or (uid,gid) 65534 "nobody" when it does not exist; *ret_found
  * tells which. */
 void user_service_account(const char *name, uid_t *ret_uid, gid_t *ret_gid, bool *ret_found);

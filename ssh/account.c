@@ -19,6 +19,7 @@
 
 #define SECONDS_PER_DAY 86400
 #define NOLOGIN_FILE	"/etc/nologin"
+#define SHELLS_FILE	"/etc/shells"
 
 static const char *pam_service(void)
 {
@@ -93,6 +94,19 @@ static int check_shadow(const char *login, struct error *err)
 	return 0;
 }
 
+/* shells(5). A machine without the file has no opinion. */
+static bool listed_shell(const char *shell)
+{
+	const char *line;
+	bool found = access(SHELLS_FILE, F_OK) != 0;
+
+	setusershell();
+	while (!found && (line = getusershell()) != NULL)
+		found = strcmp(line, shell) == 0;
+	endusershell();
+	return found;
+}
+
 static int check_shell(const struct user_account *account, struct error *err)
 {
 	const char *shell = account->shell[0] != '\0' ? account->shell : "/bin/sh";
@@ -105,6 +119,11 @@ static int check_shell(const struct user_account *account, struct error *err)
 				 account->name, shell);
 	if (stat(shell, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
 		return error_set(err, -EACCES, "the account %s has no usable shell (%s)",
+				 account->name, shell);
+	if (!listed_shell(shell))
+		return error_set(err, -EACCES,
+				 "the account %s may not log in: its shell %s is not in "
+				 SHELLS_FILE,
 				 account->name, shell);
 	return 0;
 }
@@ -176,21 +195,66 @@ int account_check(struct monitor *m, const char *login, struct error *err)
 	return r;
 }
 
-/* Limits, umask and groups that PAM sets for this process are what sessions inherit, as with sshd.
- */
+int account_limits_keep(struct monitor *m)
+{
+	for (int i = 0; i < (int)RLIM_NLIMITS; i++)
+		if (getrlimit((__rlimit_resource_t)i, &m->limits[i]) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Without CAP_SYS_RESOURCE (containers) a hard limit that was lowered stays; then the soft one goes as
+ * far as it may. */
+static void set_limits(const struct rlimit limits[static RLIM_NLIMITS])
+{
+	for (int i = 0; i < (int)RLIM_NLIMITS; i++) {
+		struct rlimit limit;
+
+		if (setrlimit((__rlimit_resource_t)i, &limits[i]) == 0 ||
+		    getrlimit((__rlimit_resource_t)i, &limit) < 0)
+			continue;
+		limit.rlim_cur =
+			limits[i].rlim_cur < limit.rlim_max ? limits[i].rlim_cur : limit.rlim_max;
+		if (setrlimit((__rlimit_resource_t)i, &limit) < 0)
+			log_debug("a limit cannot be set", "number=%d", i);
+	}
+}
+
+void account_limits(const struct monitor *m)
+{
+	set_limits(m->limits);
+}
+
+/* PAM's modules set limits for the process that calls them. */
+static int open_with_limits(struct monitor *m, bool quiet)
+{
+	struct rlimit own[RLIM_NLIMITS], of_sessions[RLIM_NLIMITS];
+	int r;
+
+	memcpy(of_sessions, m->limits, sizeof(of_sessions));
+	if (account_limits_keep(m) < 0)
+		return PAM_SYSTEM_ERR;
+	memcpy(own, m->limits, sizeof(own));
+	set_limits(of_sessions);
+	r = pam_open_session(m->pam, quiet ? PAM_SILENT : 0);
+	if (account_limits_keep(m) < 0)
+		r = PAM_SYSTEM_ERR;
+	set_limits(own);
+	return r;
+}
+
+/* Umask and groups that PAM sets for this process are what sessions inherit, as with sshd. */
 int account_open_session(struct monitor *m, bool quiet)
 {
 	int r;
 
 	if (m->pam == NULL || m->pam_session_open)
 		return 0;
-	if (setrlimit(RLIMIT_CORE, &m->core_limit) < 0) /* the process itself stays undumpable */
-		log_debug("sessions get no core files", NULL);
 	if (initgroups(m->account.name, m->account.gid) < 0)
 		return -errno;
 	r = pam_setcred(m->pam, PAM_ESTABLISH_CRED);
 	if (r == PAM_SUCCESS)
-		r = pam_open_session(m->pam, quiet ? PAM_SILENT : 0);
+		r = open_with_limits(m, quiet);
 	if (r != PAM_SUCCESS) {
 		monitor_audit(m, "PAM refuses a session", "reason", pam_strerror(m->pam, r));
 		return -EACCES;

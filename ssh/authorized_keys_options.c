@@ -2,7 +2,7 @@
  *
  * The options before a key in authorized_keys, read as OpenSSH's sshd reads them (auth-options.c of
  * 9.2): names without case, values in quotes, an unknown option refuses the line. What sshd takes
- * and this server has no use for (tunnel=, X11, user-rc, the two of security keys) is read and
+ * and this server has no use for (tunnel=, X11, the two of security keys) is read and
  * allows nothing.
  */
 #include <errno.h>

@@ -140,6 +140,14 @@ void channel_say(struct channel *c, const char *text)
 		c->client_closed = true;
 }
 
+void channel_no_more(struct channel *c)
+{
+	if (c->kind != CHANNEL_SESSION || c->state != CHANNEL_RUNNING || c->pty)
+		return;
+	close_out(c, &c->out);
+	buffer_reset(&c->out.carry);
+}
+
 void channel_abort(struct channel *c)
 {
 	close_in(c);

@@ -19,7 +19,7 @@
 #define CHANNEL_POLLS	  3
 #define CHANNEL_WINDOW	  (4u << 20) /* what a busy client may have under way */
 #define CHANNEL_SCRATCH	  CHANNEL_WINDOW
-#define CHANNEL_ENV_BYTES 32768
+#define CHANNEL_ENV_BYTES 65536
 
 enum channel_kind { CHANNEL_SESSION, CHANNEL_DIRECT, CHANNEL_OUTGOING /* -R and agent */ };
 enum channel_state {
@@ -47,7 +47,7 @@ struct channel {
 
 	/* What a session asked for before it starts. */
 	bool want_pty, agent;
-	char term[64];
+	char term[MONITOR_WIRE_TERM];
 	struct libssh_window window;
 	uint32_t env_count;
 	struct buffer env; /* n × (string name, string value), as SESSION wants it */
@@ -91,6 +91,8 @@ void channel_exit(struct channel *c, bool by_signal, uint32_t status, const char
 /* Writes a line for the person, best effort. */
 void channel_say(struct channel *c, const char *text);
 /* Closes without exit status. */
+/* The client takes no more output: as under sshd its writer learns that, stderr goes on. */
+void channel_no_more(struct channel *c);
 void channel_abort(struct channel *c);
 /* ops->data of libssh_server.h. */
 size_t channel_take(struct channel *c, const uint8_t *data, size_t len);

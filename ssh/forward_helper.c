@@ -138,6 +138,7 @@ static _Noreturn void run_helper(struct monitor *m, struct forward_task *t, int 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	alarm(FORWARD_CONNECT_LIMIT_S + 5);
+	account_limits(m);
 	account_become(m);
 	fd = t->open(t, message);
 	writer_u8(&w, fd >= 0 ? MONITOR_YES : MONITOR_NO);

@@ -168,6 +168,8 @@ void judge_login(struct judge *j, const struct accepted *a, int64_t now_s,
 	d->caps = pd.caps & a->cap_mask;
 	d->files_only = pd.files_only;
 	d->pty = a->pty;
+	/* As sshd under ForceCommand: what an administrator forces is what runs. */
+	d->user_rc = a->user_rc && pd.force_command[0] == '\0';
 	d->again_at_s = pd.not_after_s;
 	if (d->again_at_s == 0 || d->again_at_s > k->valid_until_s + SKEW_S + 1)
 		d->again_at_s = k->valid_until_s + SKEW_S + 1;
@@ -191,7 +193,7 @@ struct accepted *judge_candidate(struct judge *j, enum proof proof, const char *
 	a->proof = proof;
 	a->client = *client;
 	a->cap_mask = UINT32_MAX;
-	a->pty = true;
+	a->pty = a->user_rc = true;
 	snprintf(a->login, sizeof(a->login), "%s", login);
 	return a;
 }

@@ -134,6 +134,7 @@ static int take_cert(struct judge *j, const struct sshcert *cert, struct accepte
 	a->issued_s = cert->valid_after_s + SSHCERT_BACKDATED_S;
 	a->cap_mask = caps_of_cert(cert);
 	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
+	a->user_rc = (cert->extensions & SSHCERT_PERMIT_USER_RC) != 0;
 	/* What control writes into certificates of who gets no shell, for a stock sshd. */
 	if (strcmp(cert->force_command, "internal-sftp") == 0)
 		a->files = true, a->cap_mask &= ~(uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC);
@@ -175,6 +176,7 @@ void judge_allow_break_glass(const struct judge *j, const struct accepted *a,
 	d->break_glass = !j->trust.standalone;
 	d->caps = a->cap_mask;
 	d->pty = a->pty;
+	d->user_rc = a->user_rc;
 	snprintf(d->identity, sizeof(d->identity), "%s", a->identity);
 	snprintf(d->force_command, sizeof(d->force_command), "%s", a->force_command);
 	if (caller != NULL) {
@@ -212,6 +214,7 @@ static void judge_break_glass(struct judge *j, const struct sshcert *cert, struc
 	a->serial = cert->serial;
 	a->cap_mask = caps_of_cert(cert);
 	a->pty = (cert->extensions & SSHCERT_PERMIT_PTY) != 0;
+	a->user_rc = (cert->extensions & SSHCERT_PERMIT_USER_RC) != 0;
 	snprintf(a->force_command, sizeof(a->force_command), "%s", cert->force_command);
 	break_glass_identity(j, cert, a);
 	judge_allow_break_glass(j, a, d);

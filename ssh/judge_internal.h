@@ -64,7 +64,7 @@ struct accepted {
 	uint64_t serial;
 	uint8_t ca[32];
 	uint32_t cap_mask;
-	bool pty;
+	bool pty, user_rc;
 	bool files; /* the certificate is for sftp: cap_mask says it */
 	char force_command[1024];
 	size_t group_count;

@@ -172,7 +172,9 @@ static bool on_channel_request(struct libssh_server *s, ssh_message m)
 		text = ssh_message_channel_request_subsystem(m);
 		return ops->start(c->user, LIBSSH_SUBSYSTEM, text ? text : "");
 	default: /* X11, break and what is unknown */
-		return false;
+		if (s->no_more)
+			ops->no_more(c->user);
+		return s->no_more;
 	}
 }
 

@@ -38,6 +38,7 @@ struct libssh_server {
 	ssh_message message;  /* the newest authentication request */
 	uint64_t seen, taken; /* authentication requests that libssh read, and that reached us */
 	bool dead;
+	bool no_more; /* the channel request at hand is eow@openssh.com */
 	const struct libssh_server_ops *ops;
 	void *ctx;
 	struct libssh_channel *channels;

@@ -161,15 +161,20 @@ out:
 /* libssh drops a request with a key or signature that it can't read and answers nothing (0.10.6).
  * This line of its log comes first with each request; the user's words in it cannot forge its
  * beginning. */
-static void count_requests(int priority, const char *function, const char *buffer, void *userdata)
+static void read_log(int priority, const char *function, const char *buffer, void *userdata)
 {
 	static const char line[] = "ssh_packet_userauth_request: Auth request for service ";
+	static const char no_more[] = "ssh_message_handle_channel_request: Received a "
+				      "eow@openssh.com channel_request ";
 	struct libssh_server *s = userdata;
 
 	(void)priority;
 	if (s && strcmp(function, "ssh_packet_userauth_request") == 0 &&
 	    strncmp(buffer, line, sizeof(line) - 1) == 0)
 		s->seen++;
+	/* The callback that follows does not tell the name of a request that libssh does not know. */
+	if (s && strcmp(function, "ssh_message_handle_channel_request") == 0)
+		s->no_more = strncmp(buffer, no_more, sizeof(no_more) - 1) == 0;
 }
 
 int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
@@ -192,7 +197,7 @@ int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
 		libssh_server_free(s);
 		return error_set(err, rc, "libssh cannot serve this connection");
 	}
-	ssh_set_log_callback(count_requests);
+	ssh_set_log_callback(read_log);
 	ssh_set_log_userdata(s);
 	ssh_set_log_level(SSH_LOG_PACKET);
 	libssh_server_auth_methods(s, true, true, false);

@@ -69,6 +69,8 @@ struct libssh_server_ops {
 	/* Returns how much it took; the rest stays in libssh's buffer (libssh_channel_read). */
 	size_t (*data)(void *user, const uint8_t *data, size_t len);
 	void (*eof)(void *user);
+	/* The client reads no more of the output (eow@openssh.com; OpenSSH's PROTOCOL, 2.1). */
+	void (*no_more)(void *user);
 	void (*closed)(void *user);
 };
 

@@ -246,28 +246,41 @@ static bool worker_busy(const struct monitor *m)
 	return poll(&p, 1, 0) == 0;
 }
 
-static size_t collect(struct monitor *m, struct pollfd *p, size_t *listener_at, size_t *pending_at,
-		      int *timeout_ms)
+#define POLLS_MAX (FIXED_FDS + MONITOR_MAX_LISTENERS + MONITOR_MAX_PENDING + MONITOR_WIRE_SESSIONS)
+
+/* What a turn waits for: only what is open, since poll(2) takes no more entries than RLIMIT_NOFILE, and
+ * PAM may leave few to a connection. */
+struct watch {
+	struct pollfd p[POLLS_MAX];
+	size_t n, logs_at;
+	const struct pollfd *listeners[MONITOR_MAX_LISTENERS], *pending[MONITOR_MAX_PENDING];
+};
+
+static const struct pollfd *watch_one(struct watch *w, int fd)
 {
+	if (fd < 0)
+		return NULL;
+	w->p[w->n] = (struct pollfd){.fd = fd, .events = POLLIN};
+	return &w->p[w->n++];
+}
+
+static void collect(struct monitor *m, struct watch *w, int *timeout_ms)
+{
+	const int fixed[FIXED_FDS] = {m->worker_fd, m->broker_fd, m->main_fd, m->signal_fd};
 	bool busy = worker_busy(m);
-	size_t n = 0;
 
 	if (busy && *timeout_ms > BUSY_MS)
 		*timeout_ms = BUSY_MS;
-	p[n++] = (struct pollfd){.fd = m->worker_fd, .events = POLLIN};
-	p[n++] = (struct pollfd){.fd = m->broker_fd, .events = POLLIN};
-	p[n++] = (struct pollfd){.fd = m->main_fd, .events = POLLIN};
-	p[n++] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
-	*listener_at = n;
+	for (w->n = 0; w->n < FIXED_FDS; w->n++)
+		w->p[w->n] = (struct pollfd){.fd = fixed[w->n], .events = POLLIN};
 	for (size_t i = 0; i < MONITOR_MAX_LISTENERS; i++)
-		p[n++] = (struct pollfd){.fd = busy ? -1 : m->listeners[i].fd, .events = POLLIN};
-	*pending_at = n;
+		w->listeners[i] = busy ? NULL : watch_one(w, m->listeners[i].fd);
 	for (size_t i = 0; i < MONITOR_MAX_PENDING; i++)
-		p[n++] = (struct pollfd){.fd = m->pending[i].fd, .events = POLLIN};
+		w->pending[i] = watch_one(w, m->pending[i].fd);
+	w->logs_at = w->n;
 	for (size_t i = 0; i < MONITOR_WIRE_SESSIONS; i++)
-		if (m->sessions[i].used && m->sessions[i].log_fd >= 0)
-			p[n++] = (struct pollfd){.fd = m->sessions[i].log_fd, .events = POLLIN};
-	return n;
+		if (m->sessions[i].used)
+			watch_one(w, m->sessions[i].log_fd);
 }
 
 /* The login may end by the clock; the wall clock may jump. */
@@ -312,44 +325,45 @@ static int timers(struct monitor *m, int *ret_timeout_ms)
 	return pending_in_time(m, now);
 }
 
-/* Entries from..to of p are the logs of file transfers. */
-static void read_logs(struct monitor *m, const struct pollfd *p, size_t from, size_t to)
+static void read_logs(struct monitor *m, const struct watch *w)
 {
-	for (size_t at = from; at < to; at++)
-		for (size_t i = 0; p[at].revents != 0 && i < MONITOR_WIRE_SESSIONS; i++)
-			if (m->sessions[i].used && m->sessions[i].log_fd == p[at].fd)
+	for (size_t at = w->logs_at; at < w->n; at++)
+		for (size_t i = 0; w->p[at].revents != 0 && i < MONITOR_WIRE_SESSIONS; i++)
+			if (m->sessions[i].used && m->sessions[i].log_fd == w->p[at].fd)
 				session_log_ready(m, &m->sessions[i]);
+}
+
+/* Did it become ready, and is it still the same? */
+static bool ready(const struct pollfd *p, int fd)
+{
+	return p != NULL && p->revents != 0 && p->fd == fd;
 }
 
 static int turn(struct monitor *m)
 {
-	struct pollfd p[FIXED_FDS + MONITOR_MAX_LISTENERS + MONITOR_MAX_PENDING +
-			MONITOR_WIRE_SESSIONS];
-	size_t listener_at, pending_at, n;
+	struct watch w;
 	int timeout_ms, r;
 
 	r = timers(m, &timeout_ms);
 	if (r < 0)
 		return r;
-	n = collect(m, p, &listener_at, &pending_at, &timeout_ms);
-	if (poll(p, n, timeout_ms) < 0)
+	collect(m, &w, &timeout_ms);
+	if (poll(w.p, w.n, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
-	read_logs(m, p, pending_at + MONITOR_MAX_PENDING, n);
-	if (p[3].revents != 0)
+	read_logs(m, &w);
+	if (w.p[3].revents != 0)
 		reap(m);
-	if (p[0].revents != 0 && m->worker_fd >= 0)
+	if (w.p[0].revents != 0 && m->worker_fd >= 0)
 		r = worker_message(m);
-	if (r == 0 && p[1].revents != 0 && m->broker_fd >= 0)
+	if (r == 0 && w.p[1].revents != 0 && m->broker_fd >= 0)
 		r = broker_message(m);
-	if (r == 0 && p[2].revents != 0 && m->main_fd >= 0)
+	if (r == 0 && w.p[2].revents != 0 && m->main_fd >= 0)
 		r = main_message(m);
 	for (size_t i = 0; r == 0 && i < MONITOR_MAX_LISTENERS; i++)
-		if (p[listener_at + i].fd >= 0 && p[listener_at + i].revents != 0 &&
-		    m->listeners[i].fd == p[listener_at + i].fd)
+		if (ready(w.listeners[i], m->listeners[i].fd))
 			r = forward_accept(m, &m->listeners[i]);
 	for (size_t i = 0; r == 0 && i < MONITOR_MAX_PENDING; i++)
-		if (p[pending_at + i].fd >= 0 && p[pending_at + i].revents != 0 &&
-		    m->pending[i].fd == p[pending_at + i].fd)
+		if (ready(w.pending[i], m->pending[i].fd))
 			r = forward_pending_ready(m, &m->pending[i], false);
 	return r;
 }
@@ -458,7 +472,7 @@ int monitor_run(void)
 	if (m == NULL)
 		return 1;
 	umask(022); /* PAM may say otherwise; sessions inherit it */
-	if (getrlimit(RLIMIT_CORE, &m->core_limit) < 0 || secret_process_init() < 0) {
+	if (account_limits_keep(m) < 0 || secret_process_init() < 0) {
 		monitor_free(m);
 		return 1;
 	}

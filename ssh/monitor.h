@@ -135,7 +135,9 @@ struct monitor {
 	pam_handle_t *pam;
 	bool pam_session_open, groups_ready;
 	struct buffer pam_text;	  /* what PAM wants the person to read */
-	struct rlimit core_limit; /* as inherited: the monitor's own is 0 */
+	/* Of sessions: as inherited, then as PAM sets them. The monitor keeps its own: with a user's
+	 * few descriptors or seconds it could not serve the connection. */
+	struct rlimit limits[RLIM_NLIMITS];
 	struct session sessions[MONITOR_WIRE_SESSIONS];
 	size_t session_count;
 	pid_t ended[MONITOR_WIRE_SESSIONS]; /* process sessions that monitor_end has to see gone */
@@ -291,6 +293,10 @@ int account_check(struct monitor *m, const char *login, struct error *err) WARRE
  * read what PAM says, so that making the message of the day costs nothing. */
 int account_open_session(struct monitor *m, bool quiet) WARREN_MUST_USE;
 void account_close_session(struct monitor *m);
+/* The limits that this process has now are those of sessions. */
+int account_limits_keep(struct monitor *m) WARREN_MUST_USE;
+/* In a forked child, before account_become. */
+void account_limits(const struct monitor *m);
 /* In a forked child: becomes the user for good; exits the process on any doubt. */
 void account_become(const struct monitor *m);
 /* Password field of an account that was locked (passwd -l, usermod -L). */
@@ -319,7 +325,7 @@ struct session_wish {
 	bool pty, agent;
 	bool confined; /* served by warren-sftp-server in the home folder */
 	bool logged;   /* by its log: session_log.c */
-	char term[64];
+	char term[MONITOR_WIRE_TERM];
 	struct winsize size;
 	size_t env_count;
 	struct {
@@ -334,6 +340,10 @@ struct session_wish {
 _Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,
 				 const int fds[3], int log, const char *tty, const char *agent,
 				 const char *greeting);
+
+/* ---- session_rc.c: in the user's process, before its program. */
+void session_rc_run(const struct monitor *m, const struct session_wish *wish, const char *shell,
+		    char **env);
 
 /* ---- session_log.c: what a file transfer did, read from its log. */
 /* For sftp and confined commands: *ret_child_log is the child's end (of SESSION_LOG_FD, or when the log

@@ -36,6 +36,7 @@ enum grant_flag {
 	GRANT_OPEN = 1 << 4,
 	GRANT_LISTEN = 1 << 5,
 	GRANT_AUTHORITY = 1 << 6,
+	GRANT_USER_RC = 1 << 7,
 };
 
 static void put_permits(struct writer *w, const struct authorized_keys_permit *list, size_t count)
@@ -58,6 +59,7 @@ static void put_grant(struct writer *w, const struct authorized_keys_grant *g)
 	flags |= g->limits_open ? GRANT_OPEN : 0U;
 	flags |= g->limits_listen ? GRANT_LISTEN : 0U;
 	flags |= g->authority ? GRANT_AUTHORITY : 0U;
+	flags |= g->user_rc ? GRANT_USER_RC : 0U;
 	writer_u8(w, (uint8_t)flags);
 	writer_u32(w, g->line);
 	writer_cstring(w, g->command);
@@ -92,6 +94,7 @@ static void get_grant(struct reader *r, struct authorized_keys_grant *g)
 	g->limits_open = flags & GRANT_OPEN;
 	g->limits_listen = flags & GRANT_LISTEN;
 	g->authority = flags & GRANT_AUTHORITY;
+	g->user_rc = flags & GRANT_USER_RC;
 	g->line = reader_u32(r);
 	reader_cstring(r, g->command, sizeof(g->command));
 	g->open_count = get_permits(r, g->open);
@@ -243,7 +246,7 @@ bool monitor_keys_allow(struct monitor *m, const uint8_t *blob, size_t len, bool
 	endpoint_ip(&m->config.client, &client);
 	if (m->config.standalone)
 		*ret_decision = (struct verifier_decision){
-			.allowed = true, .caps = POLICY_SSH_CAPS, .pty = true};
+			.allowed = true, .caps = POLICY_SSH_CAPS, .pty = true, .user_rc = true};
 	else if (!m->config.authorized_keys || !m->config.through_mesh ||
 		 verifier_key(m->verifier, m->login, &client, monitor_now_s(), remember,
 			      ret_decision) < 0 ||
@@ -281,6 +284,7 @@ void monitor_keys_restrict(const struct monitor *m, struct verifier_decision *d)
 	if (!g->agent_forwarding)
 		d->caps &= ~(uint32_t)POLICY_SSH_AGENT;
 	d->pty = d->pty && g->pty;
+	d->user_rc = d->user_rc && g->user_rc;
 	if (!g->has_command)
 		return;
 	/* An empty command is one that does nothing. */

@@ -174,6 +174,7 @@ void monitor_options_restrict(const struct monitor *m, struct verifier_decision 
 	if (o->disable_forwarding || !o->agent_forwarding)
 		d->caps &= ~(uint32_t)POLICY_SSH_AGENT;
 	d->pty = d->pty && o->permit_tty;
+	d->user_rc = d->user_rc && o->permit_user_rc && o->force_command == NULL;
 	/* Of a key or a break-glass certificate: sftp, as sshd has it. */
 	if (is_internal_sftp(d->force_command)) {
 		d->caps &= ~(uint32_t)(POLICY_SSH_SHELL | POLICY_SSH_EXEC);
@@ -311,6 +312,20 @@ static void read_banner(const struct monitor *m, struct buffer *out)
 	file_close(&fd);
 }
 
+/* Without root there is one account, and nobody else gets further than this. */
+static void say_not_yours(const struct monitor *m, struct buffer *out)
+{
+	struct user_account account;
+
+	if (geteuid() == 0 ||
+	    (user_name_valid(m->login) && user_lookup(m->login, &account) == 0 &&
+	     account.uid == geteuid()))
+		return;
+	if (buffer_printf(out, "This SSH server runs without root: it serves its own account "
+			       "only.\n") < 0)
+		log_debug("the banner is too long for another line", NULL);
+}
+
 int monitor_options_user(struct monitor *m, uint32_t id, struct reader *r)
 {
 	uint8_t data[BANNER_MAX + 512];
@@ -326,6 +341,7 @@ int monitor_options_user(struct monitor *m, uint32_t id, struct reader *r)
 		return -EPERM;
 	buffer_init(&banner, BANNER_MAX);
 	read_banner(m, &banner);
+	say_not_yours(m, &banner);
 	monitor_begin(&w, MONITOR_USER, id);
 	writer_u32(&w, m->options->now.max_auth_tries);
 	writer_string(&w, banner.len > 0 ? banner.data : (const uint8_t *)"", banner.len);

@@ -12,6 +12,9 @@
 
 #define MAX_SIGNATURES 100000 /* key exchanges of one connection */
 
+/* OpenSSH's client says that it reads no more (`ssh host yes | head -n 1`) only to what begins so. */
+#define SOFTWARE "OpenSSH_compatible_Warren"
+
 struct request {
 	uint8_t type;
 	const char *name;
@@ -83,7 +86,7 @@ static int hello(struct monitor *m, uint32_t id, struct reader *r)
 	writer_u32(&w, o->login_grace_s);
 	writer_u32(&w, o->max_sessions);
 	writer_string(&w, blob, key.len);
-	snprintf(versions, sizeof(versions), "%s%.100s", o->version_addendum != NULL ? " " : "",
+	snprintf(versions, sizeof(versions), SOFTWARE "%s%.90s", o->version_addendum != NULL ? " " : "",
 		 o->version_addendum != NULL ? o->version_addendum : "");
 	writer_cstring(&w, versions);
 	writer_cstring(&w, o->kex);

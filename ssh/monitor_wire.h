@@ -12,7 +12,8 @@
  * fits into a socket's buffer of default size. */
 #define MONITOR_WIRE_MAX      (144 * 1024)
 #define MONITOR_TOKEN_MAX     16384 /* a JWT as password */
-#define MONITOR_WIRE_ENV_MAX  64
+#define MONITOR_WIRE_TERM     256 /* with its end */
+#define MONITOR_WIRE_ENV_MAX  128 /* as sshd takes */
 #define MONITOR_WIRE_ENV_NAME 256 /* with their ends */
 #define MONITOR_WIRE_ENV_TEXT 4096
 #define MONITOR_WIRE_HOST     256 /* of forwards, with its end */

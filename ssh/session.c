@@ -241,8 +241,10 @@ static int spawn(struct monitor *m, const struct session_wish *wish, struct sess
 	if (r == 0 && wish->agent && (m->decision.caps & POLICY_SSH_AGENT) != 0 &&
 	    forward_agent_open(m, wish->channel, st.agent, sizeof(st.agent)) < 0)
 		log_warn("an agent socket cannot be made", "login=%s", m->login);
-	if (r == 0 && wish->pty && wish->kind == MONITOR_SHELL && m->options->now.print_last_log)
+	if (r == 0 && wish->pty)
 		session_record_last(m, st.tty, st.greeting, sizeof(st.greeting));
+	if (wish->kind != MONITOR_SHELL || !m->options->now.print_last_log)
+		st.greeting[0] = '\0';
 	if (r == 0) {
 		s->pid = fork();
 		if (s->pid == 0) {

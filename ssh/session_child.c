@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "platform/file.h"
@@ -134,7 +136,8 @@ static void make_env(struct environment *env, const struct monitor *m,
 	connection_env(env, m);
 	if (wish->pty) {
 		set_env(env, "SSH_TTY", tty);
-		set_env(env, "TERM", wish->term[0] != '\0' ? wish->term : "dumb");
+		if (wish->term[0] != '\0') /* else the shell chooses, as under sshd */
+			set_env(env, "TERM", wish->term);
 	}
 	if (m->decision.force_command[0] != '\0' && wish->kind != MONITOR_SHELL)
 		set_env(env, "SSH_ORIGINAL_COMMAND",
@@ -144,6 +147,31 @@ static void make_env(struct environment *env, const struct monitor *m,
 	if (agent[0] != '\0')
 		set_env(env, "SSH_AUTH_SOCK", agent);
 	env->lines[env->count] = NULL;
+}
+
+/* libssh hides the client's terminal modes (DECISIONS.md). Whether a key erases a character or a byte
+ * is what people would notice: almost every terminal is UTF-8 now, unless the locale says another. */
+static void set_utf8(const struct environment *env)
+{
+	static const char *const names[] = {"LC_ALL=", "LC_CTYPE=", "LANG="};
+	const char *charset = NULL, *value = NULL;
+	struct termios modes;
+
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]) && value == NULL; n++)
+		for (size_t i = 0; i < env->count; i++)
+			if (strncmp(env->lines[i], names[n], strlen(names[n])) == 0 &&
+			    env->lines[i][strlen(names[n])] != '\0')
+				value = env->lines[i] + strlen(names[n]);
+	if (value != NULL)
+		charset = strchr(value, '.');
+	if (charset != NULL && strncasecmp(charset, ".utf8", 5) != 0 &&
+	    strncasecmp(charset, ".utf-8", 6) != 0)
+		return;
+	if (tcgetattr(STDIN_FILENO, &modes) < 0)
+		return;
+	modes.c_iflag |= IUTF8;
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &modes) < 0)
+		errno = 0;
 }
 
 /* Without audit in the kernel, or when pam_loginuid was faster, there is nothing to do. */
@@ -190,16 +218,17 @@ static void print_motd(void)
 	buffer_done(&text);
 }
 
-/* What PAM and the last login say; not to who asked for quiet. */
-static void greet(const struct monitor *m, const char *greeting)
+/* What PAM says, also without a terminal; on one the last login and the message of the day. Not to
+ * who asked for quiet. In sshd's order. */
+static void greet(const struct monitor *m, bool terminal, const char *greeting)
 {
 	if (access(".hushlogin", F_OK) == 0)
 		return;
-	if (m->options->now.print_motd)
-		print_motd();
 	if (file_write_all(STDOUT_FILENO, m->pam_text.data, m->pam_text.len) < 0 ||
 	    file_write_all(STDOUT_FILENO, greeting, strlen(greeting)) < 0)
 		_exit(CANNOT);
+	if (terminal && m->options->now.print_motd)
+		print_motd();
 }
 
 /* Our own program and no shell: nobody's startup files, nobody's PATH. */
@@ -265,17 +294,21 @@ _Noreturn void session_child_run(struct monitor *m, const struct session_wish *w
 	if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0)
 		_exit(CANNOT);
 	make_env(&env, m, wish, tty, agent);
+	if (wish->pty)
+		set_utf8(&env);
 	write_loginuid(m->account.uid);
+	account_limits(m);
 	if (log >= 0 && dup2(log, SESSION_LOG_FD) < 0)
 		_exit(CANNOT);
 	close_range(log >= 0 ? SESSION_LOG_FD + 1 : 3, ~0U, 0);
 	account_become(m);
 	go_home(m);
-	/* Without a terminal too, as sshd; a command's output is the command's alone. */
+	/* A forced command's output is the command's alone. */
 	if (wish->kind == MONITOR_SHELL && m->decision.force_command[0] == '\0')
-		greet(m, greeting);
+		greet(m, wish->pty, greeting);
 	reset_signals();
 	if (wish->confined)
 		execute_confined(m, wish, program, env.lines);
+	session_rc_run(m, wish, shell_of(m), env.lines);
 	execute(m, wish, sftp, env.lines);
 }

@@ -42,15 +42,19 @@ void session_record(const struct monitor *m, const char *tty, pid_t pid, bool be
 	ut.ut_tv.tv_sec = (typeof(ut.ut_tv.tv_sec))monitor_now_s();
 	memcpy(ut.ut_line, line, len < sizeof(ut.ut_line) ? len : sizeof(ut.ut_line) - 1);
 	memcpy(ut.ut_id, line + skip, len - skip);
+	client_text(m, host, &client);
+	memcpy(ut.ut_addr_v6, client.bytes, sizeof(ut.ut_addr_v6));
 	if (begin) {
-		client_text(m, host, &client);
 		memcpy(ut.ut_user, m->account.name, strnlen(m->account.name, sizeof(ut.ut_user)));
 		memcpy(ut.ut_host, host, strlen(host));
-		memcpy(ut.ut_addr_v6, client.bytes, sizeof(ut.ut_addr_v6));
 	}
 	setutxent();
 	pututxline(&ut);
 	endutxent();
+	if (!begin) { /* as sshd writes it: there only the line counts */
+		memset(ut.ut_id, 0, sizeof(ut.ut_id));
+		memset(ut.ut_addr_v6, 0, sizeof(ut.ut_addr_v6));
+	}
 	updwtmpx(WTMP, &ut);
 }
 

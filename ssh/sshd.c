@@ -23,6 +23,7 @@
 #include "platform/log.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
+#include "platform/user.h"
 #include "ssh/config/file_limit.h"
 #include "ssh/config/oom.h"
 #include "ssh/config/startups.h"
@@ -75,8 +76,10 @@ static int load_key(const struct sshd_options *o, struct hostkey *ret_key, struc
 	if (rc < 0)
 		return error_set(err, rc,
 				 "HostKey %s cannot be used (%s): an unencrypted Ed25519 key that "
-				 "nobody else can read is needed",
-				 path, strerror(-rc));
+				 "nobody else can read is needed%s",
+				 path, strerror(-rc),
+				 geteuid() != 0 ? " (-h FILE; `ssh-keygen -t ed25519 -N '' -f FILE` makes one)"
+						: "");
 	return 0;
 }
 
@@ -105,6 +108,7 @@ int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force
 	if (f == NULL)
 		return error_set(err, -ENOMEM, "no memory");
 	buffer_init(&f->text, SSH_WIRE_SSHD_CONFIG_MAX);
+	f->core = a->core;
 	rc = sshd_arguments_load(a, &f->config, err);
 	if (rc == 0) {
 		sshd_config_evaluate(f->config, &nobody, &f->options);
@@ -423,6 +427,17 @@ static int watch_signals(struct sshd *s)
 	return s->signals < 0 ? -errno : 0;
 }
 
+/* Without root there is one account, whoever asks. */
+static void say_who(void)
+{
+	struct user_account account;
+
+	if (geteuid() != 0 && user_lookup_uid(geteuid(), &account) == 0)
+		log_warn("this server runs without root: only its own account can log in, and "
+			 "without PAM, records and a uid apart for what parses SSH",
+			 "account=%s", account.name);
+}
+
 static int start(struct sshd *s, struct error *err)
 {
 	int rc = sshd_force_load(s->arguments, &s->force, err);
@@ -430,6 +445,7 @@ static int start(struct sshd *s, struct error *err)
 	if (rc < 0)
 		return rc;
 	log_set_level((enum log_level)s->force.options.log_level);
+	say_who();
 	s->stamp = stamp_of(s);
 	rc = sshd_listen_handed(&s->listeners, err);
 	s->handed = s->listeners.count > 0;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "platform/error.h"
 #include "ssh/config/sshd_config.h"
@@ -23,6 +24,7 @@ struct sshd_arguments {
 	const char *host_keys[16];
 	uint16_t ports[SSHD_PORTS_MAX];
 	const char *connections[16]; /* -C */
+	struct rlimit core;	     /* as inherited, for sessions */
 };
 
 /* The files and -o, which comes first. */

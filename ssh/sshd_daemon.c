@@ -76,7 +76,7 @@ void sshd_daemon_pid_file(const char *path, bool make)
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	if (path == NULL)
+	if (path == NULL || (geteuid() != 0 && strcmp(path, SSHD_PID_FILE) == 0))
 		return;
 	if (!make)
 		unlink(path);

@@ -29,6 +29,7 @@ struct sshd_force {
 	struct sshd_options options; /* without anybody's connection */
 	struct buffer text;	     /* for monitors */
 	struct hostkey key;
+	struct rlimit core; /* of what is executed */
 	size_t ca_count;
 	uint8_t ca[SSH_WIRE_BREAK_GLASS_MAX][32];
 };

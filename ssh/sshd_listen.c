@@ -36,8 +36,10 @@ static int open_one(const struct endpoint *ep, bool free_bind, int *ret_fd, stru
 		rc = -errno;
 	if (rc < 0) {
 		file_close(&fd);
-		return error_set(err, rc, "cannot listen on %s: %s", endpoint_format(ep, text),
-				 strerror(-rc));
+		return error_set(err, rc, "cannot listen on %s: %s%s", endpoint_format(ep, text),
+				 strerror(-rc),
+				 rc == -EACCES ? " (ports below 1024 are for root: say -p 2222)"
+					       : "");
 	}
 	log_info("listening", "on=%s", endpoint_format(ep, text));
 	*ret_fd = fd;

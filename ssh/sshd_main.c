@@ -148,6 +148,8 @@ int main(int argc, char **argv)
 	static char absolute[PATH_MAX];
 	int option, status;
 
+	if (getrlimit(RLIMIT_CORE, &a.core) < 0)
+		return WARREN_EXIT_FAILED;
 	log_init("warren-sshd", 2, LOG_LEVEL_INFO, getenv("WARREN_LOG_JSON") != NULL);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("warren-sshd " WARREN_VERSION);

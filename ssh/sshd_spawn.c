@@ -99,7 +99,7 @@ static int config_memfd(const struct sshd_force *f, uint32_t id, int connection,
 }
 
 /* fds[i] becomes descriptor 3 + i; returns when it cannot be executed. */
-static int become(const int fds[MONITOR_FDS])
+static int become(const struct sshd_force *f, const int fds[MONITOR_FDS])
 {
 	static char name[] = PROGRAM;
 	static char path_env[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -126,6 +126,8 @@ static int become(const int fds[MONITOR_FDS])
 		if (dup2(high[i], SSH_WIRE_FD_CONNECTION + i) < 0)
 			return -errno;
 	if (close_range(SSH_WIRE_FD_CONNECTION + MONITOR_FDS, ~0U, 0) < 0)
+		return -errno;
+	if (setrlimit(RLIMIT_CORE, &f->core) < 0)
 		return -errno;
 	for (int s = 1; s < NSIG; s++)
 		signal(s, SIG_DFL);
@@ -177,7 +179,7 @@ int sshd_spawn(const struct sshd_force *f, uint32_t id, int connection, int *ret
 		oom_restore();
 		file_limit_restore();
 		setsid(); /* Ctrl-C ends the listener */
-		become(fds);
+		become(f, fds);
 		_exit(127);
 	}
 	if (rc == 0 && pid < 0)
@@ -256,7 +258,7 @@ int sshd_spawn_here(const struct sshd_force *f, struct sshd_audit *audit)
 	if (pid == 0) {
 		const int fds[] = {connection, s.config, s.null, s.broker[1], s.main[1]};
 
-		become(fds);
+		become(f, fds);
 		_exit(127);
 	}
 	if (pid < 0)

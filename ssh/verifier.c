@@ -60,6 +60,7 @@ static void put_decision(struct writer *w, const struct verifier_decision *d)
 	writer_u32(w, d->caps);
 	writer_u8(w, d->files_only);
 	writer_u8(w, d->pty);
+	writer_u8(w, d->user_rc);
 	writer_u8(w, d->break_glass);
 	writer_cstring(w, d->force_command);
 	writer_string(w, d->subject, d->subject_len);
@@ -299,6 +300,7 @@ static _Noreturn void child_run(int fd)
 {
 	static uint8_t data[MONITOR_WIRE_MAX];
 	struct child c = {.fd = fd};
+	const char *how;
 	uid_t uid;
 	gid_t gid;
 	bool found;
@@ -309,7 +311,8 @@ static _Noreturn void child_run(int fd)
 		_exit(1);
 	user_service_account(SERVICE_ACCOUNT, &uid, &gid, &found);
 	close_all_but(fd);
-	if (geteuid() == 0 && (sandbox_empty_root() < 0 || user_drop_privileges(uid, gid) < 0))
+	if (geteuid() == 0 ? sandbox_empty_root() < 0 || user_drop_privileges(uid, gid) < 0
+			   : sandbox_without_root(&how) < 0)
 		_exit(1);
 	if (sandbox_limits(0, 1, 1) < 0 || sandbox_apply(&child_profile, NULL) < 0)
 		_exit(1);
@@ -485,6 +488,7 @@ static int get_decision(struct reader *r, struct verifier_decision *ret_decision
 	d.caps = reader_u32(r);
 	d.files_only = reader_u8(r) != 0; /* anything but no is yes */
 	d.pty = reader_u8(r) == 1;
+	d.user_rc = reader_u8(r) == 1;
 	d.break_glass = reader_u8(r) == 1;
 	reader_cstring(r, d.force_command, sizeof(d.force_command));
 	subject = reader_string(r, sizeof(d.subject), &d.subject_len);

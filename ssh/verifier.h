@@ -29,6 +29,7 @@ struct verifier_decision {
 	uint32_t caps; /* POLICY_SSH_*, narrowed by the certificate's extensions */
 	bool files_only; /* what POLICY_SSH_SFTP allows is confined to the home folder */
 	bool pty;
+	bool user_rc; /* ~/.ssh/rc is run */
 	bool break_glass; /* by a CA that root pinned here: identity is "break-glass:KEY-ID" */
 	char force_command[4096]; /* empty: none */
 	/* Plain public key blob (RFC 4253 section 6.6) of a user certificate that parses, also of

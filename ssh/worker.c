@@ -89,13 +89,17 @@ static int fill_standard_fds(void)
 
 static int drop_rights(struct error *err)
 {
+	const char *how;
 	bool found;
 	uid_t uid;
 	gid_t gid;
 	int rc;
 
-	if (geteuid() != 0)
-		return 0;
+	if (geteuid() != 0) {
+		rc = sandbox_without_root(&how);
+		log_debug("confined without root", "by=%s", how);
+		return rc < 0 ? error_set(err, rc, "cannot give up capabilities: %s", strerror(-rc)) : 0;
+	}
 	user_service_account("warren-ssh", &uid, &gid, &found);
 	rc = sandbox_empty_root();
 	if (rc < 0)

@@ -361,6 +361,11 @@ static void on_eof(void *user)
 	c->client_eof = true;
 }
 
+static void on_no_more(void *user)
+{
+	channel_no_more(user);
+}
+
 static void on_closed(void *user)
 {
 	struct channel *c = user;
@@ -381,6 +386,7 @@ const struct libssh_server_ops worker_channels_ops = {
 	.signal = on_signal,
 	.data = on_data,
 	.eof = on_eof,
+	.no_more = on_no_more,
 	.closed = on_closed,
 };
 

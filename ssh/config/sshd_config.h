@@ -24,6 +24,7 @@
 #define SSHD_TIMEOUTS_MAX    32
 #define SSHD_SUBSYSTEMS_MAX  16
 #define SSHD_PORTS_MAX	     16
+#define SSHD_PID_FILE	     "/run/warren-sshd.pid"
 #define SSHD_INTERNAL_SFTP   "internal-sftp"
 
 struct sshd_words {
@@ -87,7 +88,7 @@ struct sshd_options {
 	const char *trusted_ca_keys, *revoked_keys;
 	const char *banner;
 	/* what */
-	bool permit_tty, agent_forwarding, disable_forwarding, print_motd, print_last_log;
+	bool permit_tty, permit_user_rc, agent_forwarding, disable_forwarding, print_motd, print_last_log;
 	int tcp_forwarding, gateway_ports; /* enum sshd_forwarding, sshd_gateway */
 	struct sshd_words permit_open, permit_listen, accept_env, set_env;
 	const char *force_command; /* SSHD_INTERNAL_SFTP: files only */

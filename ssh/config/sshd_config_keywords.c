@@ -121,7 +121,7 @@ const struct sshd_keyword sshd_keywords[] = {
 	BOOL("PrintLastLog", print_last_log, 0, "yes"),
 	FIXED("X11Forwarding", "no", "X11 forwarding is not offered"),
 	BOOL("PermitTTY", permit_tty, FLAG_MATCH, "yes"),
-	FIXED("PermitUserRC", "no", "~/.ssh/rc is not run"),
+	BOOL("PermitUserRC", permit_user_rc, FLAG_MATCH, "yes"),
 	BOOL("StrictModes", strict_modes, 0, "yes"),
 	BOOL("TCPKeepAlive", tcp_keep_alive, 0, "yes"),
 	FIXED("PermitEmptyPasswords", "no", "passwords of accounts are never taken"),
@@ -365,7 +365,7 @@ void sshd_keyword_defaults(struct sshd_options *o)
 			       strlen(((const char *const *)k->more)[0]) + 1);
 	}
 	o->startups = (struct sshd_startups){100, 30, 300, 64, 32, 128};
-	o->pid_file = "/run/warren-sshd.pid";
+	o->pid_file = SSHD_PID_FILE;
 	o->audit_log = SSHD_AUDIT_FOLDER;
 	set_words(&o->accept_env, accept_env);
 	set_words(&o->authorized_keys_file, key_files);

@@ -627,7 +627,7 @@ static void test_cert(void **state)
 	if (sshcert_parse(blob, len, &cert, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_memory_equal(cert.ca, f->signer.public_key, 32);
-	assert_int_equal(cert.extensions, SSHCERT_PERMIT_PTY);
+	assert_int_equal(cert.extensions, SSHCERT_PERMIT_PTY | SSHCERT_PERMIT_USER_RC);
 	assert_int_equal(cert.source_count, 2);
 	assert_string_equal(ip_prefix_format(&cert.sources[0], text), "100.64.0.1/32");
 	assert_non_null(strstr(cert.key_id, "alice@example.com caller=" FIRST " target=" SECOND));

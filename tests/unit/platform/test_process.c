@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,7 +104,7 @@ static int process_init_child(void)
 {
 	struct rlimit core;
 
-	if (secret_process_init() != 0 || getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_max != 0)
+	if (secret_process_init() != 0 || getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_cur != 0)
 		return 1;
 #ifndef WARREN_SANITIZE
 	if (prctl(PR_GET_DUMPABLE) != 0)
@@ -255,6 +256,35 @@ static void empty_root(void **state)
 		skip();
 	}
 	assert_exits_zero(in_child(empty_root_child));
+}
+
+/* As an ordinary user: namespaces where the machine allows them, else Landlock; no file in either case. */
+static int without_root_child(void)
+{
+	const char *how = NULL;
+
+	if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setresgid(54321, 54321, 54321) != 0 ||
+			       setresuid(12345, 12345, 12345) != 0))
+		return 9;
+	if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0)
+		return 8;
+	if (sandbox_without_root(&how) != 0)
+		return 1;
+	if (strcmp(how, "neither") == 0)
+		return 0; /* an old kernel, or a container that allows nothing */
+	if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0)
+		return 2;
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || chroot("/") == 0 || setuid(0) == 0)
+		return 3;
+	if (strcmp(how, "namespaces") == 0 && unshare(CLONE_NEWNET) == 0)
+		return 4; /* a capability stayed */
+	return 0;
+}
+
+static void without_root(void **state)
+{
+	(void)state;
+	assert_exits_zero(in_child(without_root_child));
 }
 
 static int limits_child(void)
@@ -431,7 +461,7 @@ int main(void)
 		cmocka_unit_test(process_init),
 		cmocka_unit_test(clocks),	 cmocka_unit_test(randomness),
 		cmocka_unit_test(account_names), cmocka_unit_test(accounts),
-		cmocka_unit_test(privileges),	 cmocka_unit_test(empty_root),
+		cmocka_unit_test(privileges),	 cmocka_unit_test(empty_root), cmocka_unit_test(without_root),
 		cmocka_unit_test(limits),
 #ifndef WARREN_SANITIZE
 		cmocka_unit_test(sandbox),
