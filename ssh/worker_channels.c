@@ -110,7 +110,7 @@ static bool forward_allowed(struct worker *w, enum monitor_wire_forward kind, co
 	if (strlen(host) >= MONITOR_WIRE_HOST) /* no name is that long */
 		return false;
 	out = worker_monitor_begin(&w->monitor, MONITOR_FORWARD);
-	writer_u8(out, kind);
+	writer_u8(out, (uint8_t)kind);
 	writer_cstring(out, host);
 	writer_u32(out, port);
 	return ask(w, &result, NULL) && result == MONITOR_YES;
