@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * State shared by the files of the control client: control_client.c (trust, calls),
- * control_client_enroll.c, control_client_stream.c.
+ * control_client_server.c, control_client_enroll.c, control_client_stream.c.
  */
 #ifndef WARREN_DAEMON_CONTROL_CLIENT_INTERNAL_H
 #define WARREN_DAEMON_CONTROL_CLIENT_INTERNAL_H
@@ -9,6 +9,8 @@
 #include "control/proto/httpsig.h"
 #include "daemon/control_client.h"
 #include "platform/buffer.h"
+
+#define CONTROL_BODY_MAX (1u << 20) /* bytes of an answer */
 
 struct control_waiter {
 	struct control_waiter *next;
@@ -80,6 +82,11 @@ void control_client_distrust(struct control_client *c);
 /* A sentence for a request that got no answer. */
 void control_client_unreachable(const struct control_client *c,
 				const struct http_response *response, struct error *err);
+
+int64_t control_client_now_s(const struct control_client *c);
+/* What to do about a clock that is off. */
+void control_client_clock_sentence(const struct control_client *c, int64_t server_s, char *out,
+				   size_t cap);
 
 void control_stream_init(struct control_client *c);
 void control_stream_done(struct control_client *c);
