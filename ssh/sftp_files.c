@@ -10,7 +10,6 @@
 #include "ssh/sftp_log.h"
 #include "ssh/sftp_server.h"
 
-
 static bool writes(uint32_t pflags)
 {
 	return (pflags &
@@ -77,8 +76,9 @@ int sftp_on_open(struct sftp_server *s, uint32_t id, struct reader *r)
 	if (!reader_done(r))
 		return -EBADMSG;
 	mode = a.flags & SFTP_ATTR_MODE ? a.mode & 07777 : 0666;
-	fd = s->root->read_only && writes(pflags) ? -EPERM
-						  : sftp_server_open(s, path, open_flags(pflags), mode);
+	fd = s->root->read_only && writes(pflags)
+		     ? -EPERM
+		     : sftp_server_open(s, path, open_flags(pflags), mode);
 	number = fd < 0 ? fd : sftp_handle_new(s, fd, NULL, path);
 	if (number < 0) {
 		if (fd >= 0)

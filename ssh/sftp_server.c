@@ -18,7 +18,7 @@
 #define INPUT_BYTES   (1u << 20)
 #define OUTPUT_BYTES  (1u << 20)
 #define FLUSH_BYTES   (OUTPUT_BYTES - SFTP_PACKET_MAX - 1024)
-#define FILES_RESERVE 16  /* descriptors that are not handles */
+#define FILES_RESERVE 16 /* descriptors that are not handles */
 
 struct sftp_server *sftp_server_new(struct sftp_root *root, int in, int out, int log)
 {
@@ -143,24 +143,15 @@ static int on_init(struct sftp_server *s, struct reader *r)
 int sftp_server_packet(struct sftp_server *s, const uint8_t *data, size_t len)
 {
 	static int (*const handlers[])(struct sftp_server *, uint32_t, struct reader *) = {
-		[SFTP_OPEN] = sftp_on_open,
-		[SFTP_CLOSE] = sftp_on_close,
-		[SFTP_READ] = sftp_on_read,
-		[SFTP_WRITE] = sftp_on_write,
-		[SFTP_LSTAT] = sftp_on_lstat,
-		[SFTP_FSTAT] = sftp_on_fstat,
-		[SFTP_SETSTAT] = sftp_on_setstat,
-		[SFTP_FSETSTAT] = sftp_on_fsetstat,
-		[SFTP_OPENDIR] = sftp_on_opendir,
-		[SFTP_READDIR] = sftp_on_readdir,
-		[SFTP_REMOVE] = sftp_on_remove,
-		[SFTP_MKDIR] = sftp_on_mkdir,
-		[SFTP_RMDIR] = sftp_on_rmdir,
-		[SFTP_REALPATH] = sftp_on_realpath,
-		[SFTP_STAT] = sftp_on_stat,
-		[SFTP_RENAME] = sftp_on_rename,
-		[SFTP_READLINK] = sftp_on_readlink,
-		[SFTP_SYMLINK] = sftp_on_symlink,
+		[SFTP_OPEN] = sftp_on_open,	    [SFTP_CLOSE] = sftp_on_close,
+		[SFTP_READ] = sftp_on_read,	    [SFTP_WRITE] = sftp_on_write,
+		[SFTP_LSTAT] = sftp_on_lstat,	    [SFTP_FSTAT] = sftp_on_fstat,
+		[SFTP_SETSTAT] = sftp_on_setstat,   [SFTP_FSETSTAT] = sftp_on_fsetstat,
+		[SFTP_OPENDIR] = sftp_on_opendir,   [SFTP_READDIR] = sftp_on_readdir,
+		[SFTP_REMOVE] = sftp_on_remove,	    [SFTP_MKDIR] = sftp_on_mkdir,
+		[SFTP_RMDIR] = sftp_on_rmdir,	    [SFTP_REALPATH] = sftp_on_realpath,
+		[SFTP_STAT] = sftp_on_stat,	    [SFTP_RENAME] = sftp_on_rename,
+		[SFTP_READLINK] = sftp_on_readlink, [SFTP_SYMLINK] = sftp_on_symlink,
 	};
 	struct reader r = reader_init(data, len);
 	uint8_t type = reader_u8(&r);

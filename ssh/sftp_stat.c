@@ -11,7 +11,6 @@
 #include "ssh/sftp_log.h"
 #include "ssh/sftp_server.h"
 
-
 static void reply_attr(struct sftp_server *s, uint32_t id, int result, const struct stat *st)
 {
 	size_t start;
