@@ -19,12 +19,6 @@
 #define FILES_MAX      256
 #define DEPTH_MAX      16
 
-struct config_block {
-	int outer; /* the block of the Include that this one stands in; -1: none */
-	size_t count;
-	char **words; /* criterion, list, criterion, list … */
-};
-
 struct sshd_config {
 	struct sshd_line *lines;
 	struct config_block *blocks;
@@ -96,8 +90,8 @@ int sshd_config_watch(struct sshd_config *c, const char *path)
 
 #define BLANKS " \t\r\f"
 
-/* One word of a line with its quotes taken off (argv_split of OpenSSH): into out, which has room for
- * the whole line. */
+/* One word of a line with its quotes taken off (argv_split of OpenSSH): into out, which has room
+ * for the whole line. */
 static int next_word(const char **at, char **out)
 {
 	const char *p = *at;
@@ -154,80 +148,14 @@ static int split(const char *text, char ***ret_words, size_t *ret_count)
 
 /* ------------------------------------------------------------------ Match */
 
-enum criterion {
-	MATCH_ALL,
-	MATCH_USER,
-	MATCH_GROUP,
-	MATCH_HOST,
-	MATCH_ADDRESS,
-	MATCH_LOCAL_ADDRESS,
-	MATCH_LOCAL_PORT,
-	MATCH_PEER,
-	MATCH_IDENTITY,
-	MATCH_UNKNOWN,
-};
-static const char *const criteria[] = {"all",	       "user",	    "group", "host",	"address",
-				       "localaddress", "localport", "peer",  "identity"};
-
-static enum criterion criterion_of(const char *word)
-{
-	for (int i = 0; i < MATCH_UNKNOWN; i++)
-		if (strcasecmp(criteria[i], word) == 0)
-			return (enum criterion)i;
-	return MATCH_UNKNOWN;
-}
-
-static int check_criterion(const char *name, const char *list, struct error *err)
-{
-	const struct ip_addr nobody = {0};
-	enum criterion c = criterion_of(name);
-	uint32_t port;
-
-	if (c == MATCH_UNKNOWN || c == MATCH_ALL)
-		return error_set(err, -EINVAL,
-				 "Match: \"%s\" is none of user, group, host, address, "
-				 "localaddress, localport, peer, identity, all",
-				 name);
-	if (list == NULL || list[0] == '\0')
-		return error_set(err, -EINVAL, "Match: %s of what?", name);
-	if ((c == MATCH_ADDRESS || c == MATCH_LOCAL_ADDRESS) &&
-	    sshd_address_list(&nobody, list) == -2)
-		return error_set(err, -EINVAL, "Match: \"%s\" is no list of addresses", list);
-	if (c == MATCH_LOCAL_PORT && sshd_value_number(list, 1, 65535, &port) < 0)
-		return error_set(err, -EINVAL, "Match: \"%s\" is no port", list);
-	return 0;
-}
-
-/* "User=alice" is "User alice". split left room for one word more of each. */
-static void split_criteria(struct config_block *b)
-{
-	for (size_t i = 0; i < b->count; i += 2) {
-		char *equal = strchr(b->words[i], '=');
-
-		if (equal == NULL)
-			continue;
-		*equal = '\0';
-		memmove(&b->words[i + 2], &b->words[i + 1],
-			(b->count - i) * sizeof(*b->words)); /* with the NULL at the end */
-		b->words[i + 1] = equal + 1;
-		b->count++;
-	}
-}
-
 static int begin_block(struct sshd_config *c, const char *text, struct error *err)
 {
 	struct config_block *grown, b = {.outer = -1};
 	int r = split(text, &b.words, &b.count);
-	bool all;
 
 	if (r < 0)
 		return error_set(err, r, "a quote is not closed");
-	split_criteria(&b);
-	all = b.count == 1 && strcasecmp(b.words[0], "all") == 0;
-	if (b.count == 0)
-		r = error_set(err, -EINVAL, "Match: whom? (Match User alice; Match all)");
-	for (size_t i = 0; r == 0 && !all && i < b.count; i += 2)
-		r = check_criterion(b.words[i], i + 1 < b.count ? b.words[i + 1] : NULL, err);
+	r = sshd_block_check(&b, err);
 	if (r == 0 && c->block_count == BLOCKS_MAX)
 		r = error_set(err, -E2BIG, "more than %d Match blocks", BLOCKS_MAX);
 	grown = r == 0 ? realloc(c->blocks, (c->block_count + 1) * sizeof(*grown)) : NULL;
@@ -242,69 +170,11 @@ static int begin_block(struct sshd_config *c, const char *text, struct error *er
 	return (int)c->block_count++;
 }
 
-static bool group_matches(const struct sshd_query *q, const char *list)
-{
-	bool found = false;
-
-	/* One group that is negated is enough to say no (sshd: match_list over all groups). */
-	for (size_t i = 0; i < q->group_count; i++) {
-		int m = sshd_pattern_list(q->groups[i], list, false);
-
-		if (m < 0)
-			return false;
-		found = found || m == 1;
-	}
-	return found;
-}
-
-static bool text_matches(const char *text, const char *list, bool ignore_case)
-{
-	return text != NULL && sshd_pattern_list(text, list, ignore_case) == 1;
-}
-
-static bool criterion_holds(const struct sshd_query *q, enum criterion c, const char *list)
-{
-	uint32_t port;
-
-	switch (c) {
-	case MATCH_ALL:
-		return true;
-	case MATCH_USER:
-		return text_matches(q->user, list, false);
-	case MATCH_GROUP:
-		return group_matches(q, list);
-	case MATCH_HOST:
-		return text_matches(q->host, list, true);
-	case MATCH_ADDRESS:
-		return q->address.family != 0 && sshd_address_list(&q->address, list) == 1;
-	case MATCH_LOCAL_ADDRESS:
-		return q->local_address.family != 0 &&
-		       sshd_address_list(&q->local_address, list) == 1;
-	case MATCH_LOCAL_PORT:
-		return q->local_port != 0 && sshd_value_number(list, 1, 65535, &port) == 0 &&
-		       port == q->local_port;
-	case MATCH_PEER:
-		return text_matches(q->peer, list, true);
-	case MATCH_IDENTITY:
-		return text_matches(q->identity, list, true);
-	case MATCH_UNKNOWN:
-	default:
-		return false;
-	}
-}
-
 static bool block_holds(const struct sshd_config *c, int block, const struct sshd_query *q)
 {
-	while (block >= 0) {
-		const struct config_block *b = &c->blocks[block];
-
-		if (b->count > 1)
-			for (size_t i = 0; i + 1 < b->count; i += 2)
-				if (!criterion_holds(q, criterion_of(b->words[i]),
-						     b->words[i + 1]))
-					return false;
-		block = b->outer;
-	}
+	for (; block >= 0; block = c->blocks[block].outer)
+		if (!sshd_block_holds(&c->blocks[block], q))
+			return false;
 	return true;
 }
 
@@ -492,8 +362,8 @@ int sshd_config_parse_more(struct sshd_config *c, const struct sshd_source *s, s
 	return r;
 }
 
-int sshd_config_parse(struct sshd_config *c, const struct sshd_source *source,
-		      sshd_include_fn fn, void *ctx, struct error *err)
+int sshd_config_parse(struct sshd_config *c, const struct sshd_source *source, sshd_include_fn fn,
+		      void *ctx, struct error *err)
 {
 	int r;
 
@@ -558,9 +428,8 @@ static int put_block(const struct sshd_config *c, int block, struct buffer *out)
 	bool any = false;
 
 	for (; r == 0 && block >= 0; block = c->blocks[block].outer)
-		for (size_t i = 0; r == 0 && c->blocks[block].count > 1 &&
-				   i < c->blocks[block].count;
-		     i++) {
+		for (size_t i = 0;
+		     r == 0 && c->blocks[block].count > 1 && i < c->blocks[block].count; i++) {
 			r = put_word(out, c->blocks[block].words[i]);
 			any = true;
 		}

@@ -66,6 +66,18 @@ const struct sshd_keyword *sshd_keyword_find(const char *name);
 int sshd_keyword_apply(const struct sshd_line *l, struct sshd_options *o, struct error *err);
 void sshd_keyword_defaults(struct sshd_options *o);
 
+struct config_block {
+	int outer; /* the block of the Include that this one stands in; -1: none */
+	size_t count;
+	char **words; /* criterion, list, criterion, list … */
+};
+
+/* ---- sshd_config_block.c */
+/* -EINVAL and the sentence for a line that asks for something else. */
+int sshd_block_check(struct config_block *b, struct error *err) WARREN_MUST_USE;
+/* Without the blocks around it. */
+bool sshd_block_holds(const struct config_block *b, const struct sshd_query *q);
+
 /* ---- sshd_config_value.c */
 int sshd_value_number(const char *text, uint32_t low, uint32_t high, uint32_t *ret) WARREN_MUST_USE;
 /* 90, 1m30s, 2h… */
