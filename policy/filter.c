@@ -445,7 +445,12 @@ static enum filter_drop check_icmp_error(struct passage *ps)
 	flow = quoted_flow(ps, &q, sent);
 	if (!flow)
 		return FILTER_DROP_STATE;
-	ps->result->to_ssh = !ps->out && (flow->key.flags & FLOW_KEY_SSH);
+	if (flow->key.flags & FLOW_KEY_SSH) {
+		ps->result->to_ssh = !ps->out;
+		/* Also in what it quotes. */
+		if (flow->orig_port == SSH_PORT)
+			ps->result->rewrite_port = ps->out ? SSH_PORT : SSH_INNER_PORT;
+	}
 	return FILTER_PASS;
 }
 

@@ -33,7 +33,8 @@ struct filter;
 struct filter_result {
 	enum filter_drop drop;   /* FILTER_PASS: let it through */
 	bool to_ssh;             /* IN: belongs to the embedded SSH server (second TUN) */
-	uint16_t rewrite_port;   /* IN: new destination port; OUT: new source port; 0: none */
+	uint16_t rewrite_port;   /* IN: new destination port; OUT: new source port; 0: none.
+				  * Of an ICMP error it is the other port of the TCP segment quoted in it */
 };
 
 /* max_flows: table size (rounded up to a power of two; 0: 65,536). seed: for the hash. */

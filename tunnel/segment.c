@@ -13,6 +13,10 @@
 #include "tunnel/bytes.h"
 #include "tunnel/checksum.h"
 
+#define IP_PROTO_ICMP	1
+#define IP_PROTO_ICMPV6 58
+#define ICMP_HEADER	8
+
 static_assert(sizeof(struct virtio_net_hdr) == SEGMENT_VNET_BYTES, "vnet header layout");
 
 static uint8_t gso_of(const struct superpacket *p)
@@ -186,6 +190,31 @@ void segment_write(const struct superpacket *p, const struct segment_plan *plan,
 	fix_l4(p, plan, i, len, out);
 }
 
+/* An ICMP error names a segment that went the other way, so its other port is ours. */
+static bool rewrite_quote(struct superpacket *p, size_t len, const struct ip_view *ip,
+			  enum tunnel_direction dir)
+{
+	size_t at = ip->l4 + ICMP_HEADER;
+	struct ip_view quote;
+	uint8_t before[2];
+	uint8_t *field;
+
+	/* Of the quoted packet there may be the beginning only. */
+	if (len < at || !ip_parse_gso(p->data + at, len - at, &quote) ||
+	    quote.proto != IP_PROTO_TCP || quote.version != ip->version ||
+	    (quote.version == 4 && (bytes_get_be16(p->data + at + 6) & 0x1fff) != 0))
+		return false;
+	at += quote.l4 + (dir == TUNNEL_TX ? 2u : 0u);
+	if (at + 2 > len)
+		return false;
+	field = p->data + at;
+	memcpy(before, field, 2);
+	bytes_put_be16(field, p->rewrite_port);
+	if (!p->needs_csum)
+		checksum_update16(p->data + ip->l4 + 2, before, field);
+	return true;
+}
+
 bool segment_rewrite_port(struct superpacket *p, enum tunnel_direction dir)
 {
 	/* RX super-packets are gathered: only the first segment lies at data. */
@@ -194,8 +223,11 @@ bool segment_rewrite_port(struct superpacket *p, enum tunnel_direction dir)
 	uint8_t *field;
 	uint8_t before[2];
 
-	if (!ip_parse_gso(p->data, len, &ip) || ip.proto != IP_PROTO_TCP || ip.fragment ||
-	    !ip_l4_header(p->data, len, &ip))
+	if (!ip_parse_gso(p->data, len, &ip) || ip.fragment)
+		return false;
+	if (ip.proto == (ip.version == 4 ? IP_PROTO_ICMP : IP_PROTO_ICMPV6))
+		return p->count == 1 && rewrite_quote(p, len, &ip, dir);
+	if (ip.proto != IP_PROTO_TCP || !ip_l4_header(p->data, len, &ip))
 		return false;
 	field = p->data + ip.l4 + (dir == TUNNEL_TX ? 0 : 2);
 	memcpy(before, field, 2);

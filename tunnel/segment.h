@@ -42,8 +42,9 @@ uint32_t segment_len(const struct superpacket *p, const struct segment_plan *pla
 /* Writes segment i, complete with lengths and checksums, to out[segment_len]. */
 void segment_write(const struct superpacket *p, const struct segment_plan *plan, uint16_t i,
 		   uint8_t *out);
-/* Applies p->rewrite_port: TX source port, RX destination port of a TCP packet. False when the
- * packet is not TCP with a whole header. */
+/* Applies p->rewrite_port: TX source port, RX destination port of a TCP packet; of an ICMP error the
+ * same port as the packet that it quotes has it (TX destination, RX source). False when the packet
+ * is neither TCP with a whole header nor about TCP. */
 bool segment_rewrite_port(struct superpacket *p, enum tunnel_direction dir);
 
 #endif

@@ -137,6 +137,22 @@ second6=$(on second warren --json status | jq -r '.overlayIp6 // .overlay6 // em
 [ -n "$second6" ] || second6=$(ip -n second -6 -o addr show dev wrn0 scope global | awk '{ sub(/\/.*/, "", $4); print $4; exit }')
 ip netns exec first ping -q -c 2 -i 0.2 -W 2 -s 6000 "$second6" >/dev/null || fail "no fragments over IPv6"
 
+note "an ICMP error about the SSH server's segment finds its connection in the namespace"
+icmp() { # FIELD of the namespace's counters
+	local fd
+	for fd in /proc/"$broker"/fd/*; do
+		[[ $(readlink $fd) == net:* ]] || continue
+		nsenter --net=$fd awk -v f=$1 '$1 == "Icmp:" { if (!n) { for (i = 1; i <= NF; i++) if ($i == f) n = i } else print $n }' /proc/net/snmp | grep . && return
+	done
+}
+ip netns exec first nft add table inet r
+ip netns exec first nft add chain inet r input '{ type filter hook input priority 0; }'
+ip netns exec first nft add rule inet r input iifname wrn0 tcp sport 22 tcp flags 'syn,ack' / 'syn,ack' reject with icmpx type host-unreachable
+ip netns exec first timeout 2 socat -u TCP:"$second":22,connect-timeout=1 STDOUT >/dev/null 2>&1 || true
+ip netns exec first nft delete table inet r
+[ "$(icmp InDestUnreachs)" -ge 1 ] || fail "no error came into the namespace"
+[ "$(icmp InErrors)" = 0 ] || fail "$(icmp InErrors) errors about connections that the namespace does not know"
+
 note "the daemon is killed and started again"
 start=$SECONDS
 streams 3

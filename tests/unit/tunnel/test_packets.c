@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tunnel/answer.h"
 #include "tunnel/bytes.h"
 #include "tunnel/checksum.h"
 #include "tunnel/coalesce.h"
@@ -524,6 +525,57 @@ static void test_redirect(void **state)
 	}
 }
 
+/* The checksum of a whole ICMP packet. */
+static uint16_t icmp_sum(const uint8_t *data, uint32_t len)
+{
+	struct ip_view ip;
+
+	assert_true(ip_parse(data, len, &ip));
+	if (ip.version == 4)
+		return checksum_fold(checksum_add(0, data + 20, len - 20));
+	return checksum_fold(
+		checksum_add(checksum_pseudo(data, &ip, 58, len - 40), data + 40, len - 40));
+}
+
+/* An error speaks of a segment that went the other way: its port moves with the others. */
+static void test_rewrite_errors(void **state)
+{
+	static uint8_t error[ANSWER_MAX];
+
+	(void)state;
+	for (int i = 0; i < 64; i++) {
+		struct shape s = {.v6 = i & 1, .seg_size = 600, .payload = 1500};
+		enum tunnel_direction dir = i & 2 ? TUNNEL_TX : TUNNEL_RX;
+		uint32_t l3 = s.v6 ? 40 : 20;
+		uint32_t field = l3 + 8 + l3 + (dir == TUNNEL_TX ? 2 : 0);
+		struct superpacket p, e = {.data = error, .count = 1};
+
+		make(&s, whole, &p);
+		whole[s.v6 ? 8 : 12] = whole[s.v6 ? 24 : 16] = s.v6 ? 0xfd : 10;
+		e.len = answer_unreachable(whole, p.len, error);
+		assert_true(e.len > field);
+		e.rewrite_port = (uint16_t)(1 + rnd() % 65535);
+		assert_true(segment_rewrite_port(&e, dir));
+		assert_int_equal(bytes_get_be16(error + field), e.rewrite_port);
+		assert_int_equal(bytes_get_be16(error + field + (dir == TUNNEL_TX ? -2 : 2)),
+				 bytes_get_be16(whole + l3 + (dir == TUNNEL_TX ? 0 : 2)));
+		assert_int_equal(icmp_sum(error, e.len), 0xffff);
+		/* Cut off before the port, about a later fragment, or not about TCP. */
+		for (uint32_t len = 0; len < field + 2; len++) {
+			e.len = len;
+			assert_false(segment_rewrite_port(&e, dir));
+		}
+		e.len = answer_unreachable(whole, p.len, error);
+		if (!s.v6) {
+			error[28 + 7] = 1;
+			assert_false(segment_rewrite_port(&e, dir));
+			error[28 + 7] = 0;
+		}
+		error[l3 + 8 + (s.v6 ? 6 : 9)] = 17;
+		assert_false(segment_rewrite_port(&e, dir));
+	}
+}
+
 static void test_ip_lengths(void **state)
 {
 	uint8_t v4[20] = {0x45, 0, 0, 20};
@@ -559,7 +611,8 @@ int main(void)
 		cmocka_unit_test(test_order_in_a_flow),	   cmocka_unit_test(test_full_batch),
 		cmocka_unit_test(test_headless_first),	   cmocka_unit_test(test_vnet_header),
 		cmocka_unit_test(test_offloaded_checksum), cmocka_unit_test(test_flags_when_cut),
-		cmocka_unit_test(test_redirect),	   cmocka_unit_test(test_ip_lengths),
+		cmocka_unit_test(test_redirect),	   cmocka_unit_test(test_rewrite_errors),
+		cmocka_unit_test(test_ip_lengths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
