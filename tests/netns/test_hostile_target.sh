@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A hostile target plays everything that it was ever sent (a caller's certificate and public key, the
-# signature of a session, the grant of a keyboard-interactive login, every signed object) against control's
-# endpoints, another target and itself: it gets nowhere.
+# signature of a session, also those of a break-glass certificate and of a key in authorized_keys, a token as
+# password, the grant of a keyboard-interactive login, every signed object, a forwarded agent) against
+# control's endpoints, another target and itself: it gets nowhere.
 . "$WARREN_SRC/tests/netns/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 peer_request=$WARREN_BIN/../tests/peer_request
@@ -46,13 +47,14 @@ echo "$SSH_AGENT_PID" >$T/pids/agent
 ssh-add -q $T/id
 python3 "$WARREN_SRC/tests/support/agent_tape.py" record $T/record $T/tape $T/agent >>$T/log/tape 2>&1 &
 within 5 test -S $T/record
-visit() { # STATUS FROM TO AGENT IDENTITY [CERTIFICATE]
-	local certificate=${6:+-o CertificateFile=$6}
+attempt() { # FROM TO AGENT IDENTITY [CERTIFICATE]
+	local certificate=${5:+-o CertificateFile=$5}
 	# shellcheck disable=SC2086
-	expect $1 on $2 timeout 20 env SSH_AUTH_SOCK=$4 ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no \
-		-o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o PreferredAuthentications=publickey -i $5 $certificate \
-		deploy@"$(overlay $3)" id -un
+	on $1 timeout 20 env SSH_AUTH_SOCK=$3 ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no \
+		-o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o PreferredAuthentications=publickey -i $4 $certificate \
+		deploy@"$(overlay $2)" id -un
 }
+visit() { expect $1 attempt "${@:2}"; } # STATUS and what `attempt` takes
 mkdir $T/seen # all that follows uses only these, never the caller's private key
 cp $T/id.pub $T/id-cert.pub $T/seen
 visit 0 first second $T/record $T/seen/id.pub $T/seen/id-cert.pub
@@ -76,6 +78,78 @@ visit 255 first second '' $T/mallory $T/seen/id-cert.pub
 visit 255 second first '' $T/mallory $T/seen/id-cert.pub
 visit 255 second first '' $T/mallory
 
+note "the same with a break-glass certificate and with a key in authorized_keys, which both machines take"
+policy <<EOP
+{
+  "groups": { "ops": ["$USER_MAIL"] },
+  "rules": [ { "from": ["peer:first", "peer:second"], "to": ["peer:first", "peer:second"], "proto": "tcp", "ports": "22" } ],
+  "ssh": [ { "from": ["ops", "peer:first", "peer:second"], "to": ["peer:first", "peer:second"], "logins": ["deploy"],
+             "auth": ["identity", "key", "token"], "allow": ["shell", "exec", "agent"] } ]
+}
+EOP
+ssh-keygen -q -t ed25519 -N '' -f $T/ca
+for key in night automat; do ssh-keygen -q -t ed25519 -N '' -f $T/$key; done
+ssh-keygen -q -s $T/ca -I "alice, incident 7" -n deploy -V +1h -z 7 $T/night.pub
+mkdir -p $T/home/deploy/.ssh
+cp $T/automat.pub $T/home/deploy/.ssh/authorized_keys
+chmod 700 $T/home/deploy/.ssh
+chown -R 61810:61810 $T/home/deploy/.ssh
+for peer in first second; do
+	on $peer warren break-glass pin $T/ca.pub >$T/out
+	on $peer warren up --enable-ssh-authorized-keys --enable-ssh-jwt-password >$T/out 2>&1 || fail "$peer: $(cat $T/out)"
+done
+was_seen() { # NAME [CERTIFICATE]: a login with that key, then its tape against everybody
+	eval "$(ssh-agent -a $T/agent.$1)" >/dev/null
+	local agent=$SSH_AGENT_PID
+	ssh-add -q $T/$1
+	python3 "$WARREN_SRC/tests/support/agent_tape.py" record $T/record.$1 $T/seen/tape.$1 $T/agent.$1 >>$T/log/tape 2>&1 &
+	within 5 test -S $T/record.$1
+	cp $T/$1.pub $T/seen/
+	within 15 attempt first second $T/record.$1 $T/seen/$1.pub "${2:-}"
+	kill $agent
+	python3 "$WARREN_SRC/tests/support/agent_tape.py" replay $T/replay.$1 $T/seen/tape.$1 $T/seen/$1.pub >>$T/log/tape 2>&1 &
+	within 5 test -S $T/replay.$1
+	rm -f $T/seen/tape.$1.played
+	for way in "first second" "second first" "first first"; do
+		# shellcheck disable=SC2086
+		visit 255 $way $T/replay.$1 $T/seen/$1.pub "${2:-}"
+	done
+	[ -s $T/seen/tape.$1.played ] || fail "$1: the signature was not played"
+	visit 255 second first '' $T/mallory "${2:-}"
+}
+cp $T/night-cert.pub $T/seen/
+was_seen night $T/seen/night-cert.pub
+was_seen automat
+
+note "a forwarded agent holds the user's own keys, and never the mesh's"
+login
+on first warren openssh install
+eval "$(ssh-agent -a $T/agent.own)" >/dev/null
+echo "$SSH_AGENT_PID" >$T/pids/agent
+ssh-add -q $T/mallory # some key of the user's
+on first env SSH_AUTH_SOCK=$T/agent.own ssh -A -o BatchMode=yes deploy@second.warren.internal 'ssh-add -L' >$T/listed
+[ "$(wc -l <$T/listed)" = 1 ] && ! grep -q cert-v01 $T/listed || fail "the agent shows $(cat $T/listed)"
+expect 255 on first env SSH_AUTH_SOCK=$T/agent.own ssh -A -o BatchMode=yes deploy@second.warren.internal \
+	"ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null deploy@$(overlay first) id"
+says 'Permission denied'
+stop agent
+
+note "a token as password, which the target reads as it is"
+: >$T/prompt
+signin_from $T/prompt &
+on first warren ssh-token >$T/seen/token.word 2>$T/prompt || fail "warren ssh-token: $(cat $T/prompt)"
+wait $!
+printf '#!/bin/sh\ncat %s/seen/token.word\n' $T >$T/bin/askpass
+chmod 755 $T/bin/askpass
+shows() { # FROM TO
+	on $1 timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none -o StrictHostKeyChecking=no \
+		-o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password -o NumberOfPasswordPrompts=1 \
+		-o PubkeyAuthentication=no deploy@"$(overlay $2)" id -un
+}
+within 15 shows first second
+expect 255 shows second first
+says 'not logged in on the machine|run `warren login`'
+
 note "a grant: the person signs in for a connection to the hostile target"
 session=$(head -c 32 /dev/urandom | sha256sum | cut -d' ' -f1)
 ask second POST /v1/ssh/login "$target" "$(jq -nc --arg c "$(overlay first)" --arg s "$session" '{login: "deploy", caller: $c, session: $s}')"
@@ -96,8 +170,11 @@ if [ "$(cat $T/code)" = 201 ]; then
 fi
 
 note "everything as a token, at every endpoint that takes one"
+certificates() { ctl --json cert list | jq '.certs | length'; }
+before=$(certificates)
 jq -Rr . <<<"$grant" >$T/seen/grant
 cut -d' ' -f2 $T/seen/id-cert.pub >$T/seen/cert.word
+cut -d' ' -f2 $T/seen/night-cert.pub >$T/seen/night.word
 base64 -w0 $T/seen/tape >$T/seen/tape.word
 grep -rhoE '[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2,4}' $T/second/main | awk 'length > 100' | sort -u | head -n 6 |
 	split -l 1 - $T/seen/object.
@@ -142,5 +219,5 @@ for file in $T/seen/grant $T/seen/*.word $T/seen/object.*; do
 	done
 done
 [ "$(ctl --json peer list | jq '.peers | length')" = 2 ] || fail "a machine got in"
-ctl --json cert list | jq -e '.certs | length == 1' >/dev/null || fail "certificates: $(ctl --json cert list)"
+[ "$(certificates)" = "$before" ] || fail "certificates: $(ctl --json cert list)"
 echo "all good"

@@ -3,7 +3,7 @@
 """An SSH agent that keeps or repeats one signature.
 
 agent_tape.py record SOCKET TAPE AGENT    passes everything on to AGENT, writes the last signature to TAPE
-agent_tape.py replay SOCKET TAPE KEY.pub  has the key and the certificate KEY-cert.pub beside it, no
+agent_tape.py replay SOCKET TAPE KEY.pub  has the key and the certificate KEY-cert.pub (if any) beside it, no
                                           private key: answers every request with the signature on TAPE
 """
 import base64
@@ -44,7 +44,7 @@ def ask(path, request):
 mode, path, tape, source = sys.argv[1:5]
 blobs = []
 if mode == "replay":
-    for name in (source, source[:-4] + "-cert.pub"):
+    for name in filter(os.path.exists, (source, source[:-4] + "-cert.pub")):
         with open(name, encoding="ascii") as f:
             blobs.append(base64.b64decode(f.read().split()[1]))
 
