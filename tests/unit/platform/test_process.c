@@ -94,7 +94,9 @@ static void heap(void **state)
 	assert_memory_equal(grown, "password", 8);
 	memset(grown + 8, 'x', 100000 - 8);
 	assert_ptr_equal(secret_heap_realloc(grown, 8), grown); /* the length was enough */
+#ifndef WARREN_SANITIZE /* it ends the process for asking */
 	assert_null(secret_heap_realloc(grown, SIZE_MAX / 2));
+#endif
 	assert_memory_equal(grown, "password", 8); /* still there */
 	secret_heap_free(grown);
 	secret_heap_free(NULL);
