@@ -217,8 +217,5 @@ bool match_networks(const struct model_list *networks, const struct policy_world
 /* match_list_peer with a memory for sets: memo[set_count], -1: not asked yet. For one peer. */
 bool match_list_memo(const struct model_list *list, const struct policy_world *w,
 		     const struct world_peer *peer, signed char *memo);
-/* Does an ssh rule's "from" stand for this caller? */
-bool match_list_caller(const struct model_list *list, const struct policy_world *w,
-		       const struct policy_ssh_query *query);
 
 #endif

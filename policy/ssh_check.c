@@ -11,64 +11,103 @@
 #include "platform/user.h"
 #include "policy/model.h"
 
+#define ASKING_SETS 256
+
+/* Who asks, as names in the policy and the world are written. */
+struct asking {
+	const struct policy_ssh_query *query;
+	const struct policy_world *w;
+	const struct world_peer *caller;
+	char name[256]; /* empty: a machine */
+	uint64_t hash;
+	bool nobody; /* a name that cannot be */
+	/* Of the first sets: is the caller in it? 0: not asked yet, 1: no, 2: yes. Many rules name few
+	 * groups. */
+	uint8_t memo[ASKING_SETS];
+};
+
 /* "alice@example.com" against an atom, with the groups that the login proved and those we know. */
-static bool person_is(const struct model_atom *atom, const struct policy_world *w,
-		      const struct policy_ssh_query *query)
+static bool person_is(const struct model_atom *atom, const struct asking *who)
 {
-	if (!query->identity)
+	const struct policy_ssh_query *query = who->query;
+	const struct world_identity *known;
+
+	if (!who->name[0])
 		return false;
 	if (atom->kind == MODEL_IDENTITY)
-		return strcasecmp(atom->text, query->identity) == 0;
+		return atom->hash == who->hash && strcmp(atom->text, who->name) == 0;
 	for (size_t i = 0; i < query->group_count; i++)
 		if (strcmp(query->groups[i], atom->text) == 0)
 			return true;
-	for (size_t i = 0; w && !query->groups_exact && i < w->identity_count; i++) {
-		const struct world_identity *person = &w->identities[i];
-
-		if (strcasecmp(person->name.text, query->identity) != 0)
-			continue;
-		for (size_t j = 0; j < person->group_count; j++)
-			if (strcmp(person->groups[j].text, atom->text) == 0)
-				return true;
-	}
+	known = query->groups_exact ? NULL : world_find_identity(who->w, who->name);
+	for (size_t i = 0; known && i < known->group_count; i++)
+		if (strcmp(known->groups[i].text, atom->text) == 0)
+			return true;
 	return false;
 }
 
-static bool atom_caller(const struct model_atom *atom, const struct policy_world *w,
-			const struct policy_ssh_query *query, const struct world_peer *caller)
+static bool set_caller(const struct model_set *set, struct asking *who);
+
+static bool atom_caller(const struct model_atom *atom, struct asking *who)
 {
+	const struct policy_ssh_query *query = who->query;
+
 	switch (atom->kind) {
 	case MODEL_ANY:
 		/* Workloads are nobody until a rule names them. */
-		return query->identity ? !model_is_workload(query->identity) : caller != NULL;
+		return query->identity ? !model_is_workload(who->name) : who->caller != NULL;
 	case MODEL_IDENTITY:
 	case MODEL_PROVIDER_GROUP:
-		return person_is(atom, w, query);
+		return person_is(atom, who);
 	case MODEL_SETUP_KEY:
 	case MODEL_PEER:
 	case MODEL_PREFIX:
-		return caller && match_atom_peer(atom, w, caller);
+		return who->caller && match_atom_peer(atom, who->w, who->caller);
 	case MODEL_SET:
-		/* Hosts are machines, also those of a person; groups are people first. */
-		if (atom->set->host)
-			return caller && match_atom_peer(atom, w, caller);
-		for (size_t i = 0; i < atom->set->members.count; i++)
-			if (atom_caller(&atom->set->members.atoms[i], w, query, caller))
-				return true; /* one level: members are never sets */
-		return false;
+		return set_caller(atom->set, who);
 	}
 	return false;
 }
 
-bool match_list_caller(const struct model_list *list, const struct policy_world *w,
-		       const struct policy_ssh_query *query)
+/* Hosts are machines, also those of a person; groups are people first. */
+static bool set_caller(const struct model_set *set, struct asking *who)
 {
-	const struct world_peer *caller = world_find_peer(w, query->caller_peer);
+	uint8_t *memo = set->index < ASKING_SETS ? &who->memo[set->index] : NULL;
+	bool in = false;
 
-	for (size_t i = 0; i < list->count; i++)
-		if (atom_caller(&list->atoms[i], w, query, caller))
+	if (memo && *memo)
+		return *memo == 2;
+	/* One level: members are never sets. */
+	for (size_t i = 0; i < set->members.count && !in; i++)
+		in = set->host ? who->caller && match_atom_peer(&set->members.atoms[i], who->w,
+								who->caller)
+			       : atom_caller(&set->members.atoms[i], who);
+	if (memo)
+		*memo = in ? 2 : 1;
+	return in;
+}
+
+static bool list_caller(const struct model_list *list, struct asking *who)
+{
+	for (size_t i = 0; i < list->count && !who->nobody; i++)
+		if (atom_caller(&list->atoms[i], who))
 			return true;
 	return false;
+}
+
+static void asking_init(struct asking *who, const struct policy_world *w,
+			const struct policy_ssh_query *query)
+{
+	const char *name = query->identity ? query->identity : "";
+	size_t len = strlen(name);
+
+	*who = (struct asking){.query = query, .w = w};
+	who->nobody = len >= sizeof(who->name) || (query->identity && len == 0);
+	for (size_t i = 0; i < len && !who->nobody; i++)
+		who->name[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + ('a' - 'A'))
+								: name[i];
+	who->hash = model_hash(who->name);
+	who->caller = world_find_peer(w, query->caller_peer);
 }
 
 /* The login that "=" stands for: the local part of an e-mail address when a local user may have
@@ -123,15 +162,17 @@ static bool proof_enough(const struct model_ssh_rule *rule, const struct policy_
 }
 
 /* Everything but the login's name. */
-static enum fit fit(const struct model_ssh_rule *rule, const struct policy_world *w,
-		    const struct world_peer *target, const struct policy_ssh_query *query)
+static enum fit fit(const struct model_ssh_rule *rule, const struct world_peer *target,
+		    struct asking *who)
 {
+	const struct policy_ssh_query *query = who->query;
+	const struct policy_world *w = who->w;
+
 	if (!match_list_peer(&rule->to, w, target))
 		return FIT_NONE;
-	if (!match_list_caller(&rule->from, w, query))
+	if (!list_caller(&rule->from, who))
 		return FIT_TARGET;
-	if (rule->networks.count &&
-	    !match_networks(&rule->networks, w, world_find_peer(w, query->caller_peer)))
+	if (!match_networks(&rule->networks, w, who->caller))
 		return FIT_NETWORK;
 	if (query->via_peer) {
 		const struct world_peer *via = world_find_peer(w, query->via_peer);
@@ -199,9 +240,8 @@ static void grant(const struct model_ssh_rule *rule, const struct policy_ssh_que
 
 /* A certificate says all that is allowed at once. It lives as long as the longest of the rules that
  * allow all of it say, and when it takes several for that, as the shortest. */
-static uint32_t cert_ttl(const struct policy *p, const struct policy_world *w,
-			 const struct world_peer *target, const struct policy_ssh_query *query,
-			 const struct policy_ssh_decision *decision)
+static uint32_t cert_ttl(const struct policy *p, const struct world_peer *target,
+			 struct asking *who, const struct policy_ssh_decision *decision)
 {
 	uint32_t longest = 0, shortest = UINT32_MAX;
 
@@ -209,7 +249,7 @@ static uint32_t cert_ttl(const struct policy *p, const struct policy_world *w,
 		const struct model_ssh_rule *rule = &p->ssh[i];
 		uint32_t ttl = rule->cert_ttl_s ? rule->cert_ttl_s : MODEL_CERT_TTL_S;
 
-		if (fit(rule, w, target, query) != FIT_YES || !has_login(rule, query) ||
+		if (!has_login(rule, who->query) || fit(rule, target, who) != FIT_YES ||
 		    strcmp(rule->force_command ? rule->force_command : "",
 			   rule->caps & POLICY_SSH_SESSIONS ? decision->force_command : "") != 0)
 			continue;
@@ -270,11 +310,13 @@ void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 	const struct model_ssh_rule *command = NULL;
 	bool unlimited = false, other_login = false;
 	enum fit best = FIT_NONE;
+	struct asking who;
 
+	asking_init(&who, w, query);
 	*ret_decision = (struct policy_ssh_decision){0};
 	for (size_t i = 0; target && i < p->ssh_count; i++) {
 		const struct model_ssh_rule *rule = &p->ssh[i];
-		enum fit how = fit(rule, w, target, query);
+		enum fit how = fit(rule, target, &who);
 
 		if (how == FIT_YES && has_login(rule, query)) {
 			if (!rule->force_command)
@@ -297,7 +339,7 @@ void policy_ssh_check(const struct policy *p, const struct policy_world *w,
 		refuse(best, other_login && best < FIT_NETWORK, w, query, ret_decision);
 		return;
 	}
-	ret_decision->cert_ttl_s = cert_ttl(p, w, target, query, ret_decision);
+	ret_decision->cert_ttl_s = cert_ttl(p, target, &who, ret_decision);
 	if (unlimited)
 		ret_decision->destination_count = 0;
 }
@@ -307,13 +349,15 @@ size_t policy_ssh_via(const struct policy *p, const struct policy_world *w,
 {
 	const struct world_peer *target = world_find_peer(w, query->target_peer);
 	struct policy_ssh_query direct = *query;
+	struct asking who;
 	size_t count = 0;
 
 	direct.via_peer = NULL;
+	asking_init(&who, w, &direct);
 	for (size_t i = 0; target && i < p->ssh_count; i++) {
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
-		if (!rule->via.count || fit(rule, w, target, &direct) != FIT_YES ||
+		if (!rule->via.count || fit(rule, target, &who) != FIT_YES ||
 		    !has_login(rule, &direct))
 			continue;
 		for (size_t j = 0; j < w->peer_count && count < max; j++) {
@@ -351,12 +395,14 @@ int policy_ssh_logins(const struct policy *p, const struct policy_world *w,
 	const struct world_peer *target = world_find_peer(w, query->target_peer);
 	char own[USER_NAME_MAX];
 	size_t start = out->len;
+	struct asking who;
 	int rc = 0;
 
+	asking_init(&who, w, query);
 	for (size_t i = 0; target && i < p->ssh_count && !rc; i++) {
 		const struct model_ssh_rule *rule = &p->ssh[i];
 
-		if (fit(rule, w, target, query) != FIT_YES)
+		if (fit(rule, target, &who) != FIT_YES)
 			continue;
 		for (size_t j = 0; j < rule->login_count && !rc; j++)
 			rc = add_login(out, start, rule->logins[j]);
