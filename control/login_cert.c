@@ -157,8 +157,10 @@ static void audit(struct login_service *l, const char *kind, const char *identit
 {
 	char serial[24];
 	snprintf(serial, sizeof(serial), "%llu", (unsigned long long)job->cert.serial);
-	json_t *detail = json_pack("{s:s, s:s, s:s, s:s*}", "caller", job->caller, "login",
-				   job->login, "serial", serial, "reason", reason);
+	const char *command = job->cert.force_command;
+	json_t *detail = json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "caller", job->caller, "login",
+				   job->login, "serial", serial, "reason", reason, "force_command",
+				   command[0] != '\0' ? command : NULL);
 	state_event(l->c->state, kind, identity, job->target, detail);
 	json_decref(detail);
 }

@@ -60,6 +60,7 @@ with_cert() { # PORT ARGUMENTS…
 note "the certificate says it, and both servers do it: command, shell, terminal, subsystem"
 new_cert
 grep -q 'force-command echo "forced' $T/cert || fail "the certificate: $(cat $T/cert)"
+within 5 bash -c "warren-control --json --socket $T/control.sock events | grep -q 'force_command.*forced'"
 for port in 22 7001; do
 	[ "$(with_cert $port deploy@$second 'cat /etc/passwd; exit 3')" = "forced: cat /etc/passwd; exit 3 as deploy" ] || fail "a command at $port"
 	got=$(with_cert $port -T deploy@$second </dev/null 2>&1) || true; [ "$got" = "forced:  as deploy" ] || fail "a shell at $port: $got"
