@@ -49,7 +49,7 @@ struct sshd {
 	const struct sshd_arguments *arguments;
 	struct sshd_force force;
 	struct sshd_listeners listeners;
-	bool handed, stopping;
+	bool handed, stopping, keeping; /* keeping: only the audit log */
 	int signals, log;
 	struct sshd_audit *audit;
 	uint64_t stamp;
@@ -372,10 +372,10 @@ static void on_signal(struct sshd *s)
 	while (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(s);
-		else if (info.ssi_signo == SIGHUP)
-			reload(s);
-		else
+		else if (info.ssi_signo != SIGHUP)
 			s->stopping = true;
+		else if (!s->keeping)
+			reload(s);
 	}
 }
 
@@ -477,6 +477,8 @@ static void keep_hearing(struct sshd *s)
 	sshd_audit_settle(s->audit);
 	if (fork() != 0)
 		return;
+	s->keeping = true;
+	secret_wipe(&s->force.key, sizeof(s->force.key));
 	s->stopping = false;
 	while (heard(s) && !s->stopping)
 		if (turn(s) < 0)

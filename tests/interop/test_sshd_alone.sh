@@ -381,6 +381,8 @@ is "one writer more" root "$(s t id -un)"
 ssh -F "$dir/ssh" t 'read x; exit 9' < <(sleep 4) & outlives=$!
 soon event '.event == "ssh.session" and .command == "read x; exit 9"'
 kill "$pid" && wait "$pid" 2>/dev/null; pid=
+kill -HUP "$(pgrep -f "sshd -D -f $dir/conf" | head -n 1)"; ok "what is left of the listener"
+sleep 0.5; ! (exec 3<>/dev/tcp/127.0.0.1/2301) 2>/dev/null; ok "listens no more, whatever it is told"
 wait "$outlives"; is "a session outlives the listener" 9 $?
 soon event '.event == "ssh.session.end" and .status == 9'; ok "and its end is in the log"
 is "inetd" inetd "$(s -o ProxyCommand="$bin/warren sshd -i -f $dir/conf" x 'echo inetd; exit 0')"
