@@ -65,11 +65,11 @@ new_key() { # NAME ALGORITHM…
 	openssl genpkey "${@:2}" -out $T/glewlwyd/$1.key 2>/dev/null
 	openssl pkey -in $T/glewlwyd/$1.key -pubout -out $T/glewlwyd/$1.pub
 }
-plugin() { # KEY TYPE: the plugin's settings
-	jq -n --rawfile key $T/glewlwyd/$1.key --rawfile cert $T/glewlwyd/$1.pub --arg type "$2" --arg iss "$issuer" \
+plugin() { # KEY TYPE [SECONDS]: the plugin's settings
+	jq -n --argjson seconds "${3:-600}" --rawfile key $T/glewlwyd/$1.key --rawfile cert $T/glewlwyd/$1.pub --arg type "$2" --arg iss "$issuer" \
 		'{ module: "oidc", name: "oidc", display_name: "oidc", enabled: true, parameters: {
 			iss: $iss, "jwt-type": $type, "jwt-key-size": "256", key: $key, cert: $cert,
-			"access-token-duration": 600, "refresh-token-duration": 3600, "code-duration": 300,
+			"access-token-duration": $seconds, "refresh-token-duration": 3600, "code-duration": 300,
 			"refresh-token-rolling": true, "refresh-token-one-use": "always", "allow-non-oidc": false,
 			"auth-type-code-enabled": true, "auth-type-implicit-enabled": false, "auth-type-token-enabled": false,
 			"auth-type-client-enabled": false, "auth-type-password-enabled": false,
@@ -250,6 +250,23 @@ on first warren logout >$T/out 2>&1 || fail "logout: $(cat $T/out)"
 ! grep -q provider $T/out || fail "a provider that offers no revocation is complained about: $(cat $T/out)"
 login
 expect 0 on first warren ssh deploy@second true
+
+note "its refresh tokens bring no id token: who cannot be asked is told to log in, others are asked"
+admin PUT mod/plugin/oidc "$(plugin two rsa 3)"
+admin PUT mod/plugin/oidc/reset
+on first warren logout >$T/out
+login
+sleep 4
+expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+says 'could not be renewed: run `warren login`'
+admin PUT mod/plugin/oidc "$(plugin two rsa)"
+admin PUT mod/plugin/oidc/reset
+rm -f $T/opened
+signin_from $T/opened &
+expect 0 on first env DISPLAY=:99 PATH=$T/desktop:$PATH warren ssh deploy@second id -un # in the browser of this machine
+wait $! || fail "signing in: $(cat $T/log/signin)"
+says '127.0.0.1%3A825'
+says '^deploy'
 
 note "the provider is down: who is logged in stays so, others are told"
 stop provider
