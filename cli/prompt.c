@@ -104,7 +104,9 @@ void prompt_event(void *ctx, const json_t *event)
 	cli_text(event, "url", url, sizeof(url));
 	cli_text(event, "code", code, sizeof(code));
 	cli_text(event, "verification_uri", page, sizeof(page));
-	fprintf(out, "To log in, open this page in a browser:\n\n    %s\n\n", url);
+	/* Without a code the answer comes to this machine's loopback address. */
+	fprintf(out, "To log in, open this page in a browser%s:\n\n    %s\n\n",
+		code[0] != '\0' ? "" : " on this machine", url);
 	if (code[0] != '\0')
 		fprintf(out, "and confirm the code %s%s%s%s\n", code,
 			page[0] != '\0' ? " (or type it at " : "", page,

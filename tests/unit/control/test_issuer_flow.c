@@ -258,6 +258,23 @@ static void test_device_ends(void **state)
 	assert_int_equal(poll(f, device), ISSUER_POLL_UNKNOWN);
 }
 
+/* A login may take ten minutes: asked for all the time, answered in the last second. */
+static void test_device_ten_minutes(void **state)
+{
+	struct fixture *f = *state;
+	char device[PAGES_TOKEN_SIZE], user[ISSUER_USER_CODE_SIZE];
+
+	assert_int_equal(ISSUER_DEVICE_S, 600);
+	open_device(f, device, user);
+	for (unsigned s = 0; s + 10 < ISSUER_DEVICE_S; s += 10) {
+		assert_int_equal(poll(f, device), ISSUER_POLL_PENDING);
+		pass(f, 10);
+	}
+	pass(f, 9);
+	assert_int_equal(issuer_flow_device_allow(f->flow, user, &f->alice), 0);
+	assert_int_equal(poll(f, device), ISSUER_POLL_OK);
+}
+
 static void test_device_limits(void **state)
 {
 	struct fixture *f = *state;
@@ -292,6 +309,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_device_allow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_slow_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_device_ten_minutes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_limits, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
