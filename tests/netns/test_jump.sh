@@ -140,4 +140,17 @@ says '^deploy'
 expect 255 on second ssh $plain root@$third true
 expect 255 ip netns exec third ssh $plain deploy@127.0.0.1 true
 within 5 grep -q 'not from a permitted address\|source' $T/log/sshd
+
+note "a way by which less is allowed: our server keeps to it, a stock sshd is not told of it"
+jump_policy " }, { \"from\": [\"$USER_MAIL\"], \"to\": [\"peer:third\"], \"logins\": [\"deploy\"], \"via\": [\"peer:second\"], \"force_command\": \"echo narrow\""
+narrow() {
+	rm -f /run/warren/u/0/*
+	[ "$(on first $jump deploy@third.warren.internal id -un 2>/dev/null)" = narrow ]
+}
+within 20 narrow
+on first warren ssh-cert --batch --out $T/cert deploy@third
+ssh-keygen -Lf $T/cert-cert.pub >$T/out
+says "source-address $(overlay first)/32"
+! grep -q "$(overlay second)\|force-command" $T/out || fail "the certificate names the narrower way: $(cat $T/out)"
+expect 255 on second ssh $plain deploy@$third id -un
 echo "all good"
