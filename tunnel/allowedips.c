@@ -251,41 +251,6 @@ void allowedips_done(struct allowedips *a)
 	a->root4 = a->root6 = NULL;
 }
 
-void allowedips_walk(const struct allowedips *a, uint8_t family,
-		     void (*visit)(void *ctx, const struct allowedips_step *step), void *ctx)
-{
-	const struct allowedips_node *at = family == 4 ? a->root4 : a->root6;
-	size_t numbers[129]; /* by depth: prefixes only get longer */
-	size_t count = 0;
-	unsigned depth = 0;
-
-	while (at) {
-		const struct allowedips_node *up = at->parent;
-		struct allowedips_step step = {
-			.bits = at->bits,
-			.cidr = at->cidr,
-			.peer = at->peer,
-			.parent = depth ? numbers[depth - 1] : 0,
-			.side = up && up->child[1] == at,
-		};
-
-		visit(ctx, &step);
-		numbers[depth] = count++;
-		if (at->child[0] || at->child[1]) {
-			at = at->child[0] ? at->child[0] : at->child[1];
-			depth++;
-			continue;
-		}
-		/* Up to where a right side has not been seen yet. */
-		while (up && (up->child[1] == at || !up->child[1])) {
-			at = up;
-			up = at->parent;
-			depth--;
-		}
-		at = up ? up->child[1] : NULL;
-	}
-}
-
 bool allowedips_next(const struct allowedips_list *list, const struct allowedips_node **at,
 		     struct ip_prefix *ret_prefix)
 {

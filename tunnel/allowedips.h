@@ -37,17 +37,6 @@ void allowedips_remove_all(struct allowedips *a, struct allowedips_list *list);
 struct peer *allowedips_find4(const struct allowedips *a, const uint8_t addr[static 4]);
 struct peer *allowedips_find6(const struct allowedips *a, const uint8_t addr[static 16]);
 
-/* One node of the trie of a family, in preorder; parent: the number of its parent among those. */
-struct allowedips_step {
-	const uint8_t *bits; /* [4] or [16], zero behind the prefix */
-	uint8_t cidr;
-	struct peer *peer; /* NULL: a fork */
-	size_t parent;
-	unsigned side; /* 0 or 1: the bit behind the parent's prefix */
-};
-void allowedips_walk(const struct allowedips *a, uint8_t family,
-		     void (*visit)(void *ctx, const struct allowedips_step *step), void *ctx);
-
 /* Walks a list: *at is NULL at first; false at the end. */
 bool allowedips_next(const struct allowedips_list *list, const struct allowedips_node **at,
 		     struct ip_prefix *ret_prefix);

@@ -20,6 +20,7 @@
 #include "tunnel/noise.h"
 #include "tunnel/peer.h"
 #include "tunnel/ratelimiter.h"
+#include "tunnel/routes.h"
 #include "tunnel/staging.h"
 #include "tunnel/tunnel.h"
 
@@ -128,7 +129,6 @@ struct udp;
 struct loop;
 struct tunio;
 
-struct routes;
 struct shards;
 struct snapshot;
 
@@ -144,7 +144,7 @@ struct tunnel {
 
 	/* Of the snapshot in force. */
 	const struct snapshot *snapshot;
-	const struct routes *routes;
+	struct routes routes;
 	bool up;
 	bool identity_set;
 	uint16_t mtu[2]; /* by port; 0: unknown */

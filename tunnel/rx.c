@@ -9,7 +9,6 @@
 #include "tunnel/bytes.h"
 #include "tunnel/device.h"
 #include "tunnel/ip.h"
-#include "tunnel/routes.h"
 #include "tunnel/segment.h"
 #include "tunnel/shards.h"
 #include "tunnel/timers.h"
@@ -103,8 +102,8 @@ static bool source_allowed(struct tunnel *t, const struct peer *p, const struct 
 
 	if (!ip_parse_gso(sp->data, sp->head_len, &ip))
 		return false;
-	return (ip.version == 4 ? routes_find4(t->routes, sp->data + ip.src)
-				: routes_find6(t->routes, sp->data + ip.src)) == p;
+	return (ip.version == 4 ? routes_find4(&t->routes, sp->data + ip.src)
+				: routes_find6(&t->routes, sp->data + ip.src)) == p;
 }
 
 static void deliver(struct tunnel *t, size_t i)

@@ -18,7 +18,6 @@
 #include "platform/bpf.h"
 #include "tunnel/loop.h"
 #include "tunnel/ring.h"
-#include "tunnel/routes.h"
 
 #define TO_CONTROL_BYTES (256u << 10) /* over a thousand handshakes */
 #define TO_SHARD_BYTES	 (64u << 10)
@@ -322,17 +321,35 @@ static void wait_for_all(struct shards *s)
 	}
 }
 
+/* Without memory nobody has any address: peers that are gone must not be found. */
+static int remake_routes(struct tunnel *head)
+{
+	struct shards *s = head->shards;
+	int r = 0;
+
+	routes_clear_all(&s->routes);
+	for (struct peer *p = head->peers.first; p && r == 0; p = p->next) {
+		const struct allowedips_node *at = NULL;
+		struct ip_prefix prefix;
+
+		while (r == 0 && allowedips_next(&p->allowed, &at, &prefix))
+			r = routes_set(&s->routes, &prefix, p);
+	}
+	if (r < 0)
+		routes_clear_all(&s->routes);
+	s->routes_lost = r < 0;
+	return r;
+}
+
 int shards_publish(struct tunnel *head, void (*call)(void *ctx, struct tunnel *shard), void *ctx)
 {
 	struct shards *s = head->shards;
 	const struct snapshot *old = atomic_load_explicit(&s->current, memory_order_relaxed);
 	struct snapshot *next = old == &s->slots[0] ? &s->slots[1] : &s->slots[0];
-	struct routes *old_routes = old->routes;
 	struct peer *changed = s->changed;
 	int r = 0, r2;
 
-	*next = (struct snapshot){.routes = old_routes,
-				  .changed = changed,
+	*next = (struct snapshot){.changed = changed,
 				  .up = s->up,
 				  .identity_set = head->identity.set,
 				  .identity_changed = s->identity_changed,
@@ -341,12 +358,9 @@ int shards_publish(struct tunnel *head, void (*call)(void *ctx, struct tunnel *s
 				  .call = call,
 				  .call_ctx = ctx};
 	memcpy(next->public_key, head->identity.public_key, NOISE_KEY_BYTES);
-	if (s->routes_changed) {
-		/* Without memory nobody has any address: peers that are gone must not be found. */
-		next->routes = NULL;
-		r = routes_new(&head->allowed, &next->routes);
-	}
-	s->routes_changed = r < 0;
+	if (s->routes_lost)
+		r = remake_routes(head);
+	next->routes = s->routes.routes;
 	s->identity_changed = s->forget_sources = false;
 	s->changed = s->changed_last = NULL;
 	atomic_store_explicit(&s->current, next, memory_order_release);
@@ -357,8 +371,7 @@ int shards_publish(struct tunnel *head, void (*call)(void *ctx, struct tunnel *s
 		for (unsigned i = 0; i < s->count; i++)
 			shards_quiescent(s->all[i]);
 	}
-	if (old_routes != next->routes)
-		routes_free(old_routes);
+	routes_published(&s->routes);
 	r2 = settle(changed);
 	return r < 0 ? r : r2;
 }
@@ -374,7 +387,8 @@ int shards_route(struct peer *p, const struct ip_prefix *prefix)
 
 	if (r < 0)
 		return r;
-	s->routes_changed = true;
+	if (routes_set(&s->routes, prefix, p) < 0)
+		s->routes_lost = true;
 	if (map >= 0)
 		r = bpf_steer_set(map, prefix, p->device->number);
 	if (r < 0)
@@ -389,7 +403,8 @@ void shards_unroute(struct peer *p, const struct ip_prefix *prefix)
 
 	if (!allowedips_remove(&s->all[0]->allowed, prefix, &p->allowed))
 		return;
-	s->routes_changed = true;
+	if (routes_clear(&s->routes, prefix) < 0)
+		s->routes_lost = true;
 	if (map >= 0)
 		bpf_steer_remove(map, prefix);
 }
@@ -400,10 +415,12 @@ void shards_unroute_all(struct peer *p)
 	const struct allowedips_node *at = NULL;
 	struct ip_prefix prefix;
 
-	while (s->steer4 >= 0 && allowedips_next(&p->allowed, &at, &prefix))
-		bpf_steer_remove(prefix.addr.family == 4 ? s->steer4 : s->steer6, &prefix);
-	if (p->allowed.first)
-		s->routes_changed = true;
+	while (allowedips_next(&p->allowed, &at, &prefix)) {
+		if (routes_clear(&s->routes, &prefix) < 0)
+			s->routes_lost = true;
+		if (s->steer4 >= 0)
+			bpf_steer_remove(prefix.addr.family == 4 ? s->steer4 : s->steer6, &prefix);
+	}
 	allowedips_remove_all(&s->all[0]->allowed, &p->allowed);
 }
 
@@ -490,7 +507,7 @@ void shards_free(struct shards *s)
 {
 	if (!s)
 		return;
-	routes_free(atomic_load(&s->current)->routes);
+	routes_done(&s->routes);
 	loop_free(s->loop);
 	if (s->steer4 >= 0)
 		close(s->steer4);

@@ -43,8 +43,8 @@ struct note {
 
 /* What all shards see alike. One is in force, one is being made. */
 struct snapshot {
-	struct routes *routes; /* NULL: nobody has any address */
-	struct peer *changed;  /* linked by change.next; each shard takes its own */
+	struct routes routes;
+	struct peer *changed; /* linked by change.next; each shard takes its own */
 	bool up;
 	bool identity_set, identity_changed;
 	bool forget_sources;
@@ -67,7 +67,9 @@ struct shards {
 	struct loop *loop; /* what the caller watches; NULL without operating system */
 	int notes_fd, passed_fd;
 	struct peer *changed, *changed_last;
-	bool routes_changed, identity_changed, forget_sources;
+	struct routes_edit routes;
+	bool routes_lost; /* for want of memory: to be made anew */
+	bool identity_changed, forget_sources;
 	bool up;
 	uint16_t mtu[2];
 	uint64_t *drops; /* of control: its own, or the only shard's while there are no threads */

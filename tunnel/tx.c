@@ -9,7 +9,6 @@
 #include "tunnel/bytes.h"
 #include "tunnel/device.h"
 #include "tunnel/ip.h"
-#include "tunnel/routes.h"
 #include "tunnel/segment.h"
 #include "tunnel/timers.h"
 
@@ -292,8 +291,8 @@ static struct peer *route(struct tunnel *t, const struct superpacket *sp, uint64
 		DEVICE_COUNT(t->drops[DROP_TX_BAD_INNER], 1);
 		return NULL;
 	}
-	p = ip.version == 4 ? routes_find4(t->routes, sp->data + ip.dst)
-			    : routes_find6(t->routes, sp->data + ip.dst);
+	p = ip.version == 4 ? routes_find4(&t->routes, sp->data + ip.dst)
+			    : routes_find6(&t->routes, sp->data + ip.dst);
 	if (p && p->device != t) {
 		DEVICE_COUNT(t->drops[DROP_TX_OTHER_SHARD], 1);
 		return NULL;

@@ -141,39 +141,76 @@ static void test_routes_are_the_trie(void **state)
 	struct allowedips_list lists[8] = {0};
 	struct peer *peers = calloc(8, sizeof(*peers));
 	static const uint8_t zero[16];
+	struct routes_edit e = {0};
+	struct ip_prefix asked[200];
 
 	(void)state;
 	assert_non_null(peers);
-	assert_null(routes_find4(NULL, zero));
-	assert_null(routes_find6(NULL, zero));
+	assert_null(routes_find4(&e.routes, zero));
+	assert_null(routes_find6(&e.routes, zero));
 	for (int round = 0; round < 60; round++) {
-		struct routes *r;
+		/* What shards still have meanwhile. */
+		const struct routes before = e.routes;
+		struct peer *found[200];
 
+		for (size_t i = 0; i < 200; i++) {
+			asked[i] = random_prefix(i % 2 ? 4 : 6);
+			found[i] = i % 2 ? routes_find4(&before, asked[i].addr.bytes)
+					 : routes_find6(&before, asked[i].addr.bytes);
+		}
 		for (int i = 0; i < 30; i++) {
 			struct ip_prefix p = random_prefix(rnd() % 2 ? 4 : 6);
 			size_t k = rnd() % 8;
 
-			if (rnd() % 4)
+			if (rnd() % 4) {
 				assert_int_equal(allowedips_insert(&a, &p, &peers[k], &lists[k]),
 						 0);
-			else
-				allowedips_remove(&a, &p, &lists[k]);
+				assert_int_equal(routes_set(&e, &p, &peers[k]), 0);
+			} else if (allowedips_remove(&a, &p, &lists[k])) {
+				assert_int_equal(routes_clear(&e, &p), 0);
+			}
 		}
-		if (round % 9 == 8)
-			allowedips_remove_all(&a, &lists[rnd() % 8]);
-		assert_int_equal(routes_new(&a, &r), 0);
+		if (round % 9 == 8) {
+			struct allowedips_list *list = &lists[rnd() % 8];
+			const struct allowedips_node *at = NULL;
+			struct ip_prefix p;
+
+			while (allowedips_next(list, &at, &p))
+				assert_int_equal(routes_clear(&e, &p), 0);
+			allowedips_remove_all(&a, list);
+		}
+		for (size_t i = 0; i < 200; i++)
+			assert_ptr_equal(i % 2 ? routes_find4(&before, asked[i].addr.bytes)
+					       : routes_find6(&before, asked[i].addr.bytes),
+					 found[i]);
+		routes_published(&e);
 		for (int i = 0; i < 2000; i++) {
 			struct ip_prefix p = random_prefix(i % 2 ? 4 : 6);
 
 			if (i % 2)
-				assert_ptr_equal(routes_find4(r, p.addr.bytes),
+				assert_ptr_equal(routes_find4(&e.routes, p.addr.bytes),
 						 allowedips_find4(&a, p.addr.bytes));
 			else
-				assert_ptr_equal(routes_find6(r, p.addr.bytes),
+				assert_ptr_equal(routes_find6(&e.routes, p.addr.bytes),
 						 allowedips_find6(&a, p.addr.bytes));
 		}
-		routes_free(r);
 	}
+	/* One by one, until not even a fork is left. */
+	for (size_t k = 0; k < 8; k++) {
+		const struct allowedips_node *at = NULL;
+		struct ip_prefix p;
+
+		while (allowedips_next(&lists[k], &at, &p))
+			assert_int_equal(routes_clear(&e, &p), 0);
+	}
+	assert_null(e.routes.root4);
+	assert_null(e.routes.root6);
+	for (size_t i = 0; i < 200; i++)
+		assert_int_equal(routes_set(&e, &asked[i], &peers[0]), 0);
+	routes_clear_all(&e);
+	assert_null(routes_find4(&e.routes, zero));
+	assert_null(routes_find6(&e.routes, zero));
+	routes_done(&e);
 	allowedips_done(&a);
 	free(peers);
 }
@@ -230,7 +267,7 @@ static void test_peers_are_spread(void **state)
 		assert_int_equal(counts[i], 10);
 		assert_int_equal(shard->own_count, 10);
 		/* All see the same routes. */
-		assert_ptr_equal(shard->routes, t->routes);
+		assert_ptr_equal(shard->routes.root4, t->routes.root4);
 	}
 	/* Those who leave make room. */
 	encode_hex(hex, t->peers.first->key, 32);
