@@ -95,6 +95,27 @@ else
 		y = t.open_session()
 		try: y.invoke_subsystem("nosuch"); print("status", y.recv_exit_status())
 		except paramiko.SSHException: print("no such subsystem")
+		def request(channel, kind, *fields, reply=True):
+		    m = paramiko.Message()
+		    m.add_byte(bytes([98])); m.add_int(channel.remote_chanid); m.add_string(kind); m.add_boolean(reply)
+		    for f in fields: m.add_int(f) if isinstance(f, int) else m.add_string(f)
+		    if reply: channel._event_pending()
+		    channel.transport._send_user_message(m)
+		    if reply: channel._wait_for_event()
+		z = t.open_session(); z.settimeout(20)
+		z.exec_command("trap 'echo got; exit 3' TERM; echo ready; while :; do sleep 0.1; done")
+		print("signal", z.recv(100)); request(z, "signal", "NOSUCH", reply=False); request(z, "signal", "TERM", reply=False)
+		print(z.recv(100), z.recv_exit_status())
+		b = t.open_session(); b.settimeout(20); b.get_pty(); b.exec_command("cat")
+		try: request(b, "break", 500); answered = "success"
+		except (paramiko.SSHException, EOFError): answered = "failure"
+		print("break: " + answered, file=sys.stderr)
+		w = t.open_session(); w.settimeout(20); w.exec_command("sleep 0.5; echo alive")
+		for kind in ("x11-req", "unknown@example.com"):
+		    try: request(w, kind); print(kind, "taken")
+		    except (paramiko.SSHException, EOFError): print(kind, "refused")
+		    if w.closed: w = t.open_session(); w.settimeout(20); w.exec_command("echo alive")
+		print(w.recv(100), w.recv_exit_status())
 		print("still usable", run("echo on"))
 		c.close()
 	X
@@ -103,7 +124,8 @@ else
 		echo $? >$which.status
 	done
 	sed -i -E 's/^(status 255|no such subsystem)/no such subsystem/' ours.out stock.out # ours says so on stderr
-	sed -i -E 's/open FAILED: .*/open FAILED: WORDS/' ours.err stock.err # those of libssh
+	grep -q '^break: failure' ours.err; ok "a break is refused, and the client hears so"
+	sed -i -E '/^break: /d; s/open FAILED: .*/open FAILED: WORDS/' ours.err stock.err # those of libssh
 	compare "paramiko: the same answers from both"
 	is "  to the end" 0 "$(cat ours.status)"
 fi

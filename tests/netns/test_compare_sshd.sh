@@ -117,6 +117,11 @@ echo 'echo from profile; FROM=profile' >$T/home/deploy/.bash_profile
 chown deploy:deploy $T/home/deploy/.bashrc $T/home/deploy/.bash_profile
 same '' 'echo command'
 rm $T/home/deploy/.bashrc $T/home/deploy/.bash_profile
+echo 'echo "rc as $(id -un)"' >$T/home/deploy/.ssh/rc
+chmod 644 $T/home/deploy/.ssh/rc
+same '' 'echo command'
+grep -q 'rc as deploy' $T/ours.out || fail "~/.ssh/rc did not run: $(cat $T/ours.out)"
+rm $T/home/deploy/.ssh/rc
 note "subsystems and files"
 printf '' >$T/stdin
 for which in ours stock; do

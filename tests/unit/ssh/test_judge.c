@@ -166,7 +166,7 @@ struct cert_case {
 	int64_t valid_after, valid_before;
 	uint8_t *ca, *ca_public;
 	uint32_t type;
-	bool no_source;
+	bool no_source, no_user_rc;
 	const char *client, *login, *force;
 	const char *says; /* in the refusal; NULL: allowed */
 };
@@ -203,6 +203,8 @@ static void build(const struct cert_case *c, struct buffer *blob)
 		cert->has_source_address = true;
 	}
 	cert->extensions = SSHCERT_PERMIT_PTY | SSHCERT_PERMIT_PORT_FORWARDING;
+	if (!c->no_user_rc)
+		cert->extensions |= SSHCERT_PERMIT_USER_RC;
 	if (c->force != NULL)
 		snprintf(cert->force_command, sizeof(cert->force_command), "%s", c->force);
 	memcpy(cert->ca, c->ca_public != NULL ? c->ca_public : keys.ca_public, 32);
@@ -259,7 +261,11 @@ static void certificates(void **state)
 	assert_memory_equal(d.subject + 19, keys.subject_public, 32);
 	/* Policy says forward and the certificate permits it; neither says agent. */
 	assert_int_equal(d.caps, POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_FORWARD);
-	assert_true(d.pty);
+	assert_true(d.pty && d.user_rc);
+	c.no_user_rc = true;
+	judge_one(&good_object, &c, &d);
+	assert_true(d.allowed && d.pty && !d.user_rc);
+	c.no_user_rc = false;
 
 	c.ca = keys.other, c.ca_public = keys.other_public, c.says = "CA";
 	expect_case(&c);
@@ -680,6 +686,9 @@ static void commands(void **state)
 				 d.message);
 		if (!d.allowed)
 			assert_non_null(strstr(d.message, "another command"));
+		/* What policy forces is what runs; before a certificate's command it may. */
+		else
+			assert_int_equal(d.user_rc, table[i].policy != forced);
 	}
 }
 
