@@ -444,7 +444,7 @@ static int take_logins(struct state *s, struct store_load *a)
 		struct entry *e = state_entry(s, a->logins[i].peer);
 		struct login *l;
 
-		if (!e || a->logins[i].expires_s <= now_s)
+		if (!e || a->logins[i].expires_s <= now_s || !a->logins[i].identity[0])
 			continue;
 		l = calloc(1, sizeof(*l));
 		if (!l)

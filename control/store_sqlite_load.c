@@ -68,6 +68,9 @@ static void row_login(sqlite3_stmt *st, void *out)
 		json_decref(l->groups);
 		l->groups = json_array();
 	}
+	for (size_t i = json_array_size(l->groups); i-- > 0;) /* never written by us */
+		if (!json_is_string(json_array_get(l->groups, i)))
+			(void)json_array_remove(l->groups, i);
 	l->expires_s = sqlite3_column_int64(st, 3);
 	l->issued_s = sqlite3_column_int64(st, 4);
 }

@@ -159,6 +159,9 @@ static int read_test(struct parse *ps, const struct jsonc_node *node, bool ssh,
 		rc = parse_missing(ps, node, "to", "test");
 	if (rc)
 		return rc;
+	if (test->force_command && !reading.accept)
+		return parse_fail(ps, node->pos,
+				  "\"force_command\" is what the logins of \"accept\" run; add them");
 	size_t count = (reading.accept ? reading.accept->count : 0) +
 		       (reading.deny ? reading.deny->count : 0);
 	if (!count)

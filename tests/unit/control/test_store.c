@@ -178,6 +178,15 @@ static void test_restart(void **state)
 	assert_string_equal("{}", second.network.policy);
 	assert_string_equal("a", second.peers[0].name);
 	assert_true(ip_addr_equal(&one.peer.v6, &second.peers[0].v6));
+	/* A row that somebody else wrote. */
+	assert_int_equal(0, sqlite3_exec(ops->native(db),
+					 "UPDATE logins SET groups='[1,null,\"ok\",{},[\"x\"]]'", NULL,
+					 NULL, NULL));
+	ops->close(db);
+	store_load_done(&second);
+	db = open_db(file, "10.0.0.0/8", &second);
+	assert_int_equal(1, json_array_size(second.logins[0].groups));
+	assert_string_equal("ok", json_string_value(json_array_get(second.logins[0].groups, 0)));
 	assert_int_equal(0,
 			 sqlite3_exec(ops->native(db), "PRAGMA user_version=99", NULL, NULL, NULL));
 	ops->close(db);

@@ -175,6 +175,8 @@ static const struct {
 	{"{ \"rules\": [ {\"from\": \"*\", \"to\": \"*\", \"when\": {\"from_networks\": [\"peer:a\"]}} ] }",
 	 "p:1:66: \"from_networks\" are overlay addresses such as \"100.64.8.0/24\"; who is meant by "
 	 "name goes into \"from\""},
+	{"{ \"sshTests\": [ {\"from\": \"*\", \"to\": \"*\", \"deny\": [\"a\"], \"force_command\": \"id\"} ] }",
+	 "p:1:17: \"force_command\" is what the logins of \"accept\" run; add them"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": \"\"} ] }",
 	 "p:1:71: \"force_command\" is empty; name the command, or leave it out"},
 	{"{ \"ssh\": [ {\"from\": \"*\", \"to\": \"*\", \"logins\": [\"a\"], \"force_command\": \"a\\nb\"} ] }",
