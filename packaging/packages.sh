@@ -15,7 +15,7 @@ test="libcmocka-dev clang libclang-rt-14-dev wireguard-tools wireguard-go iperf3
  tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3-cryptography python3 ssh-audit xz-utils tmux ansible-core glewlwyd dbconfig-no-thanks"
 
 # A guest with the kernel's own WireGuard (tests/support/kernel_guest.sh).
-[ "$(dpkg --print-architecture)" = amd64 ] && test="$test qemu-system-x86 busybox-static"
+[ "$(dpkg --print-architecture)" = amd64 ] && test="$test qemu-system-x86"
 
 want=
 for purpose in "$@"; do

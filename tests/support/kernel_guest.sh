@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # kernel_guest.sh FOLDER: a small guest with the kernel's own WireGuard, once: FOLDER/vmlinuz and FOLDER/initrd.
-# Debian's kernel is downloaded and unpacked, never installed; busybox and wg are this machine's. The guest
+# Debian's kernel and busybox-static are downloaded and unpacked, never installed; wg is this machine's. The guest
 # reads commands from its first serial port and answers each with its output and a line "@@ STATUS".
 # Without packages, network or amd64 it says so and leaves it (exit 0: test_wg_kernel.sh then skips itself).
 set -eu
@@ -15,7 +15,7 @@ leave() {
 	exit 0
 }
 [ "$(dpkg --print-architecture)" = amd64 ] || leave "it is made for amd64"
-for c in qemu-system-x86_64 busybox wg; do command -v $c >/dev/null || leave "$c is missing"; done
+for c in qemu-system-x86_64 wg; do command -v $c >/dev/null || leave "$c is missing"; done
 work=$(mktemp -d "$folder/XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -27,9 +27,10 @@ if [ -z "$package" ]; then
 	package=$(name)
 fi
 [ -n "$package" ] || leave "the package lists do not know linux-image-cloud-amd64"
-timeout 240 apt-get -qq -o APT::Sandbox::User=root download "$package" >apt.log 2>&1 ||
-	leave "$package could not be downloaded: $(tail -n 1 apt.log)"
-dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards ./boot/vmlinuz-* './lib/modules/*/kernel/net/*' \
+timeout 240 apt-get -qq -o APT::Sandbox::User=root download "$package" busybox-static >apt.log 2>&1 ||
+	leave "$package and busybox-static could not be downloaded: $(tail -n 1 apt.log)"
+dpkg-deb --fsys-tarfile ./busybox-static_*.deb | tar -x ./bin/busybox
+dpkg-deb --fsys-tarfile ./linux-image-*.deb | tar -x --wildcards ./boot/vmlinuz-* './lib/modules/*/kernel/net/*' \
 	'./lib/modules/*/kernel/drivers/net/*' './lib/modules/*/kernel/drivers/virtio/*' \
 	'./lib/modules/*/kernel/lib/*' './lib/modules/*/kernel/crypto/*' './lib/modules/*/kernel/arch/*'
 
@@ -48,9 +49,7 @@ add() { # NAME: nothing where the kernel has it built in
 for m in virtio_pci virtio_net wireguard; do add $m; done
 grep -qx wireguard.ko "$root/modules" || leave "$package has no WireGuard"
 
-busybox=$(command -v busybox)
-ldd "$busybox" 2>&1 | grep -q 'not a dynamic executable\|statically linked' || leave "busybox is not busybox-static"
-cp "$busybox" "$root/bin/busybox"
+cp bin/busybox "$root/bin/busybox"
 cp "$(command -v wg)" "$root/bin/wg"
 for library in $(ldd "$(command -v wg)" | grep -o '/[^ ]*'); do
 	mkdir -p "$root$(dirname "$library")"
@@ -76,7 +75,7 @@ done
 poweroff -f
 END
 chmod 755 "$root/init"
-(cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$work/initrd"
+(cd "$root" && find . | bin/busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$work/initrd"
 cp boot/vmlinuz-* "$folder/vmlinuz"
 mv "$work/initrd" "$folder/initrd"
 echo "made a guest of $package"
