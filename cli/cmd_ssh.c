@@ -125,16 +125,23 @@ static void add_option(struct start *s, const char *fmt, ...)
 
 static int exec_ssh(const struct cli *c, const struct start *s, int argc, char **argv)
 {
-	char **args = calloc((size_t)argc + (size_t)s->count + 2, sizeof(*args));
+	char **args = calloc((size_t)argc + (size_t)s->count + 3, sizeof(*args));
+	static char separator[] = "--";
+	struct ssh_arguments a;
 	int n = 0;
 
-	if (args == NULL)
+	if (args == NULL || ssh_arguments_parse(argc, argv, &a) < 0)
 		return cli_fail(c, SSH_FAILED, "out of memory");
 	args[n++] = (char[]){"ssh"};
 	for (int i = 0; i < s->count; i++)
 		args[n++] = strdup(s->args[i]);
-	for (int i = 1; i < argc; i++)
+	for (int i = 1; i < argc; i++) {
 		args[n++] = argv[i];
+		/* ssh itself takes flags behind the host, too. */
+		if (i == a.host_index && !a.terminated && i + 1 < argc &&
+		    strcmp(argv[i + 1], "--") != 0)
+			args[n++] = separator;
+	}
 	execvp("ssh", args);
 	return cli_fail(c, SSH_FAILED,
 			errno == ENOENT
@@ -242,8 +249,8 @@ static bool is_foreign_port(const char *port)
 	return strcmp(port, "22") != 0 && strcmp(port, "22022") != 0;
 }
 
-/* The name of the files of this login: always the same one, so that a certificate of before is found
- * while the control server is down. */
+/* The name of the files of this login: always the same one, so that a certificate of before is
+ * found while the control server is down. */
 static void name_files(const struct ssh_arguments *a, char out[static ENCODE_HEX_SIZE(16)])
 {
 	static const char prefix[] = "warren ssh";

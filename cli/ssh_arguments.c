@@ -122,6 +122,7 @@ int ssh_arguments_parse(int argc, char **argv, struct ssh_arguments *ret_args)
 
 	for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
 		if (strcmp(argv[i], "--") == 0) {
+			a.terminated = true;
 			i++;
 			break;
 		}

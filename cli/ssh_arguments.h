@@ -18,9 +18,10 @@ struct ssh_arguments {
 	char jump[512];	  /* of -J or ProxyJump; empty: none */
 	bool jump_option; /* it came by -o: our own options in front of it win */
 	bool batch;
-	bool no_config; /* -F none */
-	bool config;	/* -F with a file */
-	bool only_ssh;	/* -O, -G, -Q, -V: nobody logs in */
+	bool terminated; /* by "--" in front of the host: ssh then takes no flags behind it */
+	bool no_config;	 /* -F none */
+	bool config;	 /* -F with a file */
+	bool only_ssh;	 /* -O, -G, -Q, -V: nobody logs in */
 };
 
 /* argv[0] is the program. -EINVAL when a value or the host is missing. */

@@ -37,6 +37,8 @@ struct channel_out {
 	struct buffer carry; /* read, but not sent: bounded by one read */
 };
 
+#define CHANNEL_STDIO_PORT 65535 /* a port for those who have none (OpenSSH's port_open_helper) */
+
 struct channel {
 	uint32_t id;
 	enum channel_kind kind;
@@ -66,6 +68,7 @@ struct channel {
 	bool started;	 /* a process runs or ran */
 	bool told_close; /* the monitor knows that the client left */
 	bool eof_sent;
+	bool stdio;	 /* the client's -W: it says so by its originator's port */
 	char type[64];	  /* as ChannelTimeout names it; empty: not yet known */
 	uint64_t seen_bytes, active_ns; /* worker_limits.c: when bytes last moved */
 	uint64_t done_ns; /* when the last of both outputs was done */

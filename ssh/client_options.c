@@ -316,6 +316,7 @@ static int check(const struct client_options *o, struct error *err)
 
 int client_options_parse(struct client_options *o, int argc, char **argv, struct error *err)
 {
+	bool terminated = false;
 	uint64_t seen = 0;
 	int i = 1, r;
 
@@ -323,6 +324,7 @@ int client_options_parse(struct client_options *o, int argc, char **argv, struct
 		.port = 22, .log = CLIENT_LOG_INFO, .escape = '~', .alive_count = 3};
 	for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
 		if (strcmp(argv[i], "--") == 0) {
+			terminated = true;
 			i++;
 			break;
 		}
@@ -333,8 +335,13 @@ int client_options_parse(struct client_options *o, int argc, char **argv, struct
 	if (i >= argc)
 		return error_set(err, -EINVAL,
 				 "which host? warren ssh [flags] [user@]host [command]");
-	r = take_destination(o, argv[i], err);
-	if (r == 0 && join_command(o, argc - i - 1, argv + i + 1) < 0)
+	r = take_destination(o, argv[i++], err);
+	/* As ssh: the command begins behind it, when there was none before. */
+	if (!terminated && i < argc && strcmp(argv[i], "--") == 0)
+		i++;
+	if (r == 0 && o->command && i < argc)
+		r = error_set(err, -EINVAL, "a command and RemoteCommand: which of them?");
+	if (r == 0 && join_command(o, argc - i, argv + i) < 0)
 		r = error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = check(o, err);

@@ -181,6 +181,7 @@ static int start_stdio(struct client *c)
 	memcpy(ch->host, c->options.stdio_host, sizeof(ch->host));
 	ch->port = c->options.stdio_port;
 	(void)stpcpy(ch->originator, "127.0.0.1");
+	ch->originator_port = 65535; /* as OpenSSH: it stands for standard input and output */
 	c->stdio = ch;
 	return 0;
 }

@@ -380,7 +380,10 @@ void libssh_channel_free(struct libssh_channel *c)
 	}
 	if (c->ssh) {
 		ssh_remove_channel_callbacks(c->ssh, &c->callbacks);
-		ssh_channel_free(c->ssh);
+		/* At the end libssh frees it with the session, and the client hears of the end
+		 * alone: a close before it would be exit status 0 for its -W. */
+		if (!c->server->dead)
+			ssh_channel_free(c->ssh);
 	}
 	free(c);
 }

@@ -305,8 +305,8 @@ static int wait_for_something(struct worker *w, size_t channels)
 	int ready;
 
 	w->polls[0].fd = WORKER_FD_CONNECTION;
-	w->polls[0].events = (short)((paused ? 0 : POLLIN) |
-				     (libssh_server_congested(w->server) ? POLLOUT : 0));
+	w->polls[0].events =
+		(short)((paused ? 0 : POLLIN) | (libssh_server_congested(w->server) ? POLLOUT : 0));
 	w->polls[1].fd = w->monitor.fd;
 	w->polls[1].events = POLLIN;
 	worker_channels_poll(w, w->polls + 2);
@@ -390,7 +390,7 @@ static bool ended(const struct worker *w, uint64_t now_ns)
 		return w->ending;
 	/* A client that reads of the disconnection at once drops the text before it (OpenSSH): it
 	 * hangs up itself when its sessions are closed. */
-	return w->channel_count == 0 && (!w->ending_sessions || since_ns > HANG_UP_NS);
+	return !worker_channels_left(w) && (!w->ending_sessions || since_ns > HANG_UP_NS);
 }
 
 static int loop(struct worker *w)

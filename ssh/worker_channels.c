@@ -162,6 +162,7 @@ static void *open_direct(void *ctx, struct libssh_channel *channel, const char *
 		return NULL;
 	}
 	c->ssh = channel;
+	c->stdio = originator_port == CHANNEL_STDIO_PORT;
 	return c;
 }
 
@@ -409,6 +410,18 @@ static int on_exit_event(struct worker *w, struct worker_packet *p)
 	return 0;
 }
 
+/* A -W that was accepted too early, alone on its connection: only the end of that makes the
+ * client's status another than 0. */
+static void end_of_stdio(struct worker *w, struct worker_packet *p)
+{
+	char text[WORKER_TEXT_MAX], line[WORKER_TEXT_MAX + 40];
+
+	reader_cstring(&p->fields, text, sizeof(text));
+	snprintf(line, sizeof(line), "no connection to the destination: %s",
+		 p->fields.failed || text[0] == '\0' ? "it cannot be reached" : text);
+	worker_end(w, line);
+}
+
 static int on_connected(struct worker *w, struct worker_packet *p)
 {
 	struct channel *c = find(w, reader_u32(&p->fields));
@@ -420,10 +433,12 @@ static int on_connected(struct worker *w, struct worker_packet *p)
 	if (!c || c->kind != CHANNEL_DIRECT || c->state != CHANNEL_WAITING)
 		return 0; /* the client closed it meanwhile */
 	fd = result == MONITOR_YES ? worker_packet_take_fd(p, 0) : -1;
-	if (fd < 0) {
+	if (fd < 0 && c->stdio && w->channel_count == 1)
+		end_of_stdio(w, p);
+	else if (fd < 0)
 		channel_abort(c);
+	if (fd < 0)
 		return 0;
-	}
 	return channel_connect_take(c, fd);
 }
 
@@ -566,8 +581,17 @@ void worker_channels_end(struct worker *w, const char *text)
 			w->ending_sessions = true;
 		if (*text && !out.failed)
 			channel_say(w->channels[i], line);
-		channel_abort(w->channels[i]);
+		if (!w->channels[i]->stdio)
+			channel_abort(w->channels[i]);
 	}
+}
+
+bool worker_channels_left(const struct worker *w)
+{
+	for (size_t i = 0; i < w->channel_count; i++)
+		if (!w->channels[i]->stdio)
+			return true;
+	return false;
 }
 
 int worker_channels_over(struct worker *w)

@@ -127,6 +127,8 @@ void worker_channels_poll(struct worker *w, struct pollfd *polls);
 bool worker_channels_tick(const struct worker *w);
 /* The text to every terminal, then no more channels. */
 void worker_channels_end(struct worker *w, const char *text);
+/* Channels that keep an ending connection; a -W does not: its end is the connection's. */
+bool worker_channels_left(const struct worker *w);
 /* Says CLOSE of the forwards that are still open, with their bytes. */
 int worker_channels_over(struct worker *w) WARREN_MUST_USE;
 void worker_channels_free(struct worker *w);

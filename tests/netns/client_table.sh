@@ -33,6 +33,8 @@ table_statuses() {
 	expect 3 on first $CLIENT -o User=deploy second 'exit 3'
 	expect 0 on first $CLIENT -l deploy -p 22 second 'echo "-p 33 $0"' -p 44 -v
 	says '^-p 33 .*bash -p 44 -v$'
+	expect 0 on first $CLIENT deploy@$host -- echo 'dashes are ours' -p 44
+	says '^dashes are ours -p 44$'
 	expect 255 on first $CLIENT deploy@$host 'kill -TERM $$'
 	expect 255 on first $CLIENT -o NoSuchOption=1 deploy@$host true
 	on first $CLIENT deploy@$host 'echo out; echo err >&2' >$T/o 2>$T/e
@@ -103,6 +105,10 @@ table_forwards() {
 			fail "-D with SOCKS $version"
 	done
 	[ "$(on first $CLIENT -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
+	[ "$(on first $CLIENT -W '[::1]:7777' deploy@$host </dev/null 2>/dev/null || true)" = "" ] || fail "-W to ::1"
+	expect 255 on first $CLIENT -W 127.0.0.1:7778 deploy@$host </dev/null
+	expect 255 on first $CLIENT -W nothing.example:7778 deploy@$host </dev/null
+	expect 255 on first $CLIENT -o ConnectTimeout=9 -W 198.18.0.9:9 deploy@$host </dev/null
 	note "-R with a port given and with one of the server's choice"
 	[ "$(get second 8005)" = from-first ] || fail "-R"
 	within 5 grep -q 'Allocated port' $T/forwards

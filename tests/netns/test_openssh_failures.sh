@@ -89,6 +89,23 @@ for tool in scp 'scp -O' rsync sftp; do
 done
 rm -f $T/big
 
+note "a -W that is ended from outside is no success, and says why"
+ip netns exec second socat TCP-LISTEN:7003,bind=127.0.0.1,fork,reuseaddr EXEC:cat 2>/dev/null &
+listening second 7003
+rm -f $T/hold
+mkfifo $T/hold
+on first $CLIENT -W 127.0.0.1:7003 deploy@$host <$T/hold >$T/stdio 2>&1 &
+live=$!
+exec 8>$T/hold
+echo through >&8
+within 20 grep -q through $T/stdio
+on second warren sessions end "$(on second warren --json sessions | jq '.sessions[0].id')"
+got=0
+wait $live || got=$?
+exec 8>&-
+[ $got = 255 ] || fail "an ended -W: status $got: $(cat $T/stdio)"
+grep -q 'ended\|closed by remote host' $T/stdio || fail "no reason: $(cat $T/stdio)"
+
 note "the target's daemon is killed in the middle of a command"
 dies "the target's daemon" bash -c "kill -9 $(cat $T/pids/second)"
 peer_start second

@@ -13,6 +13,14 @@ chmod 755 $T/bin/warren-ssh-system
 client_table $T/bin/warren-ssh-system
 client_table $T/bin/warren-ssh
 
+note "what follows the host is the command, also when it looks like a flag"
+for client in system own; do
+	# sshd's shells take it for a flag of theirs, as ours do.
+	expect 2 on first warren ssh --client=$client deploy@second -V </dev/null
+	! grep -q OpenSSH $T/out || fail "$client took the command for a flag"
+	expect 255 on first warren ssh --client=$client -o RemoteCommand='echo one' deploy@second 'echo two' </dev/null
+done
+
 note "which client: the option, the variable, and what there is"
 expect 255 on first warren ssh --client=other deploy@second true
 says 'auto, system or own'

@@ -60,6 +60,9 @@ static void test_destination(void **state)
 	assert_string_equal(a.host, "web");
 	assert_int_equal(PARSE(&a, "--", "-web"), 0);
 	assert_string_equal(a.host, "-web");
+	assert_true(a.terminated);
+	assert_int_equal(PARSE(&a, "web", "--", "x"), 0);
+	assert_false(a.terminated);
 	assert_int_equal(PARSE(&a, "ssh://u@web:2222/"), 0);
 	assert_string_equal(a.user, "u");
 	assert_string_equal(a.host, "web");

@@ -59,6 +59,21 @@ static void test_command_is_not_parsed(void **state)
 	assert_int_equal(o.port, 2222);
 	assert_string_equal(o.command, "ls -l -p 1");
 	client_options_done(&o);
+	good(&o, "ssh|host|--|ls|--|x");
+	assert_string_equal(o.command, "ls -- x");
+	client_options_done(&o);
+	good(&o, "ssh|host|--");
+	assert_null(o.command);
+	client_options_done(&o);
+	good(&o, "ssh|--|host|--|-v");
+	assert_string_equal(o.command, "-- -v");
+	client_options_done(&o);
+	good(&o, "ssh|-oRemoteCommand=none|host|ls");
+	assert_string_equal(o.command, "ls");
+	client_options_done(&o);
+	bad("ssh|-oRemoteCommand=ls|host|pwd", "which of them");
+	good(&o, "ssh|-p|2222|-l|bob|host|ls|-l|-p|1");
+	client_options_done(&o);
 	good(&o, "ssh|-l|bob|ann@host");
 	assert_string_equal(o.user, "bob"); /* -l wins */
 	assert_null(o.command);
