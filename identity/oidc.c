@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * OIDC client: configuration, discovery (OpenID Connect Discovery 1.0 section 4), the key set and
- * its cache, and verification on it. The issuer is compared exactly wherever it appears. Key sets
- * are kept as long as the provider says, within a minute and a day, fetched again before they end,
- * and at most every 30 s for a kid that is not among them.
+ * its cache. The issuer is compared exactly wherever it appears. Key sets
+ * are kept as long as the provider says, within a minute and a day, and fetched again before they
+ * end.
  */
 #include "identity/oidc.h"
 
@@ -20,33 +20,19 @@ enum {
 	KEEP_DEFAULT_S = 3600,
 	KEEP_MIN_S = 60,
 	KEEP_MAX_S = 24 * 3600,
-	REFETCH_S = 30,
 	RETRY_S = 30,
 	IDLE_S = 24 * 3600, /* keys that nobody used for so long are not refreshed */
 	SKEW_S = 60,
 };
 
-struct oidc_verification {
-	struct oidc_verification *next;
-	struct oidc *oidc;
-	char *token; /* secret */
-	size_t token_len;
-	char **audiences; /* NULL: the configuration's */
-	char *nonce;
-	int64_t max_age_s;
-	bool for_login, refetched;
-	oidc_verify_cb *on_done;
-	void *ctx;
-};
-
-static void free_list(char **list)
+void oidc_list_free(char **list)
 {
 	for (char **item = list; item && *item; item++)
 		free(*item);
 	free(list);
 }
 
-static int copy_list(const char *const *list, char ***ret_list)
+int oidc_list_copy(const char *const *list, char ***ret_list)
 {
 	size_t count = 0;
 	char **copy;
@@ -59,7 +45,7 @@ static int copy_list(const char *const *list, char ***ret_list)
 	for (size_t i = 0; i < count; i++) {
 		copy[i] = strdup(list[i]);
 		if (!copy[i]) {
-			free_list(copy);
+			oidc_list_free(copy);
 			return -ENOMEM;
 		}
 	}
@@ -67,7 +53,7 @@ static int copy_list(const char *const *list, char ***ret_list)
 	return 0;
 }
 
-static int copy_text(const char *text, char **ret_copy)
+int oidc_text_copy(const char *text, char **ret_copy)
 {
 	*ret_copy = text ? strdup(text) : NULL;
 	return text && !*ret_copy ? -ENOMEM : 0;
@@ -85,34 +71,35 @@ static void free_config(struct oidc *o)
 	free(o->resource);
 	free(o->ca_file);
 	free(o->pinned_spki);
-	free_list(o->audiences);
-	free_list(o->token_types);
+	oidc_list_free(o->audiences);
+	oidc_list_free(o->token_types);
 }
 
 static int copy_config(struct oidc *o, const struct oidc_config *c)
 {
 	size_t issuer_len = strlen(c->issuer);
-	int rc = copy_text(c->issuer, &o->issuer);
+	int rc = oidc_text_copy(c->issuer, &o->issuer);
 
-	rc = rc < 0 ? rc : copy_text(c->client_id, &o->client_id);
+	rc = rc < 0 ? rc : oidc_text_copy(c->client_id, &o->client_id);
 	rc = rc < 0 ? rc
-		    : copy_text(c->scope ? c->scope : "openid email profile groups offline_access",
-				&o->scope);
-	rc = rc < 0 ? rc : copy_text(c->user_claim, &o->user_claim);
-	rc = rc < 0 ? rc : copy_text(c->groups_claim, &o->groups_claim);
-	rc = rc < 0 ? rc : copy_text(c->resource, &o->resource);
-	rc = rc < 0 ? rc : copy_text(c->trust.ca_file, &o->ca_file);
-	rc = rc < 0 ? rc : copy_text(c->trust.pinned_spki, &o->pinned_spki);
+		    : oidc_text_copy(c->scope ? c->scope
+					      : "openid email profile groups offline_access",
+				     &o->scope);
+	rc = rc < 0 ? rc : oidc_text_copy(c->user_claim, &o->user_claim);
+	rc = rc < 0 ? rc : oidc_text_copy(c->groups_claim, &o->groups_claim);
+	rc = rc < 0 ? rc : oidc_text_copy(c->resource, &o->resource);
+	rc = rc < 0 ? rc : oidc_text_copy(c->trust.ca_file, &o->ca_file);
+	rc = rc < 0 ? rc : oidc_text_copy(c->trust.pinned_spki, &o->pinned_spki);
 	if (rc == 0 && c->audiences)
-		rc = copy_list(c->audiences, &o->audiences);
+		rc = oidc_list_copy(c->audiences, &o->audiences);
 	if (rc == 0 && c->token_types)
-		rc = copy_list(c->token_types, &o->token_types);
+		rc = oidc_list_copy(c->token_types, &o->token_types);
 	if (rc == 0 && c->client_secret) {
 		o->client_secret = secret_strdup(c->client_secret);
 		rc = o->client_secret ? 0 : -ENOMEM;
 	}
 	if (rc == 0 && c->discovery_url) {
-		rc = copy_text(c->discovery_url, &o->discovery_url);
+		rc = oidc_text_copy(c->discovery_url, &o->discovery_url);
 	} else if (rc == 0) {
 		/* A final slash of the issuer is not doubled (Discovery section 4). */
 		while (issuer_len > 0 && c->issuer[issuer_len - 1] == '/')
@@ -239,7 +226,7 @@ static void keep(struct oidc_cache *c, long max_age_s)
 	c->expires_ns = c->fetched_ns + (uint64_t)keep_s * NSEC_PER_SEC;
 }
 
-static bool fresh(const struct oidc_cache *c)
+bool oidc_cache_fresh(const struct oidc_cache *c)
 {
 	return c->expires_ns != 0 && clock_monotonic_ns(c->oidc->clock) < c->expires_ns;
 }
@@ -309,7 +296,7 @@ void oidc_need_metadata(struct oidc *o, oidc_ready_cb *ready, void *ctx)
 	struct error err = {0};
 	int rc = 0;
 
-	if (fresh(c)) {
+	if (oidc_cache_fresh(c)) {
 		ready(ctx, NULL);
 		return;
 	}
@@ -377,7 +364,7 @@ static void on_keys(void *ctx, const struct http_response *response)
 	else
 		arm_refresh(o, RETRY_S);
 	/* The keys we have are good until they end, whether new ones came or not. */
-	wake(&o->keys_cache, rc < 0 && !fresh(&o->keys_cache) ? &err : NULL);
+	wake(&o->keys_cache, rc < 0 && !oidc_cache_fresh(&o->keys_cache) ? &err : NULL);
 }
 
 static void fetch_keys(void *ctx, const struct error *metadata_err)
@@ -393,11 +380,11 @@ static void fetch_keys(void *ctx, const struct error *metadata_err)
 			     ? 0
 			     : fetch(&o->keys_cache, o->metadata.jwks_uri, on_keys, &err);
 	if (rc < 0)
-		wake(&o->keys_cache, fresh(&o->keys_cache) ? NULL : &err);
+		wake(&o->keys_cache, oidc_cache_fresh(&o->keys_cache) ? NULL : &err);
 }
 
 /* Waits for a fetch of the keys, starting one when none runs. */
-static void refetch_keys(struct oidc *o, oidc_ready_cb *ready, void *ctx)
+void oidc_keys_refetch(struct oidc *o, oidc_ready_cb *ready, void *ctx)
 {
 	bool first = !o->keys_cache.waiters && !o->keys_cache.request;
 	struct error err = {0};
@@ -422,7 +409,7 @@ static void on_refresh_timer(uv_timer_t *timer)
 
 	if (o->keys_wanted ||
 	    clock_monotonic_ns(o->clock) - o->keys_used_ns < IDLE_S * NSEC_PER_SEC)
-		refetch_keys(o, ignore_ready, &o->refresh_timer);
+		oidc_keys_refetch(o, ignore_ready, &o->refresh_timer);
 }
 
 const char *oidc_keys(struct oidc *o)
@@ -431,165 +418,8 @@ const char *oidc_keys(struct oidc *o)
 
 	o->keys_wanted = true;
 	if (first && !o->jwks_text)
-		refetch_keys(o, ignore_ready, &o->refresh_timer);
+		oidc_keys_refetch(o, ignore_ready, &o->refresh_timer);
 	return o->jwks_text;
-}
-
-static void free_verification(struct oidc_verification *v)
-{
-	struct oidc_verification **at = &v->oidc->verifications;
-
-	while (*at && *at != v)
-		at = &(*at)->next;
-	if (*at)
-		*at = v->next;
-	oidc_unwait(v->oidc, v);
-	secret_free(v->token);
-	free(v->nonce);
-	free_list(v->audiences);
-	free(v);
-}
-
-static void end_verification(struct oidc_verification *v, enum jwt_fault fault,
-			     struct jwt_identity *identity, const struct error *err)
-{
-	oidc_verify_cb *on_done = v->on_done;
-	void *ctx = v->ctx;
-
-	free_verification(v);
-	on_done(ctx, fault, identity, err);
-}
-
-static void on_verification_keys(void *ctx, const struct error *err);
-
-/* What providers write into "typ" of access tokens: RFC 9068, Entra's, nothing. */
-static const char *const *types_of(const struct oidc *o)
-{
-	static const char *const access[] = {"at+jwt", "JWT", "", NULL};
-
-	return o->access_tokens ? access : NULL;
-}
-
-static void verify_now(struct oidc_verification *v)
-{
-	struct oidc *o = v->oidc;
-	const char *const client[] = {o->client_id, NULL};
-	struct jwt_identity identity = {0};
-	struct jwt_expect expect = {
-		.issuer = o->issuer,
-		.user_claim = o->user_claim,
-		.groups_claim = o->groups_claim,
-		.nonce = v->nonce,
-		.now_s = clock_realtime_s(o->clock),
-		.skew_s = o->skew_s,
-		.max_age_s = v->max_age_s   ? v->max_age_s
-			     : v->for_login ? 0
-					    : o->max_age_s,
-		.require_email_verified = o->require_email_verified,
-		.party = o->client_id,
-		/* RFC 9068 section 2.2 has no "azp"; providers that write it mean the client. */
-		.any_party = o->workload || (o->access_tokens && !v->for_login),
-	};
-	struct error err = {0};
-	enum jwt_fault fault;
-	uint64_t now = clock_monotonic_ns(o->clock);
-	char **list = v->audiences ? v->audiences : v->for_login ? NULL : o->audiences;
-
-	expect.audiences = list ? (const char *const *)list : client;
-	if (!v->for_login) {
-		expect.types = o->token_types ? (const char *const *)o->token_types : types_of(o);
-	} else if (o->access_tokens) {
-		expect.user_claim = "sub"; /* the access token says who it is */
-		expect.groups_claim = "";
-	}
-	o->keys_used_ns = now;
-	fault = jwt_verify(v->token, v->token_len, o->jwks, &expect, &identity, &err);
-	if (fault == JWT_UNKNOWN_KEY && !v->refetched &&
-	    (o->refetched_ns == 0 || now - o->refetched_ns >= REFETCH_S * NSEC_PER_SEC ||
-	     o->keys_cache.request)) {
-		v->refetched = true;
-		if (!o->keys_cache.request)
-			o->refetched_ns = now;
-		refetch_keys(o, on_verification_keys, v);
-		return;
-	}
-	if (fault == JWT_OK)
-		end_verification(v, fault, &identity, NULL);
-	else
-		end_verification(v, fault, NULL, &err);
-}
-
-static void on_verification_keys(void *ctx, const struct error *err)
-{
-	struct oidc_verification *v = ctx;
-
-	if (err)
-		end_verification(v, JWT_UNKNOWN_KEY, NULL, err);
-	else
-		verify_now(v);
-}
-
-static int start_verification(struct oidc *o, struct oidc_verification *v, const char *token)
-{
-	if (o->closing) {
-		free_list(v->audiences);
-		free(v->nonce);
-		free(v);
-		return -ECANCELED;
-	}
-	v->oidc = o;
-	v->token_len = strlen(token);
-	v->token = secret_strdup(token);
-	v->next = o->verifications;
-	o->verifications = v;
-	if (!v->token) {
-		free_verification(v);
-		return -ENOMEM;
-	}
-	if (fresh(&o->keys_cache))
-		verify_now(v);
-	else
-		refetch_keys(o, on_verification_keys, v);
-	return 0;
-}
-
-int oidc_verify(struct oidc *o, const char *token, const char *const *audiences, int64_t max_age_s,
-		oidc_verify_cb *on_done, void *ctx)
-{
-	struct oidc_verification *v = calloc(1, sizeof(*v));
-
-	if (!v || (audiences && copy_list(audiences, &v->audiences) < 0)) {
-		free(v);
-		return -ENOMEM;
-	}
-	v->max_age_s = max_age_s;
-	v->on_done = on_done;
-	v->ctx = ctx;
-	return start_verification(o, v, token);
-}
-
-int oidc_verify_login(struct oidc *o, const char *token, const char *nonce, oidc_verify_cb *on_done,
-		      void *ctx)
-{
-	struct oidc_verification *v = calloc(1, sizeof(*v));
-
-	if (!v || copy_text(nonce, &v->nonce) < 0) {
-		free(v);
-		return -ENOMEM;
-	}
-	v->for_login = true; /* an id token of ours: aud is our client id (Core section 3.1.3.7) */
-	v->on_done = on_done;
-	v->ctx = ctx;
-	return start_verification(o, v, token);
-}
-
-void oidc_verify_forget(struct oidc *o, void *ctx)
-{
-	for (struct oidc_verification *v = o->verifications, *next; v; v = next) {
-		next = v->next;
-		if (v->ctx == ctx)
-			free_verification(v);
-	}
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -608,7 +438,7 @@ void oidc_free(struct oidc *o)
 	while (o->logins)
 		oidc_login_cancel(o->logins);
 	while (o->verifications)
-		end_verification(o->verifications, JWT_UNKNOWN_KEY, NULL, &err);
+		oidc_verification_end(o->verifications, JWT_UNKNOWN_KEY, NULL, &err);
 	wake(&o->metadata_cache, &err); /* who waits for a URL; the others are gone */
 	oidc_unwait(o, NULL);
 	http_cancel(o->metadata_cache.request);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the files of the OIDC client share. oidc.c: configuration, discovery, keys, verification;
- * oidc_login.c: the life of a login and the token endpoint; oidc_device.c and oidc_pkce.c: how the
- * two flows come to a grant. Only identity/oidc*.c include this.
+ * What the files of the OIDC client share. oidc.c: configuration, discovery, keys;
+ * oidc_verify.c: tokens; oidc_login.c: the life of a login and the token endpoint; oidc_authorize.c: a URL for
+ * others; oidc_device.c and oidc_pkce.c: how the two flows come to a grant. Only identity/oidc*.c include this.
  */
 #ifndef WARREN_IDENTITY_OIDC_INTERNAL_H
 #define WARREN_IDENTITY_OIDC_INTERNAL_H
@@ -164,5 +164,18 @@ void oidc_device_begin(struct oidc_login *l);
 void oidc_device_stop(struct oidc_login *l);
 void oidc_pkce_begin(struct oidc_login *l);
 void oidc_pkce_stop(struct oidc_login *l);
+
+/* ---- oidc.c */
+void oidc_list_free(char **list);
+int oidc_list_copy(const char *const *list, char ***ret_list) WARREN_MUST_USE;
+int oidc_text_copy(const char *text, char **ret_copy) WARREN_MUST_USE;
+bool oidc_cache_fresh(const struct oidc_cache *c);
+/* Waits for a fetch of the keys, starting one when none runs. */
+void oidc_keys_refetch(struct oidc *o, oidc_ready_cb *ready, void *ctx);
+
+/* ---- oidc_verify.c */
+/* Frees v and tells its owner. */
+void oidc_verification_end(struct oidc_verification *v, enum jwt_fault fault,
+			   struct jwt_identity *identity, const struct error *err);
 
 #endif
