@@ -59,6 +59,9 @@ trap finish EXIT
 case $missing in
 *glewlwyd*)
 	echo 'glewlwyd glewlwyd/config_type select No configuration' | debconf-set-selections
+	# Else it takes its sample from /usr/share/doc, which small images leave out.
+	mkdir -p /etc/glewlwyd
+	[ -e /etc/glewlwyd/glewlwyd.conf ] || echo '# not configured' >/etc/glewlwyd/glewlwyd.conf
 	disable=glewlwyd
 	;;
 esac
