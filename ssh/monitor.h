@@ -26,7 +26,7 @@
 #include "ssh/wire/ssh_wire_audit.h"
 
 #define MONITOR_MAX_LISTENERS 32
-#define MONITOR_MAX_PENDING   64   /* connects under way */
+#define MONITOR_MAX_PENDING   128  /* connects under way */
 #define MONITOR_MAX_DIRECT    1024 /* forwards that are open, for status */
 #define MONITOR_MAX_USED      32   /* destinations that were connected to */
 #define MONITOR_SEND_MS	      1000 /* a worker that does not read for that long has lost its connection \

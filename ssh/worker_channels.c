@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/clock.h"
 #include "platform/file.h"
 
 /* Nothing else of the connection moves meanwhile. */
 #define CONNECT_SOON_MS 50
+#define CONNECT_HURRIED_NS NSEC_PER_SEC /* after one that was slow nobody waits */
 
 #define GROW_CHANNELS 16 /* more of them with large windows would not fit into the memory limit */
 
@@ -119,16 +121,20 @@ static bool forward_allowed(struct worker *w, enum monitor_wire_forward kind, co
 /* The outcome of a connect that is quick: false when it failed. */
 static bool connect_soon(struct worker *w, struct channel *c)
 {
+	bool hurried = worker_now_ns() < w->connect_hurried_ns;
 	struct worker_packet *p;
-	int fd = -1,
-	    rc = worker_monitor_wait(&w->monitor, MONITOR_CONNECTED, c->id, CONNECT_SOON_MS, &p);
+	int fd = -1, rc = worker_monitor_wait(&w->monitor, MONITOR_CONNECTED, c->id,
+					      hurried ? 0 : CONNECT_SOON_MS, &p);
 
 	if (rc < 0) {
 		broken(w);
 		return false;
 	}
-	if (!p)
+	if (!p) { /* a hundred slow ones must not hold up the rest of the connection */
+		if (!hurried)
+			w->connect_hurried_ns = worker_now_ns() + CONNECT_HURRIED_NS;
 		return true;
+	}
 	reader_u32(&p->fields);
 	if (reader_u8(&p->fields) == MONITOR_YES)
 		fd = worker_packet_take_fd(p, 0);

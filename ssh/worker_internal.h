@@ -74,6 +74,7 @@ struct worker {
 	bool ending;	      /* the monitor said END, or the client broke a rule */
 	bool ending_sessions; /* somebody is to read why */
 	uint64_t ending_ns;
+	uint64_t connect_hurried_ns; /* until then no connect is waited for */
 	char ending_text[WORKER_TEXT_MAX];
 	struct worker_auth auth;
 

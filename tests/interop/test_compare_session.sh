@@ -196,6 +196,38 @@ for which in ours stock; do
 	is "$which: each with its output and status" 100 $good
 	ssh -F ssh -o ControlPath=$dir/m-$which -O exit $which 2>/dev/null
 done
+echo "# a hundred connections that are slow to come about"
+if ip link add slow0 type veth peer name slow1 && ip link set slow1 up && ip link set slow0 up && ip addr add 192.0.2.1/24 dev slow0 &&
+	ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev slow0; then
+	cat >slow.py <<'X'
+import socket, sys, time
+asked = []
+for i in range(100):
+    s = socket.create_connection(("127.0.0.1", 2394)); s.settimeout(30)
+    s.sendall(b"\x05\x01\x00"); s.recv(2); s.sendall(b"\x05\x01\x00\x01\xc0\x00\x02\x09\x00\x50")
+    asked.append(s)
+open("asked", "w")
+time.sleep(3)
+def ended(s):
+    s.setblocking(False)
+    try: return s.recv(2)[1:2] != b"\x00" or s.recv(100) == b""
+    except BlockingIOError: return False
+    except OSError: return True
+print(sum(map(ended, asked)))
+X
+	for which in ours stock; do
+		rm -f asked
+		ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/s-$which -fN -D 2394 $which
+		python3 slow.py >slow.out & slow=$!
+		soon test -e asked
+		is "$which: a session meanwhile" yes "$(timeout 20 ssh -F ssh -o ControlPath=$dir/s-$which $which echo yes)"
+		wait $slow
+		is "$which: none is refused" 0 "$(cat slow.out)"
+		ssh -F ssh -o ControlPath=$dir/s-$which -O exit $which 2>/dev/null
+	done
+else
+	echo "   skipped: no virtual network device"
+fi
 servers <<<'MaxSessions 2'
 for which in ours stock; do
 	ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/f-$which -fN $which
