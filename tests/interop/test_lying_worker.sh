@@ -126,7 +126,7 @@ lie unknown unknown-request
 lie cut-off malformed
 lie left-over malformed
 lie descriptor descriptor
-soon has '.event == "ssh.session.end" and .code == "connection-over"'; ok "what a lying worker had started has an end"
+soon has '.event == "ssh.session.end" and (.code == "connection-over" or .signal == "HUP")'; ok "what a lying worker had started has an end"
 [[ -z $(pgrep -f 'sleep 6; echo the end') ]]; ok "and is gone"
 s -S "$dir/mux" -O exit t 2>/dev/null
 eval "exec ${CAT[1]}>&-"
