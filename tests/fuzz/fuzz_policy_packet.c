@@ -40,7 +40,7 @@ static void *all_allowed(size_t *ret_len)
 }
 
 /* Input: { flags, length, packet }…; flag 1: out, 2: from the SSH TUN, 4: fix the addresses so that
- * the packet gets further, 8: a second passes. */
+ * the packet gets further, 8: a second passes, 16 (of the first packet): connections are picked up. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t seed[16] = {0};
@@ -52,6 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (filter_new(16, seed, &f) || filter_set_rules(f, blob, len))
 		abort();
 	filter_set_ssh(f, true);
+	if (size && (data[0] & 16))
+		filter_resume(f, UINT64_C(20000000000));
 	while (size >= 2) {
 		uint8_t flags = data[0];
 		size_t n = data[1] < size - 2 ? data[1] : size - 2;

@@ -69,7 +69,7 @@ fresh() { # PROGRAM PSK|- : both sides anew, nobody with an endpoint
 stop_ours() {
 	kill "$OUR_PID"
 	wait "$OUR_PID" 2>/dev/null || true
-	wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "our socket is left"
+	wait_for 10 test ! -e /var/run/wireguard/wa.sock || fail "our socket is left"
 }
 pings() { in_a ping -q -c "$1" -i "$2" -w 10 "${@:3}" | grep -q " 0% packet loss"; }
 guest_pings() { guest "ping -q -c $1 -W 3 $2 | grep -q ' 0% packet loss'"; }

@@ -64,8 +64,8 @@ round() { # PROGRAM-UNDER-LOAD PROGRAM-OF-THE-PEER PER-SECOND
 	fi
 	kill "$pid_a" "$pid_b"
 	wait "$pid_a" "$pid_b" 2>/dev/null || true
-	wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
-	wait_for 3 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
+	wait_for 10 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
+	wait_for 10 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
 }
 round warren-wg wireguard-go 15000
 round warren-wg warren-wg 15000
