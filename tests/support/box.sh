@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Runs a command in a box of its own: mount, network, process and IPC namespaces, with private
-# /run/netns (shared inside, as ip-netns needs), /run/wireguard and /run/warren. When the box's
+# /run/netns (shared inside, as ip-netns needs), /run/wireguard, /run/warren and /var/log/warren. When the box's
 # wrapper ends, however it ends, nothing is left. The command's exit status is passed through. To end a
 # box from outside send SIGKILL to the wrapper (unshare holds back SIGTERM and SIGINT).
 #
@@ -29,7 +29,7 @@ if ! unshare --mount --net --pid --ipc --fork true 2>/dev/null; then
 fi
 
 # The mount points must be there before the box has its own view.
-mkdir -p /run/netns /run/wireguard /run/warren /run/warren-build || exit 77
+mkdir -p /run/netns /run/wireguard /run/warren /run/warren-build /var/log/warren || exit 77
 
 # exec: killing this process kills the box (--kill-child).
 exec unshare --mount --net --pid --ipc --fork --kill-child=KILL --mount-proc --propagation private \
@@ -38,6 +38,7 @@ exec unshare --mount --net --pid --ipc --fork --kill-child=KILL --mount-proc --p
 		for folder in netns wireguard warren; do
 			mount -t tmpfs -o mode=0755 "box-$folder" "/run/$folder"
 		done
+		mount -t tmpfs -o mode=0700 box-log /var/log/warren # audit logs of warren sshd
 		mount --make-shared /run/netns
 		ip link set lo up
 		# Other accounts run the programs too, and the tree may be below a closed home.
