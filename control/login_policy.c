@@ -17,11 +17,13 @@ struct asked {
 	struct policy_ssh_query query;
 };
 
-/* The newest proof says the groups: the token, or a login after it. */
+/* The newest proof says the groups: the token, or a login after it. A token without any says nothing of
+ * them: some providers put them into one kind of token only. */
 static void ask(const struct state *state, const struct login_question *question, struct asked *a)
 {
 	const struct jwt_identity *id = question->identity;
-	bool newest = id->issued_s >= state_login_issued(state, id->user);
+	bool newest = id->group_count > 0 &&
+		      id->issued_s >= state_login_issued(state, id->user);
 	size_t count = id->group_count < JWT_MAX_GROUPS ? id->group_count : JWT_MAX_GROUPS;
 
 	for (size_t i = 0; i < count; i++)

@@ -38,7 +38,7 @@ hook() { # NAME JSON
 	ip netns exec provider curl -sf --cacert $T/ca/ca.pem -X POST -H 'content-type: application/json' \
 		-d "$2" $issuer/test/$1
 }
-mint() { hook mint "{\"kind\":\"$1\"}" | jq -r .token; }
+mint() { hook mint "{\"kind\":\"$1\",\"claims\":{\"groups\":[\"ops\",\"dev\"]}}" | jq -r .token; } # as the provider itself would
 # Whom signin.sh signs in at the provider (its development forms take any password).
 echo x >$T/password
 signin_url() {
