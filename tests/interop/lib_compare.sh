@@ -27,6 +27,9 @@ account() { # NAME UID SHELL PASSWORD EXPIRES
 	mkdir -p $base/home/$1 && chown $2:$2 $base/home/$1 && chmod 755 $base/home/$1
 }
 account deploy 2001 /bin/bash '*' ''
+# Root's own start-up files are not the tests' business.
+sed -i -E "s#^(root:[^:]*:0:0:[^:]*):[^:]*:#\1:$base/home/root:#" /etc/passwd
+mkdir -p $base/home/root && chmod 700 $base/home/root
 
 ends=()
 finish() {
