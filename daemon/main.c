@@ -154,9 +154,17 @@ static void on_path_endpoint(void *ctx, const uint8_t node_key[32], const struct
 
 	encode_hex(key, node_key, 32);
 	(void)endpoint_format(ep, endpoint);
-	n = snprintf(text, sizeof(text), "set=1\npublic_key=%s\nupdate_only=true\nendpoint=%s\n",
+	/* One keepalive: where there is no session it makes one. The other side may still send in a session
+	 * that ended with the engine before this one, and would notice only after 15 s. */
+	n = snprintf(text, sizeof(text),
+		     "set=1\npublic_key=%s\nupdate_only=true\nendpoint=%s\n"
+		     "persistent_keepalive_interval=1\n",
 		     key, endpoint);
 	log_info("direct path", "peer=%s endpoint=%s", peer == NULL ? "?" : peer->name, endpoint);
+	if (n > 0)
+		main_engine_uapi(m, text, (size_t)n, on_endpoint_set, NULL);
+	n = snprintf(text, sizeof(text),
+		     "set=1\npublic_key=%s\nupdate_only=true\npersistent_keepalive_interval=0\n", key);
 	if (n > 0)
 		main_engine_uapi(m, text, (size_t)n, on_endpoint_set, NULL);
 }

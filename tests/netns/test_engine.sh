@@ -22,7 +22,9 @@ streams() { # SECONDS: two up and two down
 		ip netns exec first timeout 100 python3 "$WARREN_SRC/tests/support/steady.py" $direction "$second" 7000 $1 2>>$T/log/streams &
 		STREAMS+=($!)
 	done
-	sleep 1
+	connected() { [ "$(ip netns exec first ss -Htn state established "dport = :7000" | wc -l)" -ge 4 ]; }
+	within 15 connected
+	sleep 0.5
 }
 arrive() { # WHAT
 	local pid
@@ -166,5 +168,16 @@ talks "daemon"
 note "$((SECONDS - start)) s for streams of 3"
 exec 9>&-
 wait $session || fail "the session ended with $?: $(cat $T/err)"
+
+note "a target that starts again is heard at once by who only ever asks it"
+within 10 ip netns exec first ping -q -c 1 -W 1 $second
+stop second KILL
+gone() { [ -z "$(pgrep -f "state-dir $T/second " || true)" ] && ! ip -n second link show wrn0; }
+within 10 gone
+peer_start second 9>&-
+within 30 direct second
+# Not by first's own new handshake, for which it waits 15 s.
+ip netns exec first ping -q -c 4 -W 1 $second >/dev/null || fail "no answer from a target that started again"
+
 ! grep -aE 'role=engine signal=31|ERROR|AddressSanitizer' $T/log/first $T/log/second || fail "see above"
 echo "all good"
