@@ -100,6 +100,7 @@ m a user-dir 4711 > /dev/null
 touch -d '1 minute ago' /run/warren/u/4711/old
 touch -d '1 hour' /run/warren/u/4711/new
 ln -s /etc/passwd /run/warren/u/4711/link
+sleep 6 # what was touched a moment ago may be being written
 kill "${pids[a]}"
 wait "${pids[a]}"
 start a # sweeps at once, then every 30 s
