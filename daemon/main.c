@@ -154,8 +154,8 @@ static void on_path_endpoint(void *ctx, const uint8_t node_key[32], const struct
 
 	encode_hex(key, node_key, 32);
 	(void)endpoint_format(ep, endpoint);
-	/* One keepalive: where there is no session it makes one. The other side may still send in a session
-	 * that ended with the engine before this one, and would notice only after 15 s. */
+	/* One keepalive: where there is no session it makes one. The other side may still send in a
+	 * session that ended with the engine before this one, and would notice only after 15 s. */
 	n = snprintf(text, sizeof(text),
 		     "set=1\npublic_key=%s\nupdate_only=true\nendpoint=%s\n"
 		     "persistent_keepalive_interval=1\n",
@@ -164,7 +164,8 @@ static void on_path_endpoint(void *ctx, const uint8_t node_key[32], const struct
 	if (n > 0)
 		main_engine_uapi(m, text, (size_t)n, on_endpoint_set, NULL);
 	n = snprintf(text, sizeof(text),
-		     "set=1\npublic_key=%s\nupdate_only=true\npersistent_keepalive_interval=0\n", key);
+		     "set=1\npublic_key=%s\nupdate_only=true\npersistent_keepalive_interval=0\n",
+		     key);
 	if (n > 0)
 		main_engine_uapi(m, text, (size_t)n, on_endpoint_set, NULL);
 }
@@ -204,6 +205,19 @@ static void save_paths(struct main_core *m)
 	json_decref(paths);
 }
 
+static void on_tick(uv_timer_t *timer);
+
+/* The next tick; sooner when a rule comes into force or ends before it. */
+static void tick_again(struct main_core *m)
+{
+	int64_t left_ms =
+		m->policy_change_s * 1000 - (int64_t)(clock_realtime_ns(m->clock) / NSEC_PER_MSEC);
+	bool sooner = m->policy_change_s != 0 && left_ms >= 0 && left_ms < TICK_MS;
+
+	(void)uv_timer_start(&m->tick_timer, on_tick, sooner ? (uint64_t)left_ms + 1 : TICK_MS,
+			     TICK_MS);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct main_core *m = timer->data;
@@ -211,6 +225,7 @@ static void on_tick(uv_timer_t *timer)
 
 	if (!m->network.wanted_up)
 		return;
+	tick_again(m);
 	if (m->peers != NULL && (m->map_was_valid != control_map_valid(&m->map, now_s) ||
 				 (m->policy_change_s != 0 && now_s >= m->policy_change_s)))
 		main_apply(m);
