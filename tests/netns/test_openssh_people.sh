@@ -123,6 +123,12 @@ try <<-'EOC'
 	  UserKnownHostsFile /dev/null
 	  LogLevel ERROR
 EOC
+try <<-EOC
+	Host *
+	  User deploy
+	  UserKnownHostsFile ~/.ssh/elsewhere
+	  KnownHostsCommand $WARREN_BIN/warren openssh hostkey %H
+EOC
 try <<-'EOC'
 	CanonicalizeHostname yes
 	CanonicalDomains warren.internal example.com
