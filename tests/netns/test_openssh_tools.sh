@@ -74,7 +74,10 @@ cut_off() { # FILE COMMAND…: when FILE has begun the connection is cut
 	pkill -KILL -f 'warren-ssh-worker --worker' || true
 	wait $pid || got=$?
 	[ $got != 0 ] || fail "rsync ended with 0 though it was cut off"
+	# The other one puts what it has in place as well, and must not do so later.
+	within 20 no_rsync
 }
+no_rsync() { ! pgrep -x rsync >/dev/null; }
 cut_off $T/home/deploy/up rsync --partial --bwlimit=6000 $T/big deploy@$host:up
 expect 0 on first rsync --partial $T/big deploy@$host:up
 cmp $T/big $T/home/deploy/up || fail "up"
