@@ -40,6 +40,10 @@ exec unshare --mount --net --pid --ipc --fork --kill-child=KILL --mount-proc --p
 		done
 		mount -t tmpfs -o mode=0700 box-log /var/log/warren # audit logs of warren sshd
 		mount --make-shared /run/netns
+		# What root has a shell do at each start is no part of a test, and may hang when one was killed.
+		for file in .profile .bash_profile .bash_login .bashrc; do
+			[ ! -f "/root/$file" ] || mount --bind /dev/null "/root/$file"
+		done
 		ip link set lo up
 		# Other accounts run the programs too, and the tree may be below a closed home.
 		[ ! -d "$WARREN_BIN" ] || mount --bind "$(dirname "$WARREN_BIN")" /run/warren-build
