@@ -371,17 +371,20 @@ static int open_socket(struct program *p, int *ret_fd, struct error *err)
 	return 0;
 }
 
-/* After the fork: epoll would wake for the signals of the process that added the descriptor. */
-static int open_signals(struct program *p)
+/* Before anything is there that a signal's default action would leave behind, and before the fork:
+ * whoever started us may end us as soon as the parent has returned. */
+static void hold_signals(sigset_t *ret_set)
 {
-	sigset_t set;
+	sigemptyset(ret_set);
+	sigaddset(ret_set, SIGTERM);
+	sigaddset(ret_set, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, ret_set, NULL);
+}
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	p->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+/* After the fork: epoll would wake for the signals of the process that added the descriptor. */
+static int open_signals(struct program *p, const sigset_t *set)
+{
+	p->signals = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (p->signals < 0)
 		return -errno;
 	return tunnel_watch(p->tunnel, p->signals, signal_ready, p);
@@ -540,6 +543,7 @@ int main(int argc, char **argv)
 	const char *name = NULL;
 	const char *environment = getenv("WG_PROCESS_FOREGROUND");
 	const char *shards = getenv("WARREN_WG_SHARDS");
+	sigset_t signals;
 	bool foreground = environment && strcmp(environment, "1") == 0;
 	int r;
 
@@ -567,6 +571,7 @@ int main(int argc, char **argv)
 		return WARREN_EXIT_FAILED;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	hold_signals(&signals);
 	r = start(&p, name, &err);
 	if (r < 0) {
 		log_error(error_text(&err), NULL);
@@ -576,7 +581,7 @@ int main(int argc, char **argv)
 	if (!foreground)
 		r = go_background(word && strcmp(word, "silent") != 0);
 	if (r == 0)
-		r = open_signals(&p);
+		r = open_signals(&p, &signals);
 	if (r == 0) {
 		refresh_link(&p);
 		r = run(&p);
