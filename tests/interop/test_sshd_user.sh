@@ -8,7 +8,7 @@ account other 2002 /bin/bash '*' ''
 user=(setpriv --reuid 2001 --regid 2001 --init-groups env HOME=$deploy PATH="$PATH")
 as() { "${user[@]}" "$@"; }
 own=$deploy/own
-as mkdir -p $own/work && as ssh-keygen -q -t ed25519 -N '' -f $own/host
+as mkdir -p $own/files && as ssh-keygen -q -t ed25519 -N '' -f $own/host
 cp id.pub $own/keys && chown deploy: $own/keys
 serve() { # configuration on stdin, and arguments of warren sshd
 	local pid
@@ -41,9 +41,9 @@ is "its sessions may gain privileges as elsewhere" "0" "$(s 'grep NoNewPrivs /pr
 [[ $(timeout 20 ssh -F ssh -tt ours 'stat -c "%U" $(tty); tty' </dev/null | tr -d '\r' | xargs) == "deploy /dev/pts/"* ]]; ok "a terminal of the user"
 is "a shell" "-bash 4" "$({ printf 'echo $0; exit 4\n' | timeout 20 ssh -F ssh -T ours; echo ${PIPESTATUS[1]}; } | xargs)"
 seq 1 50000 >expect; s seq 1 50000 | cmp -s - expect; ok "no byte is lost"
-printf 'put /etc/hostname %s/work/a\nget %s/work/a b\n' $own $own | timeout 20 sftp -q -F ssh -b - ours >/dev/null && cmp -s b /etc/hostname; ok "sftp"
-timeout 20 scp -q -F ssh /etc/hostname ours:own/work/c && cmp -s $own/work/c /etc/hostname; ok "scp"
-timeout 20 scp -q -O -F ssh ours:own/work/c d && cmp -s d /etc/hostname; ok "scp -O"
+printf 'put /etc/hostname %s/files/a\nget %s/files/a b\n' $own $own | timeout 20 sftp -q -F ssh -b - ours >/dev/null && cmp -s b /etc/hostname; ok "sftp"
+timeout 20 scp -q -F ssh /etc/hostname ours:own/files/c && cmp -s $own/files/c /etc/hostname; ok "scp"
+timeout 20 scp -q -O -F ssh ours:own/files/c d && cmp -s d /etc/hostname; ok "scp -O"
 socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 SYSTEM:'echo there' & ends+=($!)
 soon sh -c 'ss -Hltn "sport = 2399" | grep -q .'
 is "-W" there "$(s -W 127.0.0.1:2399 2>/dev/null </dev/null || timeout 20 ssh -F ssh -W 127.0.0.1:2399 ours </dev/null)"
