@@ -355,7 +355,10 @@ static void cmd_raw(FILE *out, const char *hex)
 
 	if (encode_hex_decode(bytes, sizeof(bytes), hex, strlen(hex), &len) < 0)
 		abort();
-	fprintf(out, "%d\n", unixsock_send(WIRE_FD_BROKER, bytes, len, NULL, 0));
+	fprintf(out, "sent\n"); /* first: the broker may end us before the next line */
+	fflush(out);
+	if (unixsock_send(WIRE_FD_BROKER, bytes, len, NULL, 0) < 0)
+		abort();
 }
 
 static void cmd_fingerprint(FILE *out)

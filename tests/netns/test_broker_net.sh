@@ -88,7 +88,8 @@ check "user folder" says "700 1234" stat -c "%a %u" /run/warren/u/1234
 check "peers stayed" says "last_handshake_time_sec" m a uapi "$work/get.uapi"
 check "the engine keeps the interface over configure" says "port=51820" m a configure 100.64.0.1 fd77::1 1420 0
 check "still pings" ping_b
-check "a message that does not parse" says 0 m a raw 01000000050102
+check "a message that does not parse" says sent m a raw 01000000050102
+soon "the broker says so" grep -q "a message of main does not parse: it is started anew" "$work/a.log"
 soon "main is started anew" says ok m a user-dir 1234
 kill -9 "$before"
 engine_new() { local p; p=$(role_pid a engine) && [[ $p != "$before" ]]; }

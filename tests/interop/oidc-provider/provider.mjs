@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An OpenID provider (npm oidc-provider, certified) for tests, with hooks under /test/:
-//   GET  /test/state          how often each endpoint was asked
+//   GET  /test/state          how often each endpoint was asked, and "gap": milliseconds between the last
+//                             two questions at the token endpoint
 //   POST /test/rotate         new signing keys under new kids, state kept
 //   POST /test/mode {…}       misbehave: {"jwks":"down"}, {"token":"drop"|"503"|"slow_down"},
 //                             {"issuer":"slash"}, {"device":{…}} (that answer to the request
@@ -106,6 +107,7 @@ function start() {
 }
 
 const hits = {};
+let asked = [0, 0];
 let mode = {};
 
 async function mint(kind, over = {}, overHeader = {}) {
@@ -157,7 +159,7 @@ async function hook(req, path) {
   let body = '';
   for await (const piece of req) body += piece;
   const value = body ? JSON.parse(body) : {};
-  if (path === '/test/state') return hits;
+  if (path === '/test/state') return { ...hits, gap: asked[1] - asked[0] };
   if (path === '/test/mode') { mode = value; return mode; }
   if (path === '/test/mint') return { token: await mint(value.kind, value.claims, value.header) };
   if (path === '/test/rotate') { oldKeys = keys; start(); return { generation }; }
@@ -176,6 +178,7 @@ async function answer(req, res) {
     return;
   }
   hits[pathname] = (hits[pathname] ?? 0) + 1;
+  if (pathname === '/token') asked = [asked[1], performance.now()];
   if (pathname === '/jwks' && mode.jwks === 'down') { req.socket.destroy(); return; }
   if (pathname === '/jwks' && mode.cache) res.setHeader('cache-control', mode.cache);
   if (pathname === '/device/auth' && mode.device) { reply(res, 200, mode.device); return; }
