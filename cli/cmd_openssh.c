@@ -119,7 +119,7 @@ static int connect_plain(const struct cli *c, int argc, char **argv)
 
 static int proxy(const struct cli *c, int argc, char **argv)
 {
-	struct prompt prompt = {.no_browser = false};
+	struct prompt prompt = {.piped = true};
 	struct openssh_login login = {0};
 	FILE *tty = NULL;
 	int code;

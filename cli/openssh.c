@@ -178,6 +178,8 @@ static int ask_certificate(const struct cli *c, struct ipc_client *client, const
 		json_object_set_new(request, "certificate_until", json_integer(t->held_until_s));
 	r = ipc_call(client, request, prompt_event, prompt, -1, ret_answer, &code, &err);
 	json_decref(request);
+	if (r == -ECANCELED) /* there is nobody to tell */
+		return WARREN_EXIT_FAILED;
 	if (r < 0)
 		return cli_fail(c, code != 0 ? code : WARREN_EXIT_FAILED, "%s", error_text(&err));
 	return 0;
@@ -237,6 +239,8 @@ int openssh_prepare(const struct cli *c, const char *host, const char *port, con
 
 	if (ipc_connect(c->socket, &client, &err) < 0)
 		return cli_fail(c, WARREN_EXIT_NO_DAEMON, "%s", error_text(&err));
+	if (prompt->piped)
+		ipc_watch(client, STDOUT_FILENO);
 	if (hash != NULL)
 		snprintf(t.hash, sizeof(t.hash), "%s", hash);
 	else

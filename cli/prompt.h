@@ -15,6 +15,7 @@ struct prompt {
 	bool no_browser;
 	bool qr;
 	bool shown;
+	bool piped; /* ssh reads standard output: nobody waits once it has closed it */
 };
 
 /* Can a browser be opened on this machine, so that a login may come back to it? Not with a QR code,

@@ -31,7 +31,7 @@
 #define MONITOR_MAX_USED      32   /* destinations that were connected to */
 #define MONITOR_SEND_MS	      1000 /* a worker that does not read for that long has lost its connection \
 				    */
-#define MONITOR_INTERACTIVE_S 600 /* a person may take that long to log in */
+#define MONITOR_INTERACTIVE_S 660 /* a person has ten minutes at control, whose words come first */
 #define MONITOR_END_GRACE_NS  (2 * UINT64_C(1000000000))
 
 enum monitor_state { MONITOR_KEX, MONITOR_AUTH, MONITOR_OPEN, MONITOR_ENDING };

@@ -22,7 +22,7 @@
 #define IPC_CONFIG_MAX_BYTES (64u << 10)
 
 struct ipc_client {
-	int fd;
+	int fd, watched_fd;
 	int64_t next_id;
 	struct buffer in;
 };
@@ -89,6 +89,7 @@ int ipc_connect(const char *socket_path, struct ipc_client **ret_client, struct 
 		return error_set(err, -ENOMEM, "no memory");
 	}
 	c->fd = fd;
+	c->watched_fd = -1;
 	c->next_id = 1;
 	buffer_init(&c->in, 2 * (size_t)IPC_MAX_LINE);
 	*ret_client = c;
@@ -107,6 +108,11 @@ void ipc_close(struct ipc_client *c)
 int ipc_fd(const struct ipc_client *c)
 {
 	return c->fd;
+}
+
+void ipc_watch(struct ipc_client *c, int fd)
+{
+	c->watched_fd = fd;
 }
 
 int ipc_next(struct buffer *in, json_t **ret_object, struct error *err)
@@ -164,10 +170,10 @@ static int64_t now_ms(void)
 }
 
 /* Waits until the socket is ready for events; deadline_ms < 0: for ever. */
-static int wait_ready(int fd, short events, int64_t deadline_ms)
+static int wait_ready(const struct ipc_client *c, short events, int64_t deadline_ms)
 {
 	for (;;) {
-		struct pollfd p = {.fd = fd, .events = events};
+		struct pollfd p[2] = {{.fd = c->fd, .events = events}, {.fd = c->watched_fd}};
 		int timeout = -1;
 		int r;
 
@@ -178,9 +184,9 @@ static int wait_ready(int fd, short events, int64_t deadline_ms)
 				return -ETIMEDOUT;
 			timeout = left > 1000000 ? 1000000 : (int)left;
 		}
-		r = poll(&p, 1, timeout);
+		r = poll(p, 2, timeout);
 		if (r > 0)
-			return 0;
+			return p[0].revents == 0 ? -ECANCELED : 0;
 		if (r < 0 && errno != EINTR)
 			return -errno;
 	}
@@ -197,7 +203,7 @@ static int send_all(struct ipc_client *c, const uint8_t *data, size_t len, int64
 			continue;
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			int r = wait_ready(c->fd, POLLOUT, deadline_ms);
+			int r = wait_ready(c, POLLOUT, deadline_ms);
 
 			if (r < 0)
 				return r;
@@ -219,9 +225,11 @@ static int receive(struct ipc_client *c, int64_t deadline_ms, json_t **ret_objec
 		r = ipc_next(&c->in, ret_object, err);
 		if (r != -EAGAIN)
 			return r;
-		r = wait_ready(c->fd, POLLIN, deadline_ms);
+		r = wait_ready(c, POLLIN, deadline_ms);
 		if (r == -ETIMEDOUT)
 			return error_set(err, r, "the daemon did not answer in time");
+		if (r == -ECANCELED)
+			return error_set(err, r, "whoever asked for this is gone");
 		if (r < 0)
 			return error_set(err, r, "cannot wait for the daemon: %s", strerror(-r));
 		n = recv(c->fd, piece, sizeof(piece), MSG_DONTWAIT);

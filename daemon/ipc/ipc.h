@@ -28,6 +28,9 @@ int ipc_connect(const char *socket_path, struct ipc_client **ret_client, struct 
 	WARREN_MUST_USE;
 void ipc_close(struct ipc_client *c);
 int ipc_fd(const struct ipc_client *c);
+/* Whoever started us holds the other end of fd (a pipe or socket): when it hangs up, a call that waits ends
+ * with -ECANCELED. -1: nobody. */
+void ipc_watch(struct ipc_client *c, int fd);
 /* Sends request (borrowed; "id" is added) and waits for its result: 0 and *ret_result (new reference),
  * or a negative code with the daemon's sentence; *ret_exit gets the documented exit code. on_event
  * (may be NULL) sees each event object. timeout_ms -1: none. */

@@ -179,6 +179,38 @@ static void call_takes_errors(void **state)
 	assert_non_null(strstr(err.text, "closed the connection"));
 }
 
+/* ssh, whose standard input our output is, is killed while its person is asked. */
+static void call_ends_with_who_asked(void **state)
+{
+	struct ipc_client *c = NULL;
+	struct error err = {0};
+	json_t *request = json_pack("{s:s}", "cmd", "login"), *result = NULL;
+	char path[64];
+	int listener, peer, pair[2], code = 0;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/warren-ipc-watch-%d", (int)getpid());
+	unlink(path);
+	assert_int_equal(unixsock_listen(path, 0600, &listener, &err), 0);
+	assert_int_equal(ipc_connect(path, &c, &err), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	ipc_watch(c, pair[0]);
+	assert_int_equal(ipc_call(c, request, NULL, NULL, 20, &result, &code, &err), -ETIMEDOUT);
+	close(pair[1]);
+	assert_int_equal(ipc_call(c, request, NULL, NULL, -1, &result, &code, &err), -ECANCELED);
+	/* Nobody to watch: as before. */
+	ipc_watch(c, -1);
+	assert_int_equal(ipc_call(c, request, NULL, NULL, 20, &result, &code, &err), -ETIMEDOUT);
+	close(pair[0]);
+	peer = accept(listener, NULL, NULL);
+	assert_true(peer >= 0);
+	close(peer);
+	close(listener);
+	unlink(path);
+	ipc_close(c);
+	json_decref(request);
+}
+
 static void connect_names_the_socket(void **state)
 {
 	struct ipc_client *c = NULL;
@@ -211,6 +243,7 @@ int main(void)
 		cmocka_unit_test(append_refuses_long_objects),
 		cmocka_unit_test(call_takes_events_and_result),
 		cmocka_unit_test(call_takes_errors),
+		cmocka_unit_test(call_ends_with_who_asked),
 		cmocka_unit_test(connect_names_the_socket),
 		cmocka_unit_test(path_precedence),
 	};
