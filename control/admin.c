@@ -340,16 +340,34 @@ static void put_policy(void *ctx, struct server_request *r)
 	server_reply_error(r, 422, "bad_policy", "%s", error_text(&err));
 }
 
+/* "at": seconds since 1970; none: now. */
+static int test_moment(const struct server_request *r, int64_t *ret_s)
+{
+	char text[24], *end;
+	int e = server_form_value(server_request_query(r), "at", text, sizeof(text));
+
+	*ret_s = -1;
+	if (e == -ENOENT)
+		return 0;
+	if (e < 0 || !text[0] || strspn(text, "0123456789") != strlen(text) || strlen(text) > 15)
+		return -EINVAL;
+	*ret_s = strtoll(text, &end, 10);
+	return 0;
+}
+
 static void test_policy(void *ctx, struct server_request *r)
 {
 	struct control *c = ctx;
 	struct error err = {0};
+	int64_t at_s;
 	char file[256];
 	size_t len;
 	const char *text = server_request_body(r, &len);
 
 	file_name(r, file, sizeof(file));
-	if (state_test_policy(c->state, file, text, len, &err) < 0)
+	if (test_moment(r, &at_s) < 0)
+		server_reply_error(r, 400, "bad_request", "\"at\" is no moment");
+	else if (state_test_policy(c->state, file, text, len, at_s, &err) < 0)
 		server_reply_error(r, 422, "bad_policy", "%s", error_text(&err));
 	else
 		server_reply(r, 204, NULL, NULL, NULL, 0);

@@ -136,6 +136,7 @@ static const struct option options[] = {
 	{"password-stdin", no_argument, NULL, 'i'},
 	{"limit", required_argument, NULL, 'l'},
 	{"identity", required_argument, NULL, 'I'},
+	{"at", required_argument, NULL, 'a'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -191,6 +192,9 @@ static int apply_option(struct cli *cli, int letter)
 	case 'I':
 		cli->identity = optarg;
 		return *optarg ? 0 : -EINVAL;
+	case 'a':
+		cli->at = optarg;
+		return 0;
 	case 'l':
 		cli->limit = optarg;
 		return strspn(optarg, "0123456789") == strlen(optarg) ? 0 : -EINVAL;

@@ -23,7 +23,7 @@ struct cli {
 	const char *name, *groups, *password_file;
 	bool reusable, ephemeral, password_stdin;
 	int64_t uses, expires_s;
-	const char *limit, *identity;
+	const char *limit, *identity, *at;
 	char *const *args; /* behind the command's words */
 	int arg_count;
 };

@@ -270,15 +270,18 @@ static int read_input(const char *file, size_t max, struct buffer *out)
 	return r;
 }
 
-static int policy_send(const struct cli *cli, const char *method, const char *path)
+/* more: further parameters, or "". */
+static int policy_send(const struct cli *cli, const char *method, const char *path,
+		       const char *more)
 {
 	const char *file = cli->args[0];
-	char full[1024];
+	char name[960], full[1024];
 	struct buffer text;
 	json_t *root = NULL;
 	int code = WARREN_EXIT_FAILED;
 
-	cli_path(full, sizeof(full), path, strcmp(file, "-") == 0 ? "stdin" : file);
+	cli_path(name, sizeof(name), path, strcmp(file, "-") == 0 ? "stdin" : file);
+	snprintf(full, sizeof(full), "%s%s", name, more);
 	if (read_input(file, POLICY_MAX_TEXT, &text) == 0)
 		code = request(cli, method, full, text.data, text.len, &root, NULL);
 	json_decref(root);
@@ -288,13 +291,25 @@ static int policy_send(const struct cli *cli, const char *method, const char *pa
 
 static int policy_set(const struct cli *cli)
 {
-	return policy_send(cli, "PUT", "/v1/admin/policy?file=");
+	return policy_send(cli, "PUT", "/v1/admin/policy?file=", "");
 }
 
 static int policy_test(const struct cli *cli)
 {
-	int code = policy_send(cli, "POST", "/v1/admin/policy/test?file=");
+	char at[40] = "";
+	int64_t at_s;
+	int code;
 
+	if (cli->at && policy_parse_time(cli->at, &at_s) < 0) {
+		fprintf(stderr,
+			"warren-control: \"%s\" is no time: write one like "
+			"2027-01-04T08:00:00+01:00\n",
+			cli->at);
+		return WARREN_EXIT_USAGE;
+	}
+	if (cli->at)
+		snprintf(at, sizeof(at), "&at=%lld", (long long)at_s);
+	code = policy_send(cli, "POST", "/v1/admin/policy/test?file=", at);
 	if (code == 0)
 		puts("ok");
 	return code;
@@ -439,7 +454,7 @@ const struct cli_command cli_commands[] = {
 	{{"peer", "ssh"}, 2, "", "peer ssh NAME on|off", peer_ssh},
 	{{"policy", "set"}, 1, "", "policy set FILE", policy_set},
 	{{"policy", "get"}, 0, "", "policy get", policy_get},
-	{{"policy", "test"}, 1, "", "policy test FILE", policy_test},
+	{{"policy", "test"}, 1, "a", "policy test [--at TIME] FILE", policy_test},
 	{{"user", "add"},
 	 1,
 	 "gpi",

@@ -71,8 +71,9 @@ int state_remove_peer(struct state *s, const char *id, state_done *done, void *c
 int state_set_policy(struct state *s, const char *file, const char *text, size_t len,
 		     const char *actor, state_done *done, void *ctx,
 		     struct error *err) WARREN_MUST_USE;
+/* Runs the tests as at that moment (seconds; negative: now). */
 int state_test_policy(const struct state *s, const char *file, const char *text, size_t len,
-		      struct error *err) WARREN_MUST_USE;
+		      int64_t at_s, struct error *err) WARREN_MUST_USE;
 int state_create_key(struct state *s, const struct store_setup_key *key, state_done *done,
 		     void *ctx) WARREN_MUST_USE;
 int state_revoke_key(struct state *s, const char *name, state_done *done,

@@ -388,14 +388,14 @@ void state_forget(struct state *s, const char *identity)
 /* ---- policy ---- */
 
 static int check_policy(const struct state *s, const char *file, const char *text, size_t len,
-			struct policy **ret_policy, struct error *err)
+			int64_t at_s, struct policy **ret_policy, struct error *err)
 {
 	struct policy *p;
 	int r = policy_parse(file, text, len, &p, err);
 
 	if (r < 0)
 		return r;
-	r = policy_run_tests(p, s->world, state_now(s), err);
+	r = policy_run_tests(p, s->world, at_s < 0 ? state_now(s) : at_s, err);
 	if (r < 0)
 		policy_free(p);
 	else
@@ -404,10 +404,10 @@ static int check_policy(const struct state *s, const char *file, const char *tex
 }
 
 int state_test_policy(const struct state *s, const char *file, const char *text, size_t len,
-		      struct error *err)
+		      int64_t at_s, struct error *err)
 {
 	struct policy *p;
-	int r = check_policy(s, file, text, len, &p, err);
+	int r = check_policy(s, file, text, len, at_s, &p, err);
 
 	if (r == 0)
 		policy_free(p);
@@ -443,7 +443,7 @@ int state_set_policy(struct state *s, const char *file, const char *text, size_t
 
 	if (!job)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = check_policy(s, file, text, len, &job->compiled, err);
+	r = check_policy(s, file, text, len, -1, &job->compiled, err);
 	if (r < 0) {
 		free(job);
 		return r;

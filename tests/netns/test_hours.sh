@@ -47,6 +47,19 @@ done
 expect 2 warren policy test --at tomorrow $T/hours.json
 says 'is no time: write one like'
 expect 2 warren policy test --at $T/hours.json
+expect 0 ctl policy test --at 2027-01-04T08:00:00+01:00 $T/hours.json
+ctl policy test --at=2027-07-05T17:59:59+02:00 - <$T/hours.json >$T/out || fail "from standard input: $(cat $T/out)"
+for at in 2027-01-04T07:59:59+01:00 2027-01-04T18:00:00+01:00 2027-01-03T12:00:00Z; do
+	expect 1 ctl policy test --at $at $T/hours.json
+	says 'hours.json:[0-9]+:[0-9]+: test failed'
+done
+expect 2 ctl policy test --at tomorrow $T/hours.json
+says 'is no time: write one like'
+expect 2 ctl policy set --at 2027-01-04T08:00:00+01:00 $T/hours.json # only what is tried has another time
+for at in '' -1 1x 99999999999999999999 '1&at=2'; do
+	[ "$(ip netns exec control curl -s -o $T/out -w '%{http_code}' --unix-socket $T/control.sock --data-binary @$T/hours.json \
+		-H 'Content-Type: text/plain' "http://localhost/v1/admin/policy/test?file=x&at=$at")" = 400 ] || fail "at=$at: $(cat $T/out)"
+done
 jq 'del(.tests, .sshTests)' $T/hours.json >$T/policy.json
 ctl policy set $T/policy.json
 explains() { # TIME TEXT
