@@ -116,7 +116,32 @@ int client_wait(struct client *c, uint64_t deadline_ns)
 	return c->quit ? -ECANCELED : 0;
 }
 
+bool client_took_signal(void *client)
+{
+	struct client *c = client;
+
+	take_signal(c);
+	return !c->quit;
+}
+
 /* ---- The connection. */
+
+void client_say_over(struct client *c, const char *what)
+{
+	char text[512], shown[512];
+	uint32_t code;
+
+	if (libssh_client_farewell(c->ssh, &code, text, sizeof(text))) {
+		client_terminal_clean_line(shown, sizeof(shown), text);
+		client_say(c, CLIENT_LOG_ERROR, "Received disconnect from %s:%u: %s", c->name, code,
+			   shown);
+	} else if (what) {
+		client_terminal_clean_line(shown, sizeof(shown), libssh_client_error(c->ssh));
+		client_say(c, CLIENT_LOG_ERROR, "%s %s: %s", c->name, what, shown);
+	} else {
+		client_say(c, CLIENT_LOG_ERROR, "Connection to %s closed by remote host.", c->name);
+	}
+}
 
 static int key_exchange(struct client *c)
 {
@@ -130,8 +155,7 @@ static int key_exchange(struct client *c)
 	if (r == -ETIMEDOUT)
 		client_say(c, CLIENT_LOG_ERROR, "%s did not answer within %u s", c->name, limit_s);
 	else if (r < 0 && r != -ECANCELED)
-		client_say(c, CLIENT_LOG_ERROR, "%s ended the key exchange: %s", c->name,
-			   libssh_client_error(c->ssh));
+		client_say_over(c, "ended the key exchange");
 	return r < 0 ? r : 0;
 }
 
@@ -348,7 +372,7 @@ static void loop(struct client *c)
 	} else if (!c->session_over) {
 		drain(c);
 		client_terminal_restore();
-		client_say(c, CLIENT_LOG_ERROR, "Connection to %s closed by remote host.", c->name);
+		client_say_over(c, NULL);
 	}
 }
 

@@ -114,8 +114,7 @@ static int finish(struct client *c, enum libssh_client_auth result)
 	}
 	if (result == LIBSSH_CLIENT_DENIED)
 		return 0;
-	client_say(c, CLIENT_LOG_ERROR, "%s ended the connection during the login: %s", c->name,
-		   libssh_client_error(c->ssh));
+	client_say_over(c, "ended the connection during the login");
 	return -EPIPE;
 }
 
@@ -139,12 +138,13 @@ struct question {
 static bool ask_passphrase(void *ctx, char *out, size_t cap)
 {
 	const struct question *q = ctx;
+	const struct client_terminal_events events = {q->c->signal_fd, client_took_signal, q->c};
 	char prompt[600];
 
 	if (q->c->options.batch)
 		return false;
 	snprintf(prompt, sizeof(prompt), "Enter passphrase for key '%s': ", q->path);
-	return client_terminal_ask(prompt, false, q->c->signal_fd, out, cap) == 0;
+	return client_terminal_ask(prompt, false, &events, out, cap) == 0;
 }
 
 static int try_key(struct client *c, const char *path)
@@ -164,6 +164,7 @@ static int try_key(struct client *c, const char *path)
 
 static int answer(struct client *c)
 {
+	const struct client_terminal_events events = {c->signal_fd, client_took_signal, c};
 	unsigned count = libssh_client_prompts(c->ssh);
 
 	show(libssh_client_name(c->ssh));
@@ -175,7 +176,7 @@ static int answer(struct client *c)
 
 		client_terminal_clean(prompt, sizeof(prompt),
 				      libssh_client_prompt(c->ssh, i, &echo));
-		r = client_terminal_ask(prompt, echo, c->signal_fd, text, sizeof(text));
+		r = client_terminal_ask(prompt, echo, &events, text, sizeof(text));
 		if (r == 0)
 			r = libssh_client_answer(c->ssh, i, text);
 		secret_wipe(text, sizeof(text));

@@ -105,6 +105,12 @@ uint64_t client_now_ns(void);
  */
 int client_wait(struct client *c, uint64_t deadline_ns) WARREN_MUST_USE;
 
+/* Signals that have come. False: we are to end. */
+bool client_took_signal(void *client);
+/* The connection is over: what the server said to that, or else that it `what` and libssh's reason
+ * (what NULL: the usual words). */
+void client_say_over(struct client *c, const char *what);
+
 /* client_auth.c: everything up to the login. 0, or negative after the sentence. */
 int client_check_host_key(struct client *c) WARREN_MUST_USE;
 int client_login(struct client *c) WARREN_MUST_USE;

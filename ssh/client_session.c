@@ -148,8 +148,7 @@ static int start_session(struct client *c)
 	UNTIL_ANSWERED(c, r, libssh_client_open_session(ch->ssh));
 	if (r < 0) {
 		if (r != -ECANCELED)
-			client_say(c, CLIENT_LOG_ERROR, "%s opens no session: %s", c->name,
-				   libssh_client_error(c->ssh));
+			client_say_over(c, "opens no session");
 		return r;
 	}
 	if (c->options.agent && getenv("SSH_AUTH_SOCK"))
@@ -203,12 +202,25 @@ void client_session_resize(struct client *c)
 	libssh_client_resize(c->session->ssh, cols, rows);
 }
 
+/* Not SIGSTOP: where no shell could have us go on (an orphaned process group) the kernel drops this one. */
+static void stop_here(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP);
+	raise(SIGTSTP); /* blocked, so it waits for the next line */
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 void client_session_suspend(struct client *c)
 {
 	bool raw = client_terminal_is_raw();
 
 	client_terminal_restore();
-	raise(SIGSTOP);
+	stop_here();
+	/* In the background this stops us again, until the terminal is ours. */
 	if (raw && client_terminal_raw(STDIN_FILENO) < 0)
 		client_say(c, CLIENT_LOG_ERROR, "the terminal is gone");
 	client_session_resize(c);

@@ -92,10 +92,11 @@ void client_terminal_size(int fd, int *ret_cols, int *ret_rows)
 	*ret_rows = size.ws_row;
 }
 
-static int read_line(int tty, int cancel_fd, char *out, size_t cap)
+/* What was typed so far is in the terminal's line, or, without one, lost. 1: something happened. */
+static int read_line(int tty, int events_fd, char *out, size_t cap)
 {
 	struct pollfd polls[2] = {{.fd = tty, .events = POLLIN},
-				  {.fd = cancel_fd, .events = POLLIN}};
+				  {.fd = events_fd, .events = POLLIN}};
 	size_t n = 0;
 
 	for (;;) {
@@ -108,7 +109,7 @@ static int read_line(int tty, int cancel_fd, char *out, size_t cap)
 			return -errno;
 		}
 		if (polls[1].revents)
-			return -ECANCELED;
+			return 1;
 		got = read(tty, &c, 1);
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -123,7 +124,8 @@ static int read_line(int tty, int cancel_fd, char *out, size_t cap)
 	return 0;
 }
 
-int client_terminal_ask(const char *prompt, bool echo, int cancel_fd, char *out, size_t cap)
+int client_terminal_ask(const char *prompt, bool echo, const struct client_terminal_events *events,
+			char *out, size_t cap)
 {
 	struct termios saved, mode;
 	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
@@ -139,13 +141,17 @@ int client_terminal_ask(const char *prompt, bool echo, int cancel_fd, char *out,
 	mode = saved;
 	if (!echo)
 		mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-	(void)tcsetattr(tty, TCSAFLUSH, &mode);
-	r = file_write_all(tty, prompt, strlen(prompt));
-	if (r == 0)
-		r = read_line(tty, cancel_fd, out, cap);
-	(void)tcsetattr(tty, TCSADRAIN, &saved);
-	if (!echo || r < 0)
-		(void)!write(tty, "\n", 1);
+	do {
+		(void)tcsetattr(tty, TCSADRAIN, &mode);
+		r = file_write_all(tty, prompt, strlen(prompt));
+		if (r == 0)
+			r = read_line(tty, events->fd, out, cap);
+		(void)tcsetattr(tty, TCSADRAIN, &saved);
+		if (!echo || r != 0)
+			(void)!write(tty, "\n", 1);
+		if (r == 1 && !events->happened(events->ctx))
+			r = -ECANCELED;
+	} while (r == 1);
 	close(tty);
 	return r;
 }
@@ -167,6 +173,11 @@ static size_t utf8_length(const unsigned char *p)
 	if ((len == 3 && p[0] == 0xe0 && p[1] < 0xa0) ||
 	    (len == 3 && p[0] == 0xed && p[1] > 0x9f) ||
 	    (len == 4 && p[0] == 0xf0 && p[1] < 0x90) || (len == 4 && p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	/* What turns the direction of writing makes a line say something else than it does. */
+	if (len == 3 && p[0] == 0xe2 &&
+	    ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
+	     (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)))
 		return 0;
 	return len;
 }
@@ -193,4 +204,13 @@ void client_terminal_clean(char *out, size_t cap, const char *text)
 		p += len > 1 ? len : 1;
 	}
 	out[n] = '\0';
+}
+
+void client_terminal_clean_line(char *out, size_t cap, const char *text)
+{
+	client_terminal_clean(out, cap, text);
+	for (char *p = out; *p; p++) {
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	}
 }

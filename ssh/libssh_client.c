@@ -151,6 +151,24 @@ const char *libssh_client_error(struct libssh_client *c)
 	return ssh_get_error(c->session);
 }
 
+/* libssh 0.10 shows a client's program what the server said only in its own error, and any later error
+ * replaces that. */
+bool libssh_client_farewell(struct libssh_client *c, uint32_t *ret_code, char *out, size_t cap)
+{
+	static const char prefix[] = "Received SSH_MSG_DISCONNECT: ";
+	const char *text = ssh_get_error(c->session);
+	char *end;
+
+	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	text += sizeof(prefix) - 1;
+	*ret_code = (uint32_t)strtoul(text, &end, 10);
+	if (*end != ':')
+		return false;
+	(void)snprintf(out, cap, "%s", end + 1);
+	return true;
+}
+
 bool libssh_client_waiting(const struct libssh_client *c)
 {
 	return !c->dead && libssh_ahead_waiting();

@@ -189,6 +189,33 @@ status, out, err = run({"act": lambda t, c: t.close()})
 check("gone: 255", status == 255, "%s" % status)
 
 
+def goodbye(text, code=11):
+    def act(transport, channel):
+        m = Message()
+        m.add_byte(b"\x01")
+        m.add_int(code)
+        m.add_string(text)
+        m.add_string("")
+        transport._send_message(m)
+        time.sleep(0.3)
+
+    return act
+
+
+status, out, err = run({"act": goodbye("access was withdrawn: go home")})
+check("the words of a disconnect are shown", status == 255 and b"Received disconnect from hostile:11: access was withdrawn: go home\n" == err,
+      "%s %r" % (status, err))
+status, out, err = run({"act": goodbye("access was withdrawn"), "no_command": True}, ["-q"])
+check("-q hides them", status == 255 and err == b"", "%s %r" % (status, err))
+status, out, err = run({"act": goodbye(b"\x1b]0;owned\x07\r\nwarren: type your password\xe2\x80\xae\x9b2J\0hidden" + b"x" * 9000, 0xFFFFFFFF)},
+                       env={"LC_ALL": "C.UTF-8"})
+check("a disconnect with escapes: one line of text", status == 255 and err.count(b"\n") == 1 and len(err) < 600 and
+      err.startswith(b"Received disconnect from hostile:4294967295: ?]0;owned? warren: ") and
+      not set(err) & {0x1B, 0x07, 0x0D, 0x9B, 0xE2}, "%s %r" % (status, err))
+status, out, err = run({"act": goodbye("")})
+check("a disconnect without words", status == 255 and err == b"Received disconnect from hostile:11: \n", "%s %r" % (status, err))
+
+
 def strange_end(transport, channel):
     m = Message()
     m.add_byte(b"\x62")

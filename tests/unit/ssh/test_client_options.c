@@ -257,6 +257,14 @@ static void clean(const char *in, const char *want)
 	assert_string_equal(out, want);
 }
 
+static void clean_line(const char *in, const char *want)
+{
+	char out[64];
+
+	client_terminal_clean_line(out, sizeof(out), in);
+	assert_string_equal(out, want);
+}
+
 static void test_clean(void **state)
 {
 	(void)state;
@@ -269,6 +277,11 @@ static void test_clean(void **state)
 	      "??31m");				     /* C1 */
 	clean("\xff\xc3", "??");		     /* not UTF-8 */
 	clean("\xe0\x80\x80\xed\xa0\x80", "??????"); /* overlong, surrogate */
+	clean("a\xe2\x80\xae"
+	      "b\xe2\x81\xa6",
+	      "a???b???"); /* text that runs the other way */
+	clean_line("one\r\ntwo\n\tthree\033[2J", "one two  three?[2J");
+	clean_line("\nwarren: all is well", " warren: all is well");
 	setenv("LC_ALL", "C", 1);
 	clean("m\xc3\xbc", "m??");
 }
