@@ -109,22 +109,23 @@ stop() { # NAME [SIGNAL]
 	local pid
 	pid=$(cat $T/pids/$1)
 	kill -${2:-TERM} "$pid" 2>/dev/null || true
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		kill -0 "$pid" 2>/dev/null || return 0
 		sleep 0.05
 	done
 	fail "$1 does not end"
 }
+# Nothing here may depend on how fast a machine is: SECONDS end what would hang, and prove nothing.
 within() { # SECONDS COMMAND…: until it succeeds
 	local limit=$((SECONDS + $1))
 	shift
-	until "$@" >/dev/null 2>&1; do
+	until ("$@") >/dev/null 2>&1; do # apart: what fails may end the shell
 		[ $SECONDS -lt $limit ] || fail "not within the time: $*"
 		sleep 0.1
 	done
 }
 listening() { # NAMESPACE PORT: waits until somebody listens there
-	within 10 sh -c "ip netns exec $1 ss -Hltn | grep -q ':$2 '"
+	within 60 sh -c "ip netns exec $1 ss -Hltn | grep -q ':$2 '"
 }
 expect() { # STATUS COMMAND…: output goes to $T/out
 	local want=$1 got=0
@@ -134,6 +135,22 @@ expect() { # STATUS COMMAND…: output goes to $T/out
 		cat $T/out >&2
 		fail "exit status $got instead of $want: $*"
 	}
+}
+becomes() { # STATUS COMMAND…: as expect, as soon as what was changed before has arrived
+	local want=$1 got limit=$((SECONDS + 60))
+	shift
+	while :; do
+		got=0
+		"$@" >$T/out 2>&1 || got=$?
+		[ $got != "$want" ] || return 0
+		[ $SECONDS -lt $limit ] || break
+		sleep 0.1
+	done
+	cat $T/out >&2
+	fail "exit status $got instead of $want: $*"
+}
+explains() { # PEER TEXT: that is what the policy that has come to PEER says of the user's logins on second
+	[[ $(on $1 warren policy explain $USER_MAIL second 2>&1) =~ $2 ]]
 }
 says() { # TEXT: the last `expect` said so
 	grep -qiE -- "$1" $T/out || {
@@ -158,13 +175,13 @@ ctl() { ip netns exec control warren-control --socket $T/control.sock "$@"; }
 control_start() {
 	spawn control control warren-control serve --demo --state-dir $T/control --listen 0.0.0.0:8443 \
 		--public-url $CONTROL_URL --stun 0.0.0.0:3478 --socket $T/control.sock
-	within 20 ctl peer list
+	within 60 ctl peer list
 }
 peer_start() { # NAME [ARGUMENTS…]
 	local name=$1
 	shift
 	spawn "$name" "$name" warrend --state-dir $T/$name --socket $T/$name.sock --log-level debug "$@"
-	within 15 on "$name" warren status --check live
+	within 60 on "$name" warren status --check live
 }
 policy() { # reads a policy from standard input
 	cat >$T/policy.json
@@ -204,8 +221,27 @@ mesh() { # control, two peers, user and policy: direct paths
 	on second warren up --control $CONTROL_URL --setup-key-file $T/setup-key --hostname second $SSH_FLAGS
 	on first warren up --control $CONTROL_URL --setup-key-file $T/setup-key --hostname first \
 		--ssh-jwt-cache-ttl 3600
-	within 30 direct first
-	within 30 direct second
+	within 60 direct first
+	within 60 direct second
+	within 60 served second
+	within 60 on first warren openssh detect second.warren.internal 22
+}
+served() { # PEER: its SSH server listens, in the namespace of its own
+	local fd
+	for fd in /proc/"$(cat $T/pids/$1)"/fd/*; do
+		[[ $(readlink $fd) == net:* ]] || continue
+		[[ $(nsenter --net=$fd ss -Hltn) != *:22022\ * ]] || return 0
+	done
+	return 1
+}
+ends() { # DESCRIPTOR FILE: lines that are written there come back in FILE no more
+	local n limit=$((SECONDS + 60))
+	for ((n = 1; SECONDS < limit; n++)); do
+		(echo "probe $n" >&$1) 2>/dev/null || return 0
+		sleep 2
+		grep -qx "probe $n" $2 || return 0
+	done
+	return 1
 }
 overlay() { on "$1" warren --json status | jq -r .overlayIp; }
 
@@ -213,11 +249,14 @@ signin_url() { # URL
 	ip netns exec first env WARREN_SIGNIN_USER=$USER_MAIL WARREN_SIGNIN_PASSWORD_FILE=$T/password \
 		WARREN_SIGNIN_CURL_OPTS=-k bash "$WARREN_SRC/tests/support/signin.sh" "$1" >>$T/log/signin 2>&1
 }
+urls() { # FILE: the URLs in it, but for one that is being written
+	tr '\r\n' '  ' <"$1" | grep -aoE 'https://[^[:space:]"]+[[:space:]"]' | tr -d ' "'
+}
 signin_from() { # FILE: waits for a URL in it and signs in there
 	local limit=$((SECONDS + 60)) url=
 	while [ -z "$url" ]; do
 		[ $SECONDS -lt $limit ] || return 1
-		url=$(grep -aoE 'https://[^[:space:]"]+' "$1" 2>/dev/null | head -n 1 || true)
+		url=$(urls "$1" 2>/dev/null | head -n 1 || true)
 		sleep 0.1
 	done
 	signin_url "$url"

@@ -67,11 +67,10 @@ def answer(request):
     return b"\x05"
 
 
-if os.path.exists(path):
-    os.unlink(path)
 server = socket.socket(socket.AF_UNIX)
-server.bind(path)
+server.bind(path + ".new")
 server.listen(8)
+os.rename(path + ".new", path)  # who sees it can connect
 while True:
     conn, _ = server.accept()
     with conn:

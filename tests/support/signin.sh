@@ -36,7 +36,7 @@ printf '%s' "$(<"$password_file")" >"$dir/password"
 # fetch CURL_ARGUMENTS...: the page into $dir/page, its address into $url, its status into $status
 fetch() {
 	local answer
-	answer=$(curl --silent --show-error --location --max-redirs 12 --max-time 30 \
+	answer=$(curl --silent --show-error --location --max-redirs 12 --max-time 60 \
 		--proto '=http,https' --noproxy '*' --cookie-jar "$dir/jar" --cookie "$dir/jar" \
 		--output "$dir/page" --write-out '%{http_code} %{url_effective}' "${options[@]}" "$@") ||
 		fail "curl failed for $url"

@@ -3,7 +3,8 @@
 """Streams that last: blocks at a steady rate with a digest behind them.
 
 steady.py serve ADDRESS PORT            answers any number of clients
-steady.py up|down ADDRESS PORT SECONDS  0: all bytes came, in order and unchanged, and the other side says so
+steady.py up|down ADDRESS PORT SECONDS [FILE]  0: all bytes came, in order and unchanged, and the other side
+                                        says so. With FILE it connects, and begins when that is there
 """
 import hashlib
 import os
@@ -60,8 +61,10 @@ if mode == "serve":
     while True:
         threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
 blocks = int(float(sys.argv[4]) / PAUSE)
-with socket.create_connection((address, port), timeout=10) as s:
-    s.settimeout(60)
+with socket.create_connection((address, port), timeout=60) as s:
+    s.settimeout(200)
+    while len(sys.argv) > 5 and not os.path.exists(sys.argv[5]):
+        time.sleep(0.02)
     s.sendall((b"u" if mode == "up" else b"d") + blocks.to_bytes(4, "big"))
     if mode == "up":
         send(s, blocks)
