@@ -17,12 +17,13 @@ policy <<X
              "allow": ["shell", "exec", "sftp", "forward", "remote-forward", "agent"],
              "destinations": ["127.0.0.1:7777", "127.0.0.1:9"] } ] }
 X
-ip netns exec second socat TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'read x; echo from-second' &
-ip netns exec first socat TCP-LISTEN:7778,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'read x; echo from-first' &
+ip netns exec second socat -t 60 TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'read x; echo from-second' &
+ip netns exec first socat -t 60 TCP-LISTEN:7778,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'read x; echo from-first' &
 listening second 7777
 listening first 7778
-s() { on first timeout 60 ssh -o BatchMode=yes "$@"; }
-within 20 s deploy@$host true
+s() { on first timeout 300 ssh -o BatchMode=yes "$@"; }
+within 60 explains second locked
+within 60 s deploy@$host true
 caller=$(overlay first)
 caller_target=$(overlay second)
 
@@ -35,7 +36,7 @@ found() { jq -e -s "[.[] | select(.seq > $since)] | any(.[]; $1)" $log; }
 record() { # JQ CONDITION…: there are such records, of the row
 	local condition
 	for condition; do
-		for _ in $(seq 80); do
+		for _ in $(seq 600); do
 			found "$condition" >/dev/null 2>&1 && continue 2
 			sleep 0.1
 		done
@@ -60,7 +61,7 @@ record '.event == "ssh.session" and .kind == "shell" and (.tty | startswith("/de
 
 row "a client that leaves its command behind"
 s deploy@$host 'trap "" HUP; echo up; sleep 3' >$T/left & left=$!
-within 10 grep -q up $T/left
+within 60 grep -q up $T/left
 pkill -KILL -P $left -x timeout || kill -KILL $left
 pkill -KILL -f "^ssh -o BatchMode=yes deploy@$host trap" || true
 wait $left 2>/dev/null || true
@@ -105,7 +106,7 @@ record '.event == "ssh.forward" and .to == "127.0.0.1:7777" and '"$who" \
 row "a forward that is open when the client leaves"
 s -N -L 127.0.0.1:7790:127.0.0.1:7777 deploy@$host & forward=$!
 listening first 7790
-ip netns exec first socat -u EXEC:'sleep 30' TCP:127.0.0.1:7790 & flow=$!
+ip netns exec first socat -u EXEC:'sleep 600' TCP:127.0.0.1:7790 & flow=$!
 record '.event == "ssh.forward" and .to == "127.0.0.1:7777" and '"$who"
 kill $(pgrep -P $forward) $forward 2>/dev/null || true
 record '.event == "ssh.forward.end" and .to == "127.0.0.1:7777" and .duration_ms >= 0 and '"$who" '.event == "ssh.end" and '"$who"
@@ -120,7 +121,7 @@ row "-R: the listener, who came, and the bytes"
 s -N -R 127.0.0.1:7781:127.0.0.1:7778 -o ExitOnForwardFailure=yes deploy@$host & remote=$!
 listening second 7781
 record '.event == "ssh.listen" and .on == "127.0.0.1:7781" and '"$who"
-[ "$(echo x | ip netns exec second socat -t 5 - TCP:127.0.0.1:7781)" = from-first ] || fail "-R"
+[ "$(echo x | ip netns exec second socat -t 60 - TCP:127.0.0.1:7781)" = from-first ] || fail "-R"
 record '.event == "ssh.forward" and .on == "127.0.0.1:7781" and (.from | startswith("127.0.0.1:")) and '"$who" \
 	'.event == "ssh.forward.end" and .on == "127.0.0.1:7781" and .bytes_received == 11 and .bytes_sent == 2 and (.from | startswith("127.0.0.1:")) and '"$who"
 kill $(pgrep -P $remote) $remote 2>/dev/null || true
@@ -147,20 +148,20 @@ record '.event == "ssh.login.refused" and .code == "key" and .method == "publick
 sed 's/"deploy", //' $T/policy.json >$T/narrow.json
 ctl policy set $T/narrow.json
 gone() { ! s deploy@$host true 2>/dev/null; }
-within 20 gone
+within 60 gone
 ip netns exec first ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i $T/c -o IdentityAgent=none \
 	deploy@$caller_target true 2>/dev/null && fail "policy"
 record '.event == "ssh.login.refused" and .code == "policy" and .login == "deploy" and .identity == "'$USER_MAIL'" and .method == "certificate" and (.reason | contains("policy lets"))'
 ctl policy set $T/policy.json
-within 20 s deploy@$host true
+within 60 s deploy@$host true
 
 row "a session that policy does not know"
 s -s deploy@$host nosuch >/dev/null 2>&1 && fail "a subsystem"
 record '.event == "ssh.session.refused" and (.reason | contains("subsystem")) and '"$who"
 
 row "an administrator ends it"
-s deploy@$host 'echo up; sleep 60' >$T/live 2>/dev/null & live=$!
-within 10 grep -q up $T/live
+s deploy@$host 'echo up; sleep 600' >$T/live 2>/dev/null & live=$!
+within 60 grep -q up $T/live
 expect 0 on second warren sessions end "$(on second warren --json sessions | jq '[.sessions[].id] | max')"
 wait $live 2>/dev/null || true
 record '.event == "ssh.ending" and (.reason != "") and '"$who" '.event == "ssh.end" and '"$who"
@@ -168,7 +169,6 @@ record '.event == "ssh.ending" and (.reason != "") and '"$who" '.event == "ssh.e
 note "whatever was done under a login says whose it was"
 jq -e -s 'all(.[] | select(.event | test("^ssh\\.(session|sftp|forward|listen)")); .identity and .peer and .login and .client and .connection)' $log >/dev/null ||
 	fail "a record without its person"
-jq -e -s '[.[] | select(.event == "ssh.connection") | .connection] - [.[] | select(.event == "ssh.end") | .connection] | length <= 1' $log >/dev/null ||
-	fail "a connection without an end"
-expect 0 warren audit verify --dir $T/second/root
+within 60 jq -e -s '[.[] | select(.event == "ssh.connection") | .connection] - [.[] | select(.event == "ssh.end") | .connection] | length <= 1' $log
+within 60 warren audit verify --dir $T/second/root
 echo "all good"

@@ -49,7 +49,7 @@ note "another CA, valid and expired; somebody else's certificate; no certificate
 copy_of_good $T/forged -1m:+5m
 offer 255 $T/id $T/forged-cert.pub
 says 'Permission denied|another machine.s CA'
-within 5 grep -q "another machine's CA" $T/log/second
+within 60 grep -q "another machine's CA" $T/log/second
 copy_of_good $T/old -10m:-5m
 offer 255 $T/id $T/old-cert.pub
 offer 255 $T/other $T/good-cert.pub
@@ -65,10 +65,11 @@ policy <<EOP
 EOP
 # shellcheck disable=SC2086
 on first warren up $SSH_FLAGS >$T/out 2>&1 || fail "SSH on first: $(cat $T/out)"
-within 10 sh -c "ip netns exec control warren-control --socket $T/control.sock peer list >$T/peers; true"
+within 60 served first
+within 60 on second warren openssh detect first.warren.internal 22
 certificate second "$target" "$self" $T/elsewhere-cert.pub
 : >$T/log/second
 offer 255 $T/id $T/elsewhere-cert.pub
-within 5 grep -q "another machine's CA" $T/log/second
+within 60 grep -q "another machine's CA" $T/log/second
 offer 0 $T/id $T/good-cert.pub
 echo "all good"

@@ -38,8 +38,11 @@ jump_policy() { # VIA
 EOF
 }
 jump_policy ', "via": ["peer:second"]'
-within 30 direct first
-within 30 direct third
+within 60 direct first
+within 60 direct third
+for p in second third; do within 60 served $p; done
+within 60 on first warren openssh detect second.warren.internal 22
+within 60 on second warren openssh detect third.warren.internal 22
 login
 on first warren openssh install
 third=$(overlay third)
@@ -81,7 +84,7 @@ expect 4 on first ssh -S $T/mux $target 'exit 4'
 expect 0 on first ssh -S $T/mux -O exit $target
 rm -f /run/warren/u/0/*
 expect 0 on first ssh -f $by $target "sleep 0.3; echo later >later" </dev/null
-within 5 grep -q later $T/home/deploy/later
+within 60 grep -q later $T/home/deploy/later
 
 note "jumps of the person's own ~/.ssh/config; warren ssh -J with the drop-in and without"
 mkdir -p /root/.ssh
@@ -109,11 +112,10 @@ on first warren openssh install
 note "without \"via\": refused, and why"
 jump_policy ''
 rm -f /run/warren/u/0/*
-cat $T/log/third >/dev/null
 refused() { ! on first $jump deploy@third.warren.internal true 2>$T/err; }
-within 20 refused
+within 60 refused
 expect 255 on first $jump deploy@third.warren.internal true
-within 5 grep -q 'address\|not through' $T/log/third
+within 60 grep -q 'address\|not through' $T/log/third
 
 note "a stock sshd believes the same certificate, from the jump and from nowhere else"
 jump_policy ', "via": ["peer:second"]'
@@ -131,15 +133,15 @@ UsePAM no
 PidFile none
 EOF
 spawn sshd third /usr/sbin/sshd -D -e -f $T/sshd_config
-within 10 listening third 2222
-within 20 on first warren ssh-cert --batch --out $T/cert deploy@third.warren.internal
-within 20 sh -c "WARREN_SOCKET=$T/first.sock ip netns exec first warren ssh-cert --batch --out $T/cert deploy@third && ssh-keygen -Lf $T/cert-cert.pub | grep -q $(overlay second)"
+listening third 2222
+within 60 on first warren ssh-cert --batch --out $T/cert deploy@third.warren.internal
+within 60 sh -c "WARREN_SOCKET=$T/first.sock ip netns exec first warren ssh-cert --batch --out $T/cert deploy@third && ssh-keygen -Lf $T/cert-cert.pub | grep -q $(overlay second)"
 plain="-F none -i $T/cert -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -p 2222"
 expect 0 on second ssh $plain deploy@$third id -un
 says '^deploy'
 expect 255 on second ssh $plain root@$third true
 expect 255 ip netns exec third ssh $plain deploy@127.0.0.1 true
-within 5 grep -q 'not from a permitted address\|source' $T/log/sshd
+within 60 grep -q 'not from a permitted address\|source' $T/log/sshd
 
 note "a way by which less is allowed: our server keeps to it, a stock sshd is not told of it"
 jump_policy " }, { \"from\": [\"$USER_MAIL\"], \"to\": [\"peer:third\"], \"logins\": [\"deploy\"], \"via\": [\"peer:second\"], \"force_command\": \"echo narrow\""
@@ -147,7 +149,7 @@ narrow() {
 	rm -f /run/warren/u/0/*
 	[ "$(on first $jump deploy@third.warren.internal id -un 2>/dev/null)" = narrow ]
 }
-within 20 narrow
+within 60 narrow
 on first warren ssh-cert --batch --out $T/cert deploy@third
 ssh-keygen -Lf $T/cert-cert.pub >$T/out
 says "source-address $(overlay first)/32"

@@ -25,48 +25,49 @@ expect 0 on first warren policy explain first second:22
 expect 1 on first warren ping nobody
 
 note "a restart of main leaves tunnel and flows up"
-ip netns exec second socat TCP-LISTEN:7001,fork,reuseaddr EXEC:cat &
+ip netns exec second socat -t 60 TCP-LISTEN:7001,fork,reuseaddr EXEC:cat &
 listening second 7001
 mkfifo $T/in
 ip netns exec first socat -t 1 - TCP:$second:7001 <$T/in >$T/flow &
 exec 9>$T/in
 echo one >&9
-within 5 grep -q one $T/flow
+within 60 grep -q one $T/flow
 main=$(pgrep -P "$(cat $T/pids/first)" -f -- '--role main')
 kill -9 "$main"
 echo two >&9
-within 5 grep -q two $T/flow
-within 15 on first warren status --check ready
+within 60 grep -q two $T/flow
+within 60 on first warren status --check ready
 echo three >&9
-within 5 grep -q three $T/flow
+within 60 grep -q three $T/flow
 exec 9>&-
 
 note "without control: the daemon starts from its saved map"
 stop first
 stop control
 peer_start first
-within 30 on first warren status --check ready
-within 30 sh -c "echo hi | ip netns exec first socat -t 2 - TCP:$second:7001,connect-timeout=2 | grep -q hi"
+within 60 on first warren status --check ready
+within 60 sh -c "echo hi | ip netns exec first socat -t 30 - TCP:$second:7001,connect-timeout=10 | grep -q hi"
 on first warren --json status | jq -e '.management.connected == false' >/dev/null || fail "control is down, status says otherwise"
 control_start
-within 40 sh -c "WARREN_SOCKET=$T/first.sock ip netns exec first warren --json status | jq -e .management.connected"
+within 60 sh -c "WARREN_SOCKET=$T/first.sock ip netns exec first warren --json status | jq -e .management.connected"
 
 note "the cable is pulled and put back"
 ip -n router link set v-second down
 sleep 3
 ip -n router link set v-second up
-within 30 on first warren ping -c 1 second
-within 30 sh -c "echo hi | ip netns exec first socat -t 2 - TCP:$second:7001,connect-timeout=2 | grep -q hi"
+within 60 on first warren ping -c 1 second
+within 60 sh -c "echo hi | ip netns exec first socat -t 30 - TCP:$second:7001,connect-timeout=10 | grep -q hi"
 
 note "down and up again"
 on first warren down
 expect 1 on first warren status --check ready
-[ -z "$(ip -n first -o link show wrn0 2>/dev/null)" ] || fail "the interface is still there after down"
+no_interface() { [ -z "$(ip -n first -o link show wrn0 2>/dev/null)" ]; }
+within 60 no_interface
 on first warren up
-within 30 direct first
+within 60 direct first
 
 note "leaving: nothing is left in the namespace"
 stop first
-[ -z "$(ip -n first -o link show wrn0 2>/dev/null)" ] || fail "the interface outlives the daemon"
+within 60 no_interface
 [ ! -e $T/first.sock ] || fail "the socket outlives the daemon"
 echo "all good"

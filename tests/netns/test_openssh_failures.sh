@@ -32,7 +32,7 @@ processes() { # NAME: session processes of the connection: monitor | verifier | 
 	local broker pid parent monitor=
 	broker=$(cat $T/pids/second)
 	for pid in $(pgrep -f 'warren-ssh-session'); do
-		parent=$(ps -o ppid= -p $pid | tr -d ' ')
+		parent=$(ps -o ppid= -p $pid | tr -d ' ') || continue # gone meanwhile
 		[ "$parent" = "$broker" ] && monitor=$pid
 	done
 	[ -n "$monitor" ] || return 1
@@ -49,9 +49,9 @@ dies() { # NAME COMMAND-THAT-ENDS-IT…: ssh, scp and rsync in the middle
 	local name=$1 got
 	shift
 	count=$((count + 1))
-	on first timeout 150 ssh -o BatchMode=yes deploy@$host "sleep 47$count; exit 0" >$T/live.$count 2>&1 &
+	on first timeout 400 ssh -o BatchMode=yes deploy@$host "sleep 47$count; exit 0" >$T/live.$count 2>&1 &
 	live=$!
-	within 20 alive "sleep 47$count"
+	within 60 alive "sleep 47$count"
 	"$@"
 	got=0
 	wait $live || got=$?
@@ -67,20 +67,20 @@ for part in monitor worker verifier; do
 	else
 		dies $part kill_one $part
 	fi
-	within 15 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+	within 60 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 done
 
 note "the copy's other end is killed in the middle"
-head -c 400000000 /dev/zero >$T/big
+truncate -s 400M $T/big # minutes, at these rates
 for tool in scp 'scp -O' rsync sftp; do
 	rm -f $T/home/deploy/big* $T/home/deploy/.big*
 	case $tool in
-	scp*) on first $tool -S $CLIENT -q -o BatchMode=yes -l 80000 $T/big deploy@$host:big >$T/copy 2>&1 & ;;
-	rsync) on first rsync --bwlimit=10000 -e $CLIENT $T/big deploy@$host:big >$T/copy 2>&1 & ;;
-	sftp) on first sftp -S $CLIENT -q -l 80000 -b - deploy@$host >$T/copy 2>&1 <<<"put $T/big big" & ;;
+	scp*) on first $tool -S $CLIENT -q -o BatchMode=yes -l 8000 $T/big deploy@$host:big >$T/copy 2>&1 & ;;
+	rsync) on first rsync --bwlimit=1000 -e $CLIENT $T/big deploy@$host:big >$T/copy 2>&1 & ;;
+	sftp) on first sftp -S $CLIENT -q -l 8000 -b - deploy@$host >$T/copy 2>&1 <<<"put $T/big big" & ;;
 	esac
 	copy=$!
-	within 20 bash -c "find $T/home/deploy -name '*big*' -size +100k | grep -q ."
+	within 60 bash -c "find $T/home/deploy -name '*big*' -size +100k | grep -q ."
 	kill_one worker
 	got=0
 	wait $copy || got=$?
@@ -90,7 +90,7 @@ done
 rm -f $T/big
 
 note "a -W that is ended from outside is no success, and says why"
-ip netns exec second socat TCP-LISTEN:7003,bind=127.0.0.1,fork,reuseaddr EXEC:cat 2>/dev/null &
+ip netns exec second socat -t 60 TCP-LISTEN:7003,bind=127.0.0.1,fork,reuseaddr EXEC:cat 2>/dev/null &
 listening second 7003
 rm -f $T/hold
 mkfifo $T/hold
@@ -98,8 +98,8 @@ on first $CLIENT -W 127.0.0.1:7003 deploy@$host <$T/hold >$T/stdio 2>&1 &
 live=$!
 exec 8>$T/hold
 echo through >&8
-within 20 grep -q through $T/stdio
-on second warren sessions end "$(on second warren --json sessions | jq '.sessions[0].id')"
+within 60 grep -q through $T/stdio
+on second warren sessions end "$(on second warren --json sessions | jq '[.sessions[].id] | max')"
 got=0
 wait $live || got=$?
 exec 8>&-
@@ -109,12 +109,12 @@ grep -q 'ended\|closed by remote host' $T/stdio || fail "no reason: $(cat $T/std
 note "the target's daemon is killed in the middle of a command"
 dies "the target's daemon" bash -c "kill -9 $(cat $T/pids/second)"
 peer_start second
-within 40 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+within 60 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 
 note "root withdraws SSH in the middle of a command"
 dies "the switch" on second warren up --allow-server-ssh=false
 on second warren up --allow-server-ssh >/dev/null
-within 30 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+within 60 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 
 note "policy changes in the middle of a command"
 narrow() {
@@ -127,10 +127,10 @@ grep -q 'access was withdrawn' $T/live.$count || fail "no reason: $(cat $T/live.
 expect 255 on first $CLIENT -o BatchMode=yes deploy@$host true
 says rule
 usual_policy
-within 30 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+within 60 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 
 note "without the daemon there is no mesh, and no login that looks like one"
 stop first
-expect 255 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+expect 255 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 expect 255 on first warren ssh deploy@second true
 echo "all good"

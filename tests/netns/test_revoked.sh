@@ -17,8 +17,8 @@ cert() { # NAME: a stored certificate for an hour; its serial is in $T/NAME.seri
 with() { # NAME COMMAND…
 	local name=$1
 	shift
-	on first timeout 60 ssh -F none -i $T/$name -o CertificateFile=$T/$name-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
-		-o ConnectTimeout=10 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null deploy@$second "$@"
+	on first timeout 500 ssh -F none -i $T/$name -o CertificateFile=$T/$name-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
+		-o ConnectTimeout=30 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null deploy@$second "$@"
 }
 # The list that the monitor of a connection believes: in the signed object of the map.
 told() { # SERIAL
@@ -36,7 +36,7 @@ refused() { # NAME: refused, and the audit names certificate and reason
 	! with $1 true >$T/out 2>&1 && grep -q 'revoked' $T/out
 }
 audited() { # NAME
-	warren audit show --dir $T/second/root --event ssh.login.refused | grep -q "certificate $(cat $T/$1.serial) has been revoked"
+	[[ $(warren audit show --dir $T/second/root --event ssh.login.refused) == *"certificate $(cat $T/$1.serial) has been revoked"* ]]
 }
 usual_hour() {
 	policy <<EOP
@@ -45,13 +45,13 @@ usual_hour() {
 EOP
 }
 usual_hour
-within 10 on first warren ssh-cert --batch --out $T/first-one deploy@second
+within 60 on first warren ssh-cert --batch --out $T/first-one deploy@second
 for name in a b c d; do cert $name; done
 
 note "revoked: the open session ends, the file opens nothing, the other certificate does"
-with a -tt 'echo up; sleep 100' </dev/null >$T/live 2>&1 &
+with a -tt 'echo up; sleep 600' </dev/null >$T/live 2>&1 &
 live=$!
-within 10 grep -q up $T/live
+within 60 grep -q up $T/live
 expect 0 with b true
 ! told "$(cat $T/a.serial)" || fail "the list has it already"
 ctl cert revoke "$(cat $T/a.serial)"
@@ -59,25 +59,21 @@ got=0
 wait $live || got=$?
 [ $got = 255 ] || fail "the live session ended with $got: $(cat $T/live)"
 grep -q 'revoked' $T/live || fail "the session does not say why: $(cat $T/live)"
-within 5 told "$(cat $T/a.serial)"
+within 60 told "$(cat $T/a.serial)"
 refused a || fail "the revoked certificate: $(cat $T/out)"
-within 5 audited a
+within 60 audited a
 expect 0 with b 'id -un'
 says '^deploy$'
 
 note "the target cannot hear control meanwhile: it refuses when it is back, and its session ends"
-with b -tt 'echo up; sleep 100' </dev/null >$T/live 2>&1 &
+with b -tt 'echo up; sleep 600' </dev/null >$T/live 2>&1 &
 live=$!
-within 10 grep -q up $T/live
+within 60 grep -q up $T/live
 ip -n router rule add from 198.51.100.2 to 203.0.113.2 blackhole
 ctl cert revoke "$(cat $T/b.serial)"
 sleep 2
 kill -0 $live || fail "it ended although nobody could say so: $(cat $T/live)"
 ip -n router rule del from 198.51.100.2 to 203.0.113.2 blackhole
-for _ in $(seq 400); do
-	kill -0 $live 2>/dev/null || break
-	sleep 0.1
-done
 got=0
 wait $live || got=$?
 [ $got = 255 ] || fail "the live session ended with $got: $(cat $T/live)"
@@ -88,18 +84,18 @@ note "the target is down meanwhile, and starts from its saved map"
 stop second
 ctl cert revoke "$(cat $T/c.serial)"
 peer_start second
-within 30 refused c
-told "$(cat $T/c.serial)" || fail "the list does not have it"
+within 60 refused c
+within 60 told "$(cat $T/c.serial)"
 # What was revoked before is still refused, and the last one still good.
 refused a || fail "forgotten: $(cat $T/out)"
 refused b || fail "forgotten: $(cat $T/out)"
-within 20 with d true
+within 60 with d true
 
 note "control's own restart forgets nothing"
 stop control
 control_start
 stop second
 peer_start second
-within 30 with d true
+within 60 with d true
 refused c || fail "forgotten: $(cat $T/out)"
 echo "all good"

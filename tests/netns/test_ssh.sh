@@ -61,16 +61,16 @@ if command -v git >/dev/null; then
 fi
 
 note "forwards: -L, -D, -R, -W, and many sessions over one connection"
-ip netns exec second socat TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-second' &
+ip netns exec second socat -t 60 TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-second' &
 listening second 7777
 on first ssh -f -N -o ExitOnForwardFailure=yes -o ControlMaster=yes -o ControlPath=$T/mux \
 	-L 127.0.0.1:8001:127.0.0.1:7777 -D 127.0.0.1:8002 -R 127.0.0.1:8003:127.0.0.1:8004 deploy@$host
-[ "$(ip netns exec first socat - TCP:127.0.0.1:8001 </dev/null)" = from-second ] || fail "-L"
+[ "$(ip netns exec first socat -t 60 - TCP:127.0.0.1:8001 </dev/null)" = from-second ] || fail "-L"
 # nc, for it sends nothing: the answer of a service that ends before it has read a request may be lost.
-[ "$(ip netns exec first nc -w 10 -X 5 -x 127.0.0.1:8002 127.0.0.1 7777 </dev/null || true)" = from-second ] || fail "-D"
-ip netns exec first socat TCP-LISTEN:8004,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-first' &
+[ "$(ip netns exec first nc -w 60 -X 5 -x 127.0.0.1:8002 127.0.0.1 7777 </dev/null || true)" = from-second ] || fail "-D"
+ip netns exec first socat -t 60 TCP-LISTEN:8004,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-first' &
 listening first 8004
-[ "$(ip netns exec second socat - TCP:127.0.0.1:8003 </dev/null)" = from-first ] || fail "-R"
+[ "$(ip netns exec second socat -t 60 - TCP:127.0.0.1:8003 </dev/null)" = from-first ] || fail "-R"
 [ "$(on first ssh -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
 status=0
 on first ssh -W 127.0.0.1:7799 deploy@$host </dev/null 2>$T/closed || status=$?
@@ -84,11 +84,11 @@ for i in $(seq 20); do [ "$(cat $T/mux.$i)" = "$i" ] || fail "session $i of the 
 on first ssh -o ControlPath=$T/mux -O exit deploy@$host 2>/dev/null
 
 note "sessions are shown and can be ended"
-on first ssh -tt deploy@$host 'echo up; sleep 60' </dev/null >$T/live 2>&1 &
+on first ssh -tt deploy@$host 'echo up; sleep 600' </dev/null >$T/live 2>&1 &
 live=$!
-within 10 grep -q up $T/live
-within 5 sh -c "WARREN_SOCKET=$T/second.sock ip netns exec second warren sessions | grep -q $USER_MAIL"
-id=$(on second warren --json sessions | jq '.sessions[0].id')
+within 60 grep -q up $T/live
+within 60 sh -c "WARREN_SOCKET=$T/second.sock ip netns exec second warren sessions | grep -q $USER_MAIL"
+id=$(on second warren --json sessions | jq '[.sessions[].id] | max')
 on second warren sessions end "$id"
 got=0
 wait $live || got=$?

@@ -42,26 +42,26 @@ count() { in_b nft list counter inet t "$1" | sed -n 's/.*packets \([0-9]*\).*/\
 expect() { [ "$(count "$1")" "$2" "$3" ] || fail "$1: $(count "$1") packets, not $2 $3"; }
 
 note "without ECN nothing is marked; the handshake is AF41"
-in_a ping -q -c 5 -i 0.05 -w 5 10.9.0.2 >/dev/null || fail "no ping"
+in_a ping -q -c 5 -i 0.05 -w 60 10.9.0.2 >/dev/null || fail "no ping"
 expect af41 -ge 1
 expect ect -eq 0
 expect inner_ce -eq 0
 
 note "ECT(0) goes out, CE comes in; EF stays inside"
-in_a ping -q -c 5 -i 0.05 -w 5 -Q 0xba 10.9.0.2 >/dev/null || fail "no ping with ECT(0)"
+in_a ping -q -c 5 -i 0.05 -w 60 -Q 0xba 10.9.0.2 >/dev/null || fail "no ping with ECT(0)"
 expect ect -ge 5
 expect inner_ce -ge 5
 expect dscp -eq 0
 
 note "CE inside is ECT(0) outside"
 before=$(count ect)
-in_a ping -q -c 5 -i 0.05 -w 5 -Q 3 10.9.0.2 >/dev/null || fail "no ping with CE"
+in_a ping -q -c 5 -i 0.05 -w 60 -Q 3 10.9.0.2 >/dev/null || fail "no ping with CE"
 expect ect -ge $((before + 5))
 expect plain_ce -eq 0
 
 note "host unreachable for an address without a peer"
-in_a ping -c 1 -w 2 10.9.0.77 >"$WORK/out" && fail "an answer from nobody"
+in_a ping -c 1 -w 30 10.9.0.77 >"$WORK/out" && fail "an answer from nobody"
 grep -q "Destination Host Unreachable" "$WORK/out" || fail "$(cat "$WORK/out")"
-in_a ping -c 1 -w 2 fd09::77 >"$WORK/out" && fail "an answer from nobody"
+in_a ping -c 1 -w 30 fd09::77 >"$WORK/out" && fail "an answer from nobody"
 grep -q "Address unreachable" "$WORK/out" || fail "$(cat "$WORK/out")"
 echo PASS
