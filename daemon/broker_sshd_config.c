@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "platform/log.h"
+#include "ssh/config/sshd_check.h"
 
 void broker_sshd_config_init(struct broker *b)
 {
@@ -61,6 +62,7 @@ void broker_sshd_config_refresh(struct broker *b)
 	struct broker_sshd *s = &b->ssh.sshd;
 	const char *path = b->options->sshd_config;
 	struct sshd_config *c = NULL;
+	struct sshd_findings findings = {0};
 	struct error err = {0};
 	char note[sizeof(s->note)] = "";
 	uint64_t stamp = stamp_of(s, path);
@@ -71,6 +73,10 @@ void broker_sshd_config_refresh(struct broker *b)
 	if (s->loaded && s->note[0] == '\0' && s->stamp == stamp)
 		return;
 	rc = sshd_config_load(path, &c, &err);
+	if (rc == 0) {
+		sshd_check(c, true, &findings);
+		rc = sshd_findings_error(&findings, &err);
+	}
 	stable = stamp == stamp_of(s, path); /* not written while it was read */
 	if (rc == 0)
 		rc = put_in_force(s, c, &err);
@@ -85,6 +91,8 @@ void broker_sshd_config_refresh(struct broker *b)
 			  error_text(&err));
 	else if (rc == 0)
 		log_info("the SSH server's configuration is in force", "path=%s", path);
+	if (rc == 0)
+		sshd_findings_log(&findings);
 	if (strcmp(note, s->note) != 0) {
 		memcpy(s->note, note, sizeof(note));
 		broker_main_tell_switches(b);

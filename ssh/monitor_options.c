@@ -16,11 +16,11 @@
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/log.h"
+#include "ssh/config/sshd_check.h"
 #include "ssh/monitor.h"
 #include "ssh/sshd_keys.h"
 #include "ssh/sshd_query.h"
 
-#define BANNER_MAX     8192
 #define FAIL_MIN_NS    (5 * NSEC_PER_MSEC)
 #define FAIL_SPREAD_NS (4 * NSEC_PER_MSEC)
 
@@ -328,7 +328,7 @@ static void say_not_yours(const struct monitor *m, struct buffer *out)
 
 int monitor_options_user(struct monitor *m, uint32_t id, struct reader *r)
 {
-	uint8_t data[BANNER_MAX + 512];
+	uint8_t data[SSHD_BANNER_MAX + 512];
 	struct writer w = writer_init(data, sizeof(data));
 	char login[sizeof(m->login)];
 	struct buffer banner;
@@ -339,7 +339,7 @@ int monitor_options_user(struct monitor *m, uint32_t id, struct reader *r)
 		return -EBADMSG;
 	if (monitor_auth_one_login(m, login) < 0)
 		return -EPERM;
-	buffer_init(&banner, BANNER_MAX);
+	buffer_init(&banner, SSHD_BANNER_MAX);
 	read_banner(m, &banner);
 	say_not_yours(m, &banner);
 	monitor_begin(&w, MONITOR_USER, id);

@@ -28,7 +28,6 @@
 #include "ssh/config/oom.h"
 #include "ssh/config/startups.h"
 #include "ssh/sshd_internal.h"
-#include "ssh/sshd_keys.h"
 
 #define ACCEPTS_PER_TURN 16
 #define FIXED_POLLS	 2
@@ -61,87 +60,6 @@ struct sshd {
 };
 
 /* ------------------------------------------------------------------ configuration */
-
-static int load_key(const struct sshd_options *o, struct hostkey *ret_key, struct error *err)
-{
-	const char *path = HOSTKEY_PATH;
-	int rc = -ENOENT;
-
-	for (size_t i = 0; rc < 0 && i < o->host_keys.count; i++) {
-		path = o->host_keys.word[i];
-		rc = hostkey_read(path, ret_key);
-	}
-	if (o->host_keys.count == 0)
-		rc = hostkey_read(path, ret_key);
-	if (rc < 0)
-		return error_set(err, rc,
-				 "HostKey %s cannot be used (%s): an unencrypted Ed25519 key that "
-				 "nobody else can read is needed%s",
-				 path, strerror(-rc),
-				 geteuid() != 0 ? " (-h FILE; `ssh-keygen -t ed25519 -N '' -f FILE` makes one)"
-						: "");
-	return 0;
-}
-
-/* The default is taken where it can be; what was asked for must be possible. */
-static int audit_folder(struct sshd_options *o, struct error *err)
-{
-	if (o->audit_log == NULL)
-		return 0;
-	if (strcmp(o->audit_log, SSHD_AUDIT_FOLDER) != 0)
-		return sshd_audit_check(o->audit_log, err);
-	if (sshd_audit_check(o->audit_log, NULL) < 0) {
-		if (geteuid() == 0)
-			log_warn("there is no audit log but the system's", "folder=%s",
-				 o->audit_log);
-		o->audit_log = NULL;
-	}
-	return 0;
-}
-
-int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force, struct error *err)
-{
-	const struct sshd_query nobody = {0};
-	struct sshd_force *f = calloc(1, sizeof(*f));
-	int rc;
-
-	if (f == NULL)
-		return error_set(err, -ENOMEM, "no memory");
-	buffer_init(&f->text, SSH_WIRE_SSHD_CONFIG_MAX);
-	f->core = a->core;
-	rc = sshd_arguments_load(a, &f->config, err);
-	if (rc == 0) {
-		sshd_config_evaluate(f->config, &nobody, &f->options);
-		sshd_arguments_override(a, &f->options);
-		rc = sshd_config_text(f->config, &f->text);
-		if (rc < 0)
-			error_set(err, rc, "the configuration is too long");
-	}
-	if (rc == 0)
-		rc = load_key(&f->options, &f->key, err);
-	if (rc == 0 && f->options.trusted_ca_keys != NULL)
-		rc = sshd_keys_read(f->options.trusted_ca_keys, f->ca, SSH_WIRE_BREAK_GLASS_MAX,
-				    &f->ca_count, err);
-	if (rc == 0 && f->options.revoked_keys != NULL)
-		rc = sshd_keys_check(f->options.revoked_keys, err);
-	if (rc == 0)
-		rc = audit_folder(&f->options, err);
-	if (rc == 0)
-		*ret_force = *f;
-	else
-		sshd_force_done(f);
-	secret_wipe(&f->key, sizeof(f->key));
-	free(f);
-	return rc;
-}
-
-void sshd_force_done(struct sshd_force *f)
-{
-	sshd_config_free(f->config);
-	buffer_done(&f->text);
-	secret_wipe(&f->key, sizeof(f->key));
-	f->config = NULL;
-}
 
 /* Files of authorities and host keys count too. */
 static uint64_t stamp_of(const struct sshd *s)
@@ -187,12 +105,14 @@ static int make_audit(struct sshd *s)
 /* What is wrong leaves everything as it was. */
 static void reload(struct sshd *s)
 {
+	struct sshd_findings findings = {0};
 	struct sshd_force new;
 	struct error err = {0};
 	uint64_t stamp = stamp_of(s);
 	bool stable;
 
-	if (sshd_force_load(s->arguments, &new, &err) < 0) {
+	if (sshd_force_load(s->arguments, s->handed ? 0 : SSHD_FORCE_LISTENS, &new, &findings,
+			    &err) < 0) {
 		if (strcmp(s->broken, error_text(&err)) != 0)
 			log_error("the new configuration is wrong; what was in force stays",
 				  "error=\"%s\"", error_text(&err));
@@ -206,6 +126,7 @@ static void reload(struct sshd *s)
 	s->stamp = stable ? stamp_of(s) : 0;
 	log_set_level((enum log_level)s->force.options.log_level);
 	log_info("the new configuration is in force", NULL);
+	sshd_findings_log(&findings);
 	if (make_audit(s) < 0)
 		log_error("no memory for another audit log", NULL);
 	listen_again(s);
@@ -440,11 +361,13 @@ static void say_who(void)
 
 static int start(struct sshd *s, struct error *err)
 {
-	int rc = sshd_force_load(s->arguments, &s->force, err);
+	struct sshd_findings findings = {0};
+	int rc = sshd_force_load(s->arguments, 0, &s->force, &findings, err);
 
 	if (rc < 0)
 		return rc;
 	log_set_level((enum log_level)s->force.options.log_level);
+	sshd_findings_log(&findings);
 	say_who();
 	s->stamp = stamp_of(s);
 	rc = sshd_listen_handed(&s->listeners, err);
@@ -490,9 +413,10 @@ static void keep_hearing(struct sshd *s)
 static int inetd(const struct sshd_arguments *a)
 {
 	static struct sshd_force force;
+	struct sshd_findings findings = {0};
 	struct sshd_audit *audit = NULL;
 	struct error err = {0};
-	int rc = sshd_force_load(a, &force, &err);
+	int rc = sshd_force_load(a, 0, &force, &findings, &err);
 
 	if (rc == 0)
 		audit = sshd_audit_new(force.options.audit_log);

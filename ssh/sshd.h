@@ -33,6 +33,8 @@ int sshd_arguments_load(const struct sshd_arguments *a, struct sshd_config **ret
 /* What -p and -h say goes before the files. */
 void sshd_arguments_override(const struct sshd_arguments *a, struct sshd_options *o);
 
+/* ---- sshd_force.c: `-t`: everything that is wrong to standard error. Exit status. */
+int sshd_test(const struct sshd_arguments *a);
 /* ---- sshd.c: listens until SIGTERM, or serves the connection on standard input. Exit status. */
 int sshd_run(const struct sshd_arguments *a);
 

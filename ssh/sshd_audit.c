@@ -82,10 +82,29 @@ static int open_folder(const char *path, int *ret_fd, struct error *err)
 	return 0;
 }
 
-int sshd_audit_check(const char *folder, struct error *err)
+/* Not there: could it be made? */
+static int check_parent(const char *folder, struct error *err)
 {
-	int fd = -1, r = open_folder(folder, &fd, err);
+	const char *slash = strrchr(folder, '/');
+	char parent[FOLDER_MAX + 1];
 
+	snprintf(parent, sizeof(parent), "%.*s/", slash != NULL ? (int)(slash - folder) : 0,
+		 folder);
+	if (access(parent, W_OK | X_OK) < 0)
+		return error_set(err, -errno, "AuditLog %s cannot be made: %s", folder,
+				 strerror(errno));
+	return 0;
+}
+
+int sshd_audit_check(const char *folder, bool make, struct error *err)
+{
+	struct stat st;
+	int fd = -1, r;
+
+	if (!make && folder[0] == '/' && strlen(folder) < FOLDER_MAX && stat(folder, &st) < 0 &&
+	    errno == ENOENT)
+		return check_parent(folder, err);
+	r = open_folder(folder, &fd, err);
 	file_close(&fd);
 	return r;
 }

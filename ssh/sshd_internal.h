@@ -10,6 +10,7 @@
 #include "platform/addr.h"
 #include "platform/buffer.h"
 #include "ssh/config/hostkey.h"
+#include "ssh/config/sshd_check.h"
 #include "ssh/sshd.h"
 #include "ssh/wire/ssh_wire.h"
 
@@ -33,9 +34,15 @@ struct sshd_force {
 	size_t ca_count;
 	uint8_t ca[SSH_WIRE_BREAK_GLASS_MAX][32];
 };
-/* Files, -o, host key and authorities; ret_force is untouched when something is wrong. */
-int sshd_force_load(const struct sshd_arguments *a, struct sshd_force *ret_force,
-		    struct error *err) WARREN_MUST_USE;
+/* ---- sshd_force.c */
+enum sshd_force_flag {
+	SSHD_FORCE_DRY = 1 << 0,     /* only a look: nothing is made, no default must be there */
+	SSHD_FORCE_LISTENS = 1 << 1, /* names of ListenAddress must be known */
+};
+/* Files, -o, host key, authorities and what else is named; ret_force is untouched when something is
+ * wrong: err has the first sentence, ret_findings all but that of a line that does not parse. */
+int sshd_force_load(const struct sshd_arguments *a, unsigned flags, struct sshd_force *ret_force,
+		    struct sshd_findings *ret_findings, struct error *err) WARREN_MUST_USE;
 void sshd_force_done(struct sshd_force *f);
 
 /* ---- sshd_listen.c */
@@ -63,8 +70,8 @@ struct sshd_audit *sshd_audit_new(const char *folder);
 void sshd_audit_free(struct sshd_audit *a); /* syncs; NULL is fine */
 /* Syncs and closes the files, so that after fork(2) each process locks for itself. */
 void sshd_audit_settle(struct sshd_audit *a);
-/* Could records be written to this folder? It is made when it is missing. */
-int sshd_audit_check(const char *folder, struct error *err) WARREN_MUST_USE;
+/* Could records be written to this folder? make: it is made when it is missing; else it could be. */
+int sshd_audit_check(const char *folder, bool make, struct error *err) WARREN_MUST_USE;
 bool sshd_audit_writes_to(const struct sshd_audit *a, const char *folder);
 /* The next packet of a monitor, without waiting: 1, or 0 when there is none now, or -EPIPE at the end.
  * *ret_type: what it was. *ended: its last event came. */

@@ -162,11 +162,11 @@ int main(int argc, char **argv)
 		return usage();
 	if (a.path[0] != '/' && realpath(a.path, absolute) != NULL)
 		a.path = absolute; /* the daemon leaves this folder */
-	if (!a.test && !a.show)
-		return sshd_run(&a);
+	if (!a.show)
+		return a.test ? sshd_test(&a) : sshd_run(&a);
 	if (sshd_arguments_load(&a, &c, &err) < 0)
 		return fail(&err);
-	status = a.show ? show(&a, c) : WARREN_EXIT_OK;
+	status = show(&a, c);
 	sshd_config_free(c);
 	return status;
 }

@@ -69,7 +69,7 @@ static int parse_blob(const uint8_t *blob, size_t len, struct hostkey *key)
 	if (reader_u32(&inner) != reader_u32(&inner)) /* two equal check numbers */
 		return -EINVAL;
 	if (!string_is(&inner, "ssh-ed25519"))
-		return inner.failed ? -EINVAL : -ENOKEY;
+		return inner.failed ? -EINVAL : -EKEYREJECTED;
 	part = reader_string(&inner, sizeof(public), &size);
 	if (!part || size != sizeof(public))
 		return -EINVAL;
@@ -142,6 +142,24 @@ int hostkey_read(const char *path, struct hostkey *ret_key)
 	buffer_done(&text);
 	file_close(&fd);
 	return rc;
+}
+
+const char *hostkey_problem(int code)
+{
+	switch (code) {
+	case -EPERM:
+		return "it is no file of root's (or of this account's) that nobody else can read; "
+		       "chmod 600, chown";
+	case -ENOKEY:
+		return "it is encrypted, and nobody is there to type a passphrase";
+	case -EKEYREJECTED:
+		return "it is of another type than Ed25519, which is the one this server has";
+	case -EINVAL:
+	case -EMSGSIZE:
+		return "it is no private key as ssh-keygen writes it";
+	default:
+		return strerror(-code);
+	}
 }
 
 static int load_own(int dirfd, const char *folder, struct hostkey *key, struct error *err)

@@ -21,11 +21,13 @@ struct hostkey {
 };
 
 /* An unencrypted Ed25519 key as ssh-keygen writes it (PROTOCOL.key of OpenSSH), nothing else:
- * -EINVAL, or -ENOKEY when it is encrypted or of another kind. */
+ * -EINVAL, -ENOKEY when it is encrypted, -EKEYREJECTED when it is of another type. */
 int hostkey_parse(const char *text, size_t len,
 			 struct hostkey *ret_key) WARREN_MUST_USE;
 /* The file of such a key, root's or the caller's alone: -errno, -EPERM when others can read it. */
 int hostkey_read(const char *path, struct hostkey *ret_key) WARREN_MUST_USE;
+/* What a code of these two means to a person, and what to do. */
+const char *hostkey_problem(int code);
 /* The machine's key at path where it is usable and root's alone, else our own in the folder dirfd
  * (made when there is none). folder is for messages. */
 int hostkey_load(const char *path, int dirfd, const char *folder,

@@ -407,6 +407,40 @@ void sshd_config_evaluate(const struct sshd_config *c, const struct sshd_query *
 		}
 }
 
+/* Another line outside of blocks has this one's say: an earlier one, or a later one that forgets. */
+static bool is_moot(const struct sshd_config *c, size_t at)
+{
+	const struct sshd_line *l = &c->lines[at];
+	bool adds = (l->keyword->flags & FLAG_ADD) != 0;
+
+	if (l->block >= 0)
+		return false;
+	for (size_t i = adds ? at + 1 : 0; i < (adds ? c->line_count : at); i++)
+		if (c->lines[i].block < 0 && c->lines[i].keyword == l->keyword &&
+		    (!adds || c->lines[i].count == 0))
+			return true;
+	return false;
+}
+
+void sshd_config_each(const struct sshd_config *c, sshd_place_fn fn, void *ctx)
+{
+	for (size_t i = 0; i < c->line_count; i++) {
+		const struct sshd_line *l = &c->lines[i];
+		const struct sshd_place place = {
+			.keyword = l->keyword->name,
+			.file = l->file,
+			.line = l->number,
+			.in_block = l->block >= 0,
+			.count = l->count,
+			.words = l->words,
+			.rest = l->rest,
+		};
+
+		if (!is_moot(c, i))
+			fn(ctx, &place);
+	}
+}
+
 /* ------------------------------------------------------------------ text */
 
 static int put_word(struct buffer *out, const char *word)

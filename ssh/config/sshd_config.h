@@ -131,6 +131,20 @@ void sshd_config_evaluate(const struct sshd_config *c, const struct sshd_query *
 			  struct sshd_options *ret_options);
 /* The same configuration as one text without Include lines, for another process. */
 int sshd_config_text(const struct sshd_config *c, struct buffer *out) WARREN_MUST_USE;
+/* A line as it was read, for who checks what it names; borrowed. */
+struct sshd_place {
+	const char *keyword; /* as the manual writes it */
+	const char *file;
+	unsigned line;
+	bool in_block; /* of a Match: it need not apply */
+	size_t count;
+	char *const *words;
+	const char *rest; /* of the line, behind the keyword */
+};
+typedef void (*sshd_place_fn)(void *ctx, const struct sshd_place *place);
+/* Every line that may be in force for somebody: not one behind the first of its keyword outside of
+ * Match blocks, nor one that a later line forgets. */
+void sshd_config_each(const struct sshd_config *c, sshd_place_fn fn, void *ctx);
 /* What Include lines read and the folders they looked into, a path a line; never NULL. */
 const char *sshd_config_watched(const struct sshd_config *c);
 int sshd_config_watch(struct sshd_config *c, const char *path) WARREN_MUST_USE;

@@ -59,10 +59,19 @@ says '^good$'
 within 5 grep -q '20.conf line 1: PermitTTY' $T/log/second
 warned() { on second warren --json status | jq -e '.warnings[] | select(contains("20.conf line 1: PermitTTY"))' >/dev/null; }
 within 5 warned
+printf 'RevokedKeys /nothing\n' | config 20.conf
+enter 0 'echo $WHICH'
+says '^good$'
+within 5 grep -q '20.conf line 1: RevokedKeys /nothing cannot be read' $T/log/second
 rm $T/sshd/20.conf
 enter 0 true
 calm() { ! warned; }
 within 5 calm
+printf 'Port 2222\nBanner /nothing\n' | config 20.conf
+enter 0 true
+within 5 grep -q '20.conf line 1: Port has no effect in a mesh' $T/log/second
+within 5 grep -q '20.conf line 2: Banner /nothing cannot be shown' $T/log/second
+rm $T/sshd/20.conf
 
 note "300 half-open connections and a port scanner"
 printf 'PerSourceMaxStartups 30\nMaxStartups 60:30:90\nLoginGraceTime 20\n' | config 10.conf
