@@ -21,7 +21,6 @@
 #include "ssh/sshd_keys.h"
 #include "ssh/sshd_query.h"
 
-#define FAIL_MIN_NS    (5 * NSEC_PER_MSEC)
 #define FAIL_SPREAD_NS (4 * NSEC_PER_MSEC)
 
 struct monitor_options *monitor_options_new(void)
@@ -250,26 +249,35 @@ bool monitor_options_revoked(const struct monitor *m, const uint8_t *blob, size_
 
 /* Doubled until it is longer than what was needed, so that the time tells nothing; a little of it
  * depends on the name, so that measuring one says nothing about another. */
-void monitor_options_delay(const struct monitor *m)
+uint64_t monitor_options_delay_ns(const uint8_t secret[static crypto_sign_SECRETKEYBYTES],
+				  const char *login, uint64_t began_ns, uint64_t now_ns)
 {
 	uint8_t digest[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state state;
-	uint64_t spent = monitor_now_ns() - m->options->attempt_ns, want;
-	struct timespec wait;
+	uint64_t spent = now_ns - began_ns, want;
+
+	crypto_hash_sha256_init(&state);
+	crypto_hash_sha256_update(&state, secret, crypto_sign_SECRETKEYBYTES);
+	crypto_hash_sha256_update(&state, (const uint8_t *)login, strlen(login));
+	crypto_hash_sha256_final(&state, digest);
+	want = MONITOR_FAIL_MIN_NS + FAIL_SPREAD_NS * digest[0] / 256;
+	while (want < spent && want < NSEC_PER_SEC)
+		want *= 2;
+	return want > spent ? want - spent : 0;
+}
+
+void monitor_options_delay(const struct monitor *m)
+{
+	struct timespec wait = {0};
+	uint64_t ns;
 
 	if (m->options->attempt_ns == 0 || m->host_secret == NULL)
 		return;
-	crypto_hash_sha256_init(&state);
-	crypto_hash_sha256_update(&state, m->host_secret, crypto_sign_SECRETKEYBYTES);
-	crypto_hash_sha256_update(&state, (const uint8_t *)m->login, strlen(m->login));
-	crypto_hash_sha256_final(&state, digest);
-	want = FAIL_MIN_NS + FAIL_SPREAD_NS * digest[0] / 256;
-	while (want < spent && want < NSEC_PER_SEC)
-		want *= 2;
-	if (want <= spent)
-		return;
-	wait = (struct timespec){.tv_nsec = (long)((want - spent) % NSEC_PER_SEC)};
-	while (nanosleep(&wait, &wait) < 0 && errno == EINTR)
+	ns = monitor_options_delay_ns(m->host_secret, m->login, m->options->attempt_ns,
+				      monitor_now_ns());
+	wait.tv_sec = (time_t)(ns / NSEC_PER_SEC);
+	wait.tv_nsec = (long)(ns % NSEC_PER_SEC);
+	while (ns > 0 && nanosleep(&wait, &wait) < 0 && errno == EINTR)
 		;
 }
 

@@ -7,6 +7,8 @@
 #ifndef WARREN_SSH_MONITOR_OPTIONS_H
 #define WARREN_SSH_MONITOR_OPTIONS_H
 
+#include <stdint.h>
+
 #include "ssh/config/sshd_config.h"
 
 struct monitor;
@@ -45,6 +47,10 @@ bool monitor_options_key_files(const struct monitor *m, char *out, size_t cap);
 bool monitor_options_revoked(const struct monitor *m, const uint8_t *blob, size_t len);
 /* A refusal takes at least some milliseconds, however it came about (sshd's auth2.c). */
 void monitor_options_delay(const struct monitor *m);
+#define MONITOR_FAIL_MIN_NS (UINT64_C(5) * 1000000)
+/* How much longer the answer to an attempt that came at began_ns has to wait. secret: the host key. */
+uint64_t monitor_options_delay_ns(const uint8_t secret[static 64], const char *login,
+				  uint64_t began_ns, uint64_t now_ns);
 /* NULL: allowed; else the sentence. */
 const char *monitor_options_connect(const struct monitor *m, const char *host, uint16_t port);
 const char *monitor_options_listen(const struct monitor *m, const char *address, uint16_t port);
