@@ -328,8 +328,9 @@ struct session_wish {
 	char term[MONITOR_WIRE_TERM];
 	struct winsize size;
 	size_t env_count;
+	/* On the heap: as arrays they would be half a megabyte, to be cleared and then copied at fork. */
 	struct {
-		char name[MONITOR_WIRE_ENV_NAME], value[MONITOR_WIRE_ENV_TEXT];
+		char *name, *value;
 	} env[MONITOR_WIRE_ENV_MAX];
 };
 #define SESSION_SFTP_SERVER "/usr/lib/openssh/sftp-server"

@@ -54,10 +54,18 @@ static int read_env(struct reader *r, struct session_wish *wish)
 	if (count > MONITOR_WIRE_ENV_MAX)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < count; i++) {
-		reader_cstring(r, wish->env[i].name, sizeof(wish->env[i].name));
-		reader_cstring(r, wish->env[i].value, sizeof(wish->env[i].value));
+		char name[MONITOR_WIRE_ENV_NAME], value[MONITOR_WIRE_ENV_TEXT];
+
+		reader_cstring(r, name, sizeof(name));
+		reader_cstring(r, value, sizeof(value));
+		if (r->failed)
+			return -EBADMSG;
+		wish->env[i].name = strdup(name);
+		wish->env[i].value = strdup(value);
+		wish->env_count = i + 1;
+		if (wish->env[i].name == NULL || wish->env[i].value == NULL)
+			return -ENOMEM;
 	}
-	wish->env_count = count;
 	return 0;
 }
 
@@ -65,8 +73,8 @@ static int read_wish(struct reader *r, struct session_wish *wish)
 {
 	const uint8_t *command;
 	size_t len;
+	int rc;
 
-	memset(wish, 0, sizeof(*wish));
 	wish->channel = reader_u32(r);
 	wish->kind = reader_u8(r);
 	command = reader_string(r, MONITOR_WIRE_MAX, &len);
@@ -77,8 +85,9 @@ static int read_wish(struct reader *r, struct session_wish *wish)
 	wish->size.ws_xpixel = (unsigned short)reader_u32(r);
 	wish->size.ws_ypixel = (unsigned short)reader_u32(r);
 	reader_string(r, 1024, &(size_t){0}); /* terminal modes: see DECISIONS.md */
-	if (read_env(r, wish) < 0)
-		return -EBADMSG;
+	rc = read_env(r, wish);
+	if (rc < 0)
+		return rc;
 	wish->agent = reader_u8(r) == 1;
 	if (!reader_done(r) || command == NULL || wish->kind > MONITOR_SUBSYSTEM ||
 	    memchr(command, '\0', len) != NULL)
@@ -329,6 +338,7 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 	struct session *s = free_slot(m);
 	const char *why;
 	int mine[3] = {-1, -1, -1};
+	const bool first = !m->pam_session_open;
 	char what[400];
 	int r;
 
@@ -366,20 +376,23 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 	monitor_audit_log(m, "ssh session", "what", what);
 	audit_started(m, s, wish, kinds[wish->kind]);
 	r = reply_started(m, id, wish, mine);
-	malloc_trim(0); /* after PAM; a session may be idle for days from here */
+	if (first)
+		malloc_trim(0); /* after PAM; a session may be idle for days from here */
 	return r;
 }
 
 int session_start(struct monitor *m, uint32_t id, struct reader *r)
 {
-	struct session_wish *wish = calloc(1, sizeof(*wish));
-	int ret = wish != NULL ? read_wish(r, wish) : -ENOMEM;
+	struct session_wish wish = {0};
+	int ret = read_wish(r, &wish);
 
 	if (ret == 0)
-		ret = start_wish(m, id, wish);
-	if (wish != NULL)
-		free(wish->command);
-	free(wish);
+		ret = start_wish(m, id, &wish);
+	free(wish.command);
+	for (size_t i = 0; i < wish.env_count; i++) {
+		free(wish.env[i].name);
+		free(wish.env[i].value);
+	}
 	return ret;
 }
 

@@ -273,20 +273,28 @@ static _Noreturn void execute(const struct monitor *m, const struct session_wish
 	_exit(1); /* as sshd does */
 }
 
+/* The file server's program and command line. */
+static void find_sftp(const struct session_wish *wish, char program[static MONITOR_PATH_MAX],
+		      char *sftp, size_t cap)
+{
+	if (monitor_program_path(MONITOR_SFTP_PROGRAM, program) < 0 && wish->confined)
+		_exit(CANNOT);
+	/* OpenSSH's where it is installed, else our own, which says the same on its log. */
+	if (access(SESSION_SFTP_SERVER, X_OK) == 0)
+		snprintf(sftp, cap, SESSION_SFTP_SERVER " -e -l INFO");
+	else
+		snprintf(sftp, cap, "%s --log 2", program);
+}
+
 _Noreturn void session_child_run(struct monitor *m, const struct session_wish *wish,
 				 const int fds[3], int log, const char *tty, const char *agent,
 				 const char *greeting)
 {
 	static struct environment env;
-	char program[MONITOR_PATH_MAX] = "", sftp[MONITOR_PATH_MAX + 16];
+	char program[MONITOR_PATH_MAX] = "", sftp[MONITOR_PATH_MAX + 16] = "";
 
-	if (monitor_program_path(MONITOR_SFTP_PROGRAM, program) < 0 && wish->confined)
-		_exit(CANNOT);
-	/* OpenSSH's where it is installed, else our own, which says the same on its log. */
-	if (access(SESSION_SFTP_SERVER, X_OK) == 0)
-		snprintf(sftp, sizeof(sftp), SESSION_SFTP_SERVER " -e -l INFO");
-	else
-		snprintf(sftp, sizeof(sftp), "%s --log 2", program);
+	if (wish->kind == MONITOR_SUBSYSTEM || wish->confined)
+		find_sftp(wish, program, sftp, sizeof(sftp));
 	if (m->host_secret != NULL)
 		secret_wipe(m->host_secret, crypto_sign_SECRETKEYBYTES); /* this process's copy */
 	if (setsid() < 0 || (wish->pty && ioctl(fds[0], TIOCSCTTY, 0) < 0))
