@@ -5,8 +5,8 @@
     terminal.py STEP… -- COMMAND…
 
 STEP: expect:REGEX (in what came since the last match), send:TEXT (\\r \\n \\xNN), resize:COLSxROWS,
-raw (the terminal is in raw mode), kill:SIGNAL (to the command), status:N (the command ends with it),
-restored (the terminal is as it was before the command). Prints what the terminal showed when a step
+raw, cooked (the terminal is in that mode), kill:SIGNAL (to the command), run:COMMAND (a shell's, elsewhere; it has to
+succeed), status:N (the command ends with it), restored (the terminal is as it was before the command). Prints what the terminal showed when a step
 fails, and exits 1."""
 
 import fcntl
@@ -16,6 +16,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -67,13 +68,19 @@ def main():
         elif kind == "resize":
             cols, rows = text.split("x")
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", int(rows), int(cols), 0, 0))
-        elif kind == "raw":
-            while termios.tcgetattr(slave)[3] & (termios.ICANON | termios.ECHO):
+        elif kind in ("raw", "cooked"):
+            wanted = 0 if kind == "raw" else termios.ICANON | termios.ECHO
+            while termios.tcgetattr(slave)[3] & (termios.ICANON | termios.ECHO) != wanted:
                 if time.monotonic() > until:
                     fail(step)
                 read_some(0.05)
         elif kind == "kill":
             os.kill(pid, getattr(signal, "SIG" + text))
+        elif kind == "run":
+            done = subprocess.run(text, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode != 0:
+                shown += done.stdout
+                fail(step)
         elif kind == "status":
             while status is None:
                 if time.monotonic() > until:
