@@ -34,6 +34,7 @@ struct control_client {
 
 	struct control_server server;
 	bool known;
+	bool outdated; /* the stream broke: a server that starts anew may describe itself otherwise */
 	struct http_request *fetch;
 	struct control_waiter *waiters, *telling;
 
@@ -70,6 +71,8 @@ struct control_call {
 int control_call_new(struct control_client *c, const char *method, const char *path,
 		     const char *query, const json_t *body, control_reply_cb *done, void *ctx,
 		     struct control_call **ret_call) WARREN_MUST_USE;
+/* control_client_server, asking the server again when what is known is outdated. */
+void control_client_server_anew(struct control_client *c, control_server_cb *done, void *ctx);
 /* Waits for the server's keys, then sends. */
 void control_call_run(struct control_call *call);
 /* Header lines of a signed request: out[5] ends with NULL, storage in h. */

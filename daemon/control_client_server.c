@@ -212,6 +212,7 @@ static int open_server(struct control_client *c, const char *body, size_t len, s
 	if (r == 0) {
 		c->server = s;
 		c->known = true;
+		c->outdated = false;
 		if (!c->pinned) {
 			memcpy(c->signing_key, s.signing_key, 32);
 			c->pinned = true;
@@ -265,7 +266,7 @@ static void on_server(void *ctx, const struct http_response *response)
 	tell_waiters(c, r < 0 ? &err : NULL);
 }
 
-void control_client_server(struct control_client *c, control_server_cb *done, void *ctx)
+static void fetch(struct control_client *c, control_server_cb *done, void *ctx)
 {
 	struct http_options options = {.method = "GET", .on_done = on_server, .ctx = c};
 	struct control_waiter *waiter;
@@ -273,10 +274,6 @@ void control_client_server(struct control_client *c, control_server_cb *done, vo
 	char url[320];
 	int n;
 
-	if (c->known) {
-		done(ctx, &c->server, NULL);
-		return;
-	}
 	waiter = calloc(1, sizeof(*waiter));
 	if (waiter == NULL) {
 		(void)error_set(&err, -ENOMEM, "no memory");
@@ -297,4 +294,20 @@ void control_client_server(struct control_client *c, control_server_cb *done, vo
 		c->fetch = NULL;
 	if (err.code != 0)
 		tell_waiters(c, &err);
+}
+
+void control_client_server(struct control_client *c, control_server_cb *done, void *ctx)
+{
+	if (c->known)
+		done(ctx, &c->server, NULL);
+	else
+		fetch(c, done, ctx);
+}
+
+void control_client_server_anew(struct control_client *c, control_server_cb *done, void *ctx)
+{
+	if (c->known && !c->outdated)
+		done(ctx, &c->server, NULL);
+	else
+		fetch(c, done, ctx);
 }

@@ -220,6 +220,7 @@ static void on_stream_done(void *ctx, const struct http_response *response)
 	char sentence[600];
 
 	c->stream = NULL;
+	c->outdated = true;
 	if (c->stopping)
 		return;
 	if (c->stream_error.code != 0)
@@ -276,7 +277,7 @@ static void on_server(void *ctx, const struct control_server *server, const stru
 static void connect_stream(struct control_client *c)
 {
 	if (c->streaming && c->stream == NULL)
-		control_client_server(c, on_server, c);
+		control_client_server_anew(c, on_server, c);
 }
 
 void control_client_start(struct control_client *c, struct control_map *map)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/login_provider.h"
 #include "daemon/login_refresh.h"
 #include "daemon/logout.h"
 #include "identity/oidc.h"
@@ -36,6 +37,7 @@ struct pending {
 	uid_t uid;
 	bool enrols;
 	unsigned flags;
+	struct login_provider *provider;
 	struct oidc_login *login;  /* while the person is at the provider */
 	struct control_call *call; /* while control is told */
 	struct oidc_tokens tokens;
@@ -49,8 +51,7 @@ struct pending {
 struct login_service {
 	struct token_cache *cache;
 	struct login_refresh *refresh;
-	struct oidc *oidc;
-	char issuer[256], client_id[128];
+	struct login_providers providers;
 	struct pending *pending;
 	unsigned count;
 };
@@ -78,6 +79,7 @@ static void pending_free(struct pending *p)
 		p->next->link = p->link;
 	p->m->login->count--;
 	oidc_tokens_done(&p->tokens);
+	login_provider_put(p->provider);
 	free(p);
 }
 
@@ -132,44 +134,52 @@ static void pending_fail_network(struct pending *p, int exit_code, int code, con
 
 /* ---- the provider */
 
-static int use_provider(struct main_core *m, const struct control_server *server, struct error *err)
+static void on_revoked_silently(void *ctx, const struct error *err)
+{
+	(void)ctx;
+	if (err != NULL && err->code != -ENOTSUP)
+		log_warn("a refresh token was not revoked", "reason=\"%s\"", err->text);
+}
+
+/* What was obtained and is not kept is not left to live on at the provider. */
+static void revoke_silently(struct login_provider *provider, const char *refresh_token)
+{
+	struct error err = {0};
+
+	if (refresh_token != NULL &&
+	    oidc_revoke(login_provider_oidc(provider), refresh_token, LOGIN_REVOKE_MS,
+			on_revoked_silently, NULL, &err) < 0)
+		on_revoked_silently(NULL, &err);
+}
+
+static void refresh_end_all(struct login_service *s)
+{
+	for (const struct login_refresh *e = s->refresh; e != NULL && s->providers.current != NULL;
+	     e = e->next)
+		revoke_silently(s->providers.current, e->token);
+	login_refresh_clear(&s->refresh);
+}
+
+/* Nothing of one provider is ever shown to another, and what was made for other settings control would
+ * refuse. */
+static void provider_changed(struct main_core *m, const struct control_server *server)
 {
 	struct login_service *s = m->login;
-	const char *const audiences[] = {server->access_audience, NULL};
-	struct oidc_config config = {
-		.issuer = server->issuer,
-		.client_id = server->client_id,
-		.user_claim = server->user_claim[0] ? server->user_claim : NULL,
-		.access_tokens = server->access_audience[0] != '\0',
-		.audiences = server->access_audience[0] ? audiences : NULL,
-		.resource = server->resource[0] ? server->resource : NULL,
-		.max_age_s = server->login_max_age_s,
-		.redirect_port_count = server->redirect_port_count,
-	};
 
-	if (s->oidc != NULL && strcmp(s->issuer, server->issuer) == 0 &&
-	    strcmp(s->client_id, server->client_id) == 0)
-		return 0;
-	if (s->pending != NULL && s->pending->next != NULL && s->oidc != NULL)
-		return error_set(err, -EBUSY, "the login provider is changing: try again");
-	if (strcmp(s->issuer, server->issuer) != 0 || strcmp(s->client_id, server->client_id) != 0) {
-		/* Nothing of one provider is ever shown to another. */
-		login_refresh_clear(&s->refresh);
-		token_cache_clear(s->cache);
-	}
-	oidc_free(s->oidc);
-	s->oidc = NULL;
-	memcpy(config.redirect_ports, server->redirect_ports, sizeof(config.redirect_ports));
-	/* The embedded issuer stands behind control's own TLS, whose keys are pinned. */
-	if (server->embedded)
-		config.trust.pinned_spki = server->pins;
-	else if (m->options.issuer_ca_file[0] != '\0')
-		config.trust.ca_file = m->options.issuer_ca_file;
-	if (oidc_new(m->http, m->clock, m->random, &config, &s->oidc, err) < 0)
-		return err != NULL && err->code != 0 ? err->code : -EIO;
-	(void)snprintf(s->issuer, sizeof(s->issuer), "%s", server->issuer);
-	(void)snprintf(s->client_id, sizeof(s->client_id), "%s", server->client_id);
-	return 0;
+	if (!login_providers_differ(&s->providers, server))
+		return;
+	log_info("the login provider's settings have changed", "issuer=%s", server->issuer);
+	refresh_end_all(s);
+	token_cache_clear(s->cache);
+	login_providers_retire(&s->providers);
+}
+
+void login_server_changed(struct main_core *m)
+{
+	const struct control_server *server = control_client_known(m->control);
+
+	if (server != NULL)
+		provider_changed(m, server);
 }
 
 /* ---- a login */
@@ -196,8 +206,8 @@ static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
 		tell_prompt(p, w);
 }
 
-/* A renewed login lives as long as the login it renews would have. */
-static void keep(struct pending *p, uint32_t ttl_s)
+/* A renewed login lives as long as the login it renews would have. True: what renews it was kept. */
+static bool keep(struct pending *p, uint32_t ttl_s)
 {
 	struct login_service *s = p->m->login;
 	uint64_t now_ns = clock_monotonic_ns(p->m->clock);
@@ -213,7 +223,7 @@ static void keep(struct pending *p, uint32_t ttl_s)
 	if (token_cache_put(s->cache, p->uid, p->tokens.identity.user, p->tokens.bearer,
 			    p->tokens.identity.issued_s, end_s) < 0)
 		log_warn("a login could not be kept", "uid=%u", p->uid);
-	login_refresh_keep(&s->refresh, p->uid, &p->tokens, until_ns);
+	return login_refresh_keep(&s->refresh, p->uid, &p->tokens, until_ns);
 }
 
 static void succeed(struct pending *p)
@@ -226,8 +236,8 @@ static void succeed(struct pending *p)
 	struct main_core *m = p->m;
 	int64_t ttl_s = json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl"));
 
-	if (!p->enrols && ttl_s > 0)
-		keep(p, (uint32_t)ttl_s);
+	if (p->enrols || ttl_s <= 0 || !keep(p, (uint32_t)ttl_s))
+		revoke_silently(p->provider, p->tokens.refresh_token);
 	if (!p->enrols)
 		logout_note(m, p->uid, p->tokens.identity.user);
 	log_info("logged in", "uid=%u identity=%s", p->uid, p->tokens.identity.user);
@@ -361,7 +371,10 @@ static void on_server(void *ctx, const struct control_server *server,
 				     error_text(server_err));
 		return;
 	}
-	r = use_provider(m, server, &err);
+	provider_changed(m, server);
+	login_provider_put(p->provider);
+	p->provider = login_provider_get(m, &m->login->providers, server, &err);
+	r = p->provider == NULL ? -EIO : 0;
 	/* A device login of other providers carries no nonce (RFC 8628 knows none). */
 	if (p->enrols && !server->embedded)
 		flow = OIDC_FLOW_PKCE;
@@ -371,12 +384,12 @@ static void on_server(void *ctx, const struct control_server *server,
 		return;
 	}
 	if (r == 0 && p->renews) {
-		r = oidc_refresh(m->login->oidc, kept->token, &ops, &p->login, &err);
+		r = oidc_refresh(login_provider_oidc(p->provider), kept->token, &ops, &p->login, &err);
 	} else if (r == 0 && p->enrols) {
 		control_client_nonce(m->control, nonce);
-		r = oidc_login_start_nonce(m->login->oidc, flow, nonce, &ops, &p->login, &err);
+		r = oidc_login_start_nonce(login_provider_oidc(p->provider), flow, nonce, &ops, &p->login, &err);
 	} else if (r == 0) {
-		r = oidc_login_start(m->login->oidc, flow, &ops, &p->login, &err);
+		r = oidc_login_start(login_provider_oidc(p->provider), flow, &ops, &p->login, &err);
 	}
 	if (r < 0)
 		pending_fail(p, WARREN_EXIT_FAILED, error_text(&err));
@@ -476,7 +489,7 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 	token_cache_set_ttl(m->login->cache, (uint32_t)json_integer_value(json_object_get(
 						     m->switches, "ssh_jwt_cache_ttl")));
 	if (json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl")) == 0)
-		login_refresh_clear(&m->login->refresh);
+		refresh_end_all(m->login);
 	if ((flags & LOGIN_FORCE) == 0)
 		result.token =
 			token_cache_get(m->login->cache, uid, &result.identity, &result.expires_s);
@@ -552,11 +565,55 @@ bool login_revoke(struct main_core *m, uid_t uid, void (*done)(void *ctx, const 
 		login_refresh_find(&s->refresh, uid, clock_monotonic_ns(m->clock));
 	struct error err = {0};
 
-	if (kept == NULL || s->oidc == NULL)
+	if (kept == NULL || s->providers.current == NULL)
 		return false;
-	if (oidc_revoke(s->oidc, kept->token, LOGIN_REVOKE_MS, done, ctx, &err) == 0)
+	if (oidc_revoke(login_provider_oidc(s->providers.current), kept->token, LOGIN_REVOKE_MS,
+			done, ctx, &err) == 0)
 		return true;
 	log_warn("a refresh token was not revoked", "uid=%u reason=\"%s\"", uid, err.text);
+	return false;
+}
+
+struct revoking {
+	unsigned waits;
+	struct error err; /* of the last that failed */
+	bool revoked;
+	void (*done)(void *ctx, const struct error *err);
+	void *ctx;
+};
+
+static void on_one_revoked(void *ctx, const struct error *err)
+{
+	static const struct error nothing = {.code = -ENOTSUP};
+	struct revoking *r = ctx;
+
+	if (err == NULL)
+		r->revoked = true;
+	else if (err->code != -ENOTSUP)
+		r->err = *err;
+	if (--r->waits > 0)
+		return;
+	r->done(r->ctx, r->err.code != 0 ? &r->err : r->revoked ? NULL : &nothing);
+	free(r);
+}
+
+bool login_revoke_all(struct main_core *m, void (*done)(void *ctx, const struct error *err),
+		      void *ctx)
+{
+	struct revoking *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return false;
+	r->done = done;
+	r->ctx = ctx;
+	for (const struct login_refresh *e = m->login->refresh, *next; e != NULL; e = next) {
+		next = e->next; /* one that is over goes */
+		if (login_revoke(m, e->uid, on_one_revoked, r))
+			r->waits++;
+	}
+	if (r->waits > 0)
+		return true;
+	free(r);
 	return false;
 }
 
@@ -564,6 +621,5 @@ void login_forget_all(struct main_core *m)
 {
 	token_cache_clear(m->login->cache);
 	login_refresh_clear(&m->login->refresh);
-	oidc_free(m->login->oidc);
-	m->login->oidc = NULL;
+	login_providers_end(&m->login->providers);
 }

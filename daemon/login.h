@@ -57,8 +57,15 @@ void login_forget_all(struct main_core *m);
 /* For a logout, before login_forget: has the provider revoke what renews the login of uid, where
  * there is such a thing. True: done is called, once, within LOGIN_REVOKE_MS and not before it
  * returns; err NULL: revoked, -ENOTSUP: the provider knows no revocation. */
-#define LOGIN_REVOKE_MS 5000
+#define LOGIN_REVOKE_MS 3000
 bool login_revoke(struct main_core *m, uid_t uid, void (*done)(void *ctx, const struct error *err),
 		  void *ctx);
+/* The same for all accounts; done once, err NULL: at least one was, and none failed. */
+bool login_revoke_all(struct main_core *m, void (*done)(void *ctx, const struct error *err),
+		      void *ctx);
+
+/* Control has described itself anew: other settings of its provider apply from now on, and whoever is
+ * logged in by the old ones logs in again. */
+void login_server_changed(struct main_core *m);
 
 #endif

@@ -47,7 +47,7 @@ void login_refresh_clear(struct login_refresh **list)
 		login_refresh_forget(list, (*list)->uid);
 }
 
-void login_refresh_keep(struct login_refresh **list, uid_t uid, const struct oidc_tokens *tokens,
+bool login_refresh_keep(struct login_refresh **list, uid_t uid, const struct oidc_tokens *tokens,
 			uint64_t until_ns)
 {
 	struct login_refresh *e;
@@ -55,14 +55,14 @@ void login_refresh_keep(struct login_refresh **list, uid_t uid, const struct oid
 
 	login_refresh_forget(list, uid);
 	if (tokens->refresh_token == NULL || !login_moment(tokens, &auth_time_s))
-		return;
+		return false;
 	e = calloc(1, sizeof(*e));
 	if (e == NULL)
-		return;
+		return false;
 	e->token = secret_strdup(tokens->refresh_token);
 	if (e->token == NULL) {
 		free(e);
-		return;
+		return false;
 	}
 	e->uid = uid;
 	e->auth_time_s = auth_time_s;
@@ -70,6 +70,7 @@ void login_refresh_keep(struct login_refresh **list, uid_t uid, const struct oid
 	(void)snprintf(e->subject, sizeof(e->subject), "%s", tokens->identity.subject);
 	e->next = *list;
 	*list = e;
+	return true;
 }
 
 const struct login_refresh *login_refresh_find(struct login_refresh **list, uid_t uid,

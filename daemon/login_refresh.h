@@ -20,8 +20,8 @@ struct login_refresh {
 };
 
 /* Replaces what is kept for uid. Without a refresh token, or a claim "auth_time" that says when the
- * person really logged in, nothing is kept. */
-void login_refresh_keep(struct login_refresh **list, uid_t uid, const struct oidc_tokens *tokens,
+ * person really logged in, nothing is kept: false. */
+bool login_refresh_keep(struct login_refresh **list, uid_t uid, const struct oidc_tokens *tokens,
 			uint64_t until_ns);
 /* NULL: none that may still be used. Borrowed. */
 const struct login_refresh *login_refresh_find(struct login_refresh **list, uid_t uid,

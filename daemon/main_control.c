@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "daemon/login.h"
 #include "daemon/logout.h"
 #include "daemon/main_core.h"
 #include "daemon/openssh.h"
@@ -28,6 +29,7 @@ static void on_connection(void *ctx, bool connected, const char *sentence)
 		log_warn("no connection to the control server", "reason=\"%s\"", sentence);
 	(void)snprintf(m->control_error, sizeof(m->control_error), "%s", connected ? "" : sentence);
 	if (connected) {
+		login_server_changed(m);
 		main_control_put_self(m);
 		logout_flush(m);
 	}

@@ -17,6 +17,7 @@
 struct down {
 	struct ipc_request *request; /* NULL: the client went away */
 	struct main_core *m;
+	json_t *result; /* NULL: {} */
 };
 
 static void on_gone(struct ipc_request *r)
@@ -31,10 +32,12 @@ static void answer(struct down *d, bool ok, const char *sentence)
 	if (d->request != NULL) {
 		d->request->on_gone = NULL;
 		if (ok)
-			ipc_request_result(d->request, json_object());
+			ipc_request_result(d->request, d->result != NULL ? json_incref(d->result)
+									 : json_object());
 		else
 			ipc_request_error(d->request, WARREN_EXIT_FAILED, "%s", sentence);
 	}
+	json_decref(d->result);
 	free(d);
 }
 
@@ -122,6 +125,22 @@ static void on_down(struct main_core *m, void *ctx, bool ok, const char *sentenc
 	main_broker_request(m, WIRE_FORGET, NULL, -1, on_forgotten, ctx);
 }
 
+/* The machine is out, whatever the provider says to the logins that it had. */
+static void on_revoked(void *ctx, const struct error *err)
+{
+	struct down *d = ctx;
+	struct main_core *m = d->m;
+	bool failed = err != NULL && err->code != -ENOTSUP;
+
+	d->result = json_pack("{s:s,s:s}", "revocation",
+			      failed ? "failed" : err == NULL ? "done" : "nothing",
+			      "revocation_reason", failed ? error_text(err) : "");
+	if (failed)
+		log_warn("a refresh token was not revoked", "reason=\"%s\"", error_text(err));
+	login_forget_all(m);
+	main_apply_teardown(m, on_down, d);
+}
+
 static void on_deleted(void *ctx, const struct control_reply *reply)
 {
 	struct down *d = ctx;
@@ -138,8 +157,10 @@ static void on_deleted(void *ctx, const struct control_reply *reply)
 	m->network.wanted_up = false;
 	m->network.enrolled = false;
 	control_client_stop(m->control);
-	login_forget_all(m);
 	logout_forget(m);
+	if (login_revoke_all(m, on_revoked, d))
+		return;
+	login_forget_all(m);
 	main_apply_teardown(m, on_down, d);
 }
 

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Renewal of a login: the provider's id tokens end after six seconds, the login after the cache's time to
-# live; in between nobody is asked. Logout, down and another account have nothing to renew, and a logout
-# has the provider revoke what did.
+# live; in between nobody is asked. Logout, down and another account have nothing to renew, and what is not
+# kept any more (after a logout, on leaving the network, with a time to live of 0, for other settings of the
+# provider) the provider revokes. Its settings reach daemons that run.
 . "$WARREN_SRC/tests/netns/lib.sh"
 folder=$WARREN_BIN/../oidc-provider
 # The provider needs Node 22; its packages bring one for x86-64.
@@ -120,4 +121,90 @@ on first warren down
 on first warren up
 within 30 direct first
 expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+
+note "a login that is not kept leaves nothing behind at the provider"
+revoked() { asked /token/revocation; }
+grows() { [ "$(revoked)" = $((before + ${1:-1})) ]; } # since $before
+login
+before=$(revoked)
+on first warren up --ssh-jwt-cache-ttl 0
+expect 4 on first warren ssh-cert --batch --out $T/none deploy@second
+within 5 grows
+: >$T/prompt
+signin_from $T/prompt &
+on first warren ssh deploy@second id -un 2>$T/prompt >$T/out || fail "a login for one connection: $(cat $T/prompt)"
+wait $!
+says '^deploy'
+within 5 grows 2
+hook mode '{"revoke":"hang"}'
+: >$T/prompt
+signin_from $T/prompt &
+on first warren ssh deploy@second id -un 2>$T/prompt >$T/out || fail "a provider that does not revoke: $(cat $T/prompt)"
+wait $!
+hook mode '{}'
+on first warren up --ssh-jwt-cache-ttl 600
+
+control_restart() { # CONFIGURATION
+	stop control
+	spawn control control warren-control serve --config $1
+	within 20 ctl peer list
+	within 40 on first warren status --check ready
+	connected() { on first warren --json status | jq -e .management.connected; }
+	within 40 connected
+}
+mints() { on first warren ssh-cert --batch --out $T/none deploy@second; }
+note "the same settings after a restart of control: logins stay"
+login
+sleep 1
+control_restart $T/control.json
+expect 0 mints
+
+note "another client of the same provider reaches the daemon as it runs"
+before=$(revoked)
+sed 's/"warren-cli"/"warren-ES256"/' $T/control.json >$T/control-client.json
+control_restart $T/control-client.json
+logged_out() { ! mints; }
+within 10 logged_out
+within 5 grows
+expect 4 mints
+login
+expect 0 on first warren ssh deploy@second id -un
+grep -q 'provider.s settings have changed' $T/log/first || fail "the log does not say so"
+
+note "and so do access tokens for an audience, and how old a login may be"
+jq --arg i $issuer --arg ca $T/ca/ca.pem 'del(.issuer, .client_id, .issuer_ca_file, .login_enrolls) + { issuers: [ { issuer: $i, client_id: "warren-cli",
+	ca_file: $ca, token: "access", audiences: ["urn:warren:control"], resource: "urn:warren:control" } ] }' $T/control.json >$T/control-access.json
+control_restart $T/control-access.json
+within 10 logged_out
+login
+expect 0 on first warren ssh deploy@second id -un
+jq '.issuers[0].max_age_s = 3000' $T/control-access.json >$T/control-age.json
+control_restart $T/control-age.json
+within 10 logged_out
+login
+expect 0 on first warren ssh deploy@second id -un
+
+note "leaving the network revokes everybody's, and a provider that hangs holds it up for three seconds at most"
+as_other() { WARREN_SOCKET=$T/first.sock ip netns exec first setpriv --reuid 4711 --regid 4711 --clear-groups "$@"; }
+: >$T/prompt
+signin_from $T/prompt &
+as_other warren login >$T/login-out 2>$T/prompt || fail "another account: $(cat $T/prompt)"
+wait $!
+before=$(revoked)
+expect 0 on first warren logout --deregister
+says 'Left the network'
+! grep -q provider $T/out || fail "$(cat $T/out)"
+grows 2 || fail "revoked: $(revoked), before $before"
+cp $T/setup-key $T/key
+within 15 on first warren status --check live
+on first warren up --control $CONTROL_URL --setup-key-file $T/key --hostname first
+within 30 direct first
+login
+hook mode '{"revoke":"hang"}'
+begun=$(date +%s%N)
+expect 0 timeout 20 ip netns exec first env WARREN_SOCKET=$T/first.sock warren logout --deregister
+says 'the login provider was not told'
+says 'Left the network'
+echo "left after $((($(date +%s%N) - begun) / 1000000)) ms"
+[ "$(ctl --json peer list | jq '.peers | length')" = 1 ] || fail "still there: $(ctl peer list)"
 echo "all good"

@@ -123,7 +123,7 @@ narrow() {
 EOF2
 }
 dies "the policy" narrow
-grep -q 'access was withdrawn' $T/live.$count || fail "no reason: $(cat $T/live.$count)"
+grep -q 'Received disconnect from .*:11: access was withdrawn' $T/live.$count || fail "no reason: $(cat $T/live.$count)"
 expect 255 on first $CLIENT -o BatchMode=yes deploy@$host true
 says rule
 usual_policy
