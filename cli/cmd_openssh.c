@@ -179,28 +179,33 @@ static void ask_names(const struct cli *c, char *fqdn, size_t fqdn_cap, char *ad
 	ipc_close(client);
 }
 
+static int write_drop_in(const struct cli *c, const struct buffer *text)
+{
+	int r = file_make_dirs("/etc/ssh/ssh_config.d", 0755);
+
+	if (r == 0)
+		r = file_write_atomic(DROP_IN, text->data, text->len, 0644);
+	return r < 0 ? cli_fail(c, WARREN_EXIT_FAILED, "cannot write " DROP_IN ": %s%s",
+				strerror(-r), r == -EACCES ? "; run it as root" : "")
+		     : WARREN_EXIT_OK;
+}
+
 static int install(const struct cli *c, bool print)
 {
-	char fqdn[256], address[64], *text;
+	char fqdn[256], address[64];
 	int code = WARREN_EXIT_OK;
-	int r;
+	struct buffer text;
 
 	ask_names(c, fqdn, sizeof(fqdn), address, sizeof(address));
-	text = openssh_config_text(print ? "/usr/bin/warren" : c->self, fqdn, address);
-
-	if (text == NULL)
-		return cli_fail(c, WARREN_EXIT_FAILED, "out of memory");
-	if (print) {
-		fputs(text, stdout);
-	} else {
-		r = file_make_dirs("/etc/ssh/ssh_config.d", 0755);
-		if (r == 0)
-			r = file_write_atomic(DROP_IN, text, strlen(text), 0644);
-		if (r < 0)
-			code = cli_fail(c, WARREN_EXIT_FAILED, "cannot write " DROP_IN ": %s%s",
-					strerror(-r), r == -EACCES ? "; run it as root" : "");
-	}
-	free(text);
+	buffer_init(&text, 64u << 10);
+	if (openssh_config_text(&text, print ? "/usr/bin/warren" : c->self, c->socket, fqdn,
+				address) < 0)
+		code = cli_fail(c, WARREN_EXIT_FAILED, "out of memory");
+	else if (print)
+		fwrite(text.data, 1, text.len, stdout);
+	else
+		code = write_drop_in(c, &text);
+	buffer_done(&text);
 	return code;
 }
 

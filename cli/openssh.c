@@ -14,6 +14,7 @@
 
 #include "cli/connection.h"
 #include "cli/keyfile.h"
+#include "daemon/ipc/drop_in.h"
 
 #define HOSTS_S		300 /* how long a file of host keys is kept: longer than a login takes */
 #define ATTEMPTS	3
@@ -311,23 +312,9 @@ int openssh_connect(const struct openssh_login *login, int *ret_fd)
 	return r;
 }
 
-static int write_block(FILE *out, const char *self, const char *hosts)
-{
-	return fprintf(out,
-		       "Match %s%s%sexec \"%s openssh detect %%h %%p %%r %%C\"\n"
-		       "  ProxyUseFdpass yes\n"
-		       "  ProxyCommand %s openssh proxy %%h %%p %%r\n"
-		       "  IdentityFile /run/warren/u/%%i/%%C\n"
-		       "  CertificateFile /run/warren/u/%%i/%%C-cert.pub\n"
-		       "  UserKnownHostsFile /run/warren/u/%%i/%%C.hosts\n"
-		       "  GlobalKnownHostsFile none\n"
-		       "  StrictHostKeyChecking yes\n",
-		       *hosts ? "host " : "", hosts, *hosts ? " " : "", self, self);
-}
-
 /* The names of a domain that no resolver knows (RFC 9476) reach every machine of the mesh, also
  * where SSH, or the port, is not ours: its own sshd answers, and nothing of a login is changed. */
-static int write_names(FILE *out, const char *self, const char *fqdn)
+static int write_names(struct buffer *out, const char *self, const char *fqdn)
 {
 	const char *domain = strchr(fqdn, '.');
 	size_t len = domain != NULL ? strlen(domain) : 0;
@@ -335,16 +322,16 @@ static int write_names(FILE *out, const char *self, const char *fqdn)
 	if (len < 10 || strcmp(domain + len - 9, ".internal") != 0 ||
 	    strspn(domain, PLAIN_NAME) != len)
 		return 0;
-	return fprintf(out,
-		       "Match host *%s,*%s.\n"
-		       "  ProxyUseFdpass yes\n"
-		       "  ProxyCommand %s openssh plain %%h %%p\n",
-		       domain, domain, self);
+	return buffer_printf(out,
+			     "Match host *%s,*%s.\n"
+			     "  ProxyUseFdpass yes\n"
+			     "  ProxyCommand %s openssh plain %%h %%p\n",
+			     domain, domain, self);
 }
 
-/* "second.example.net" and "100.64.3.4": patterns of everything with a dot or colon that can be a
- * peer. False where one of them is unknown or not plain. */
-static bool dotted_hosts(char *out, size_t cap, const char *fqdn, const char *address)
+/* "second.example.net", "100.64.3.4", "p_abc…": patterns of everything that can be a peer and is
+ * not its name alone. False where one of them is unknown or not plain. */
+static bool mesh_hosts(char *out, size_t cap, const char *fqdn, const char *address)
 {
 	const char *domain = strchr(fqdn, '.');
 	size_t octet = strspn(address, "0123456789");
@@ -352,31 +339,39 @@ static bool dotted_hosts(char *out, size_t cap, const char *fqdn, const char *ad
 	if (domain == NULL || domain[1] == '\0' || strspn(domain, PLAIN_NAME) != strlen(domain) ||
 	    octet == 0 || octet > 3 || address[octet] != '.')
 		return false;
-	return snprintf(out, cap, "*%s,*.,%.*s.*,*:*", domain, (int)octet, address) < (int)cap;
+	return snprintf(out, cap, "*%s,*.,%.*s.*,*:*,p_*", domain, (int)octet, address) < (int)cap;
 }
 
-char *openssh_config_text(const char *self, const char *fqdn, const char *address)
+/* The names without a dot are in the daemon's file, which is there while the mesh is up. */
+static int write_bare_names(struct buffer *out, const char *socket_path)
 {
-	char *text = NULL, hosts[320];
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	bool good;
+	char path[DROP_IN_NAMES_CAP];
 
-	if (out == NULL)
-		return NULL;
-	fputs("# Written by `warren openssh install`. Peers of the mesh with SSH enabled log in "
-	      "with\n# short certificates; every other host is left alone.\n",
-	      out);
+	drop_in_names_path(socket_path, path);
+	return buffer_printf(out,
+			     "Match host !*.*,!*:*,*\n"
+			     "  Include %s\n",
+			     path);
+}
+
+int openssh_config_text(struct buffer *out, const char *self, const char *socket_path,
+			const char *fqdn, const char *address)
+{
+	char hosts[320];
+	int r = buffer_printf(
+		out,
+		"# Written by `warren openssh install`. Peers of the mesh with SSH enabled log in "
+		"with\n# short certificates; every other host is left alone.\n");
+
 	/* ssh skips the program where an earlier criterion fails. */
-	if (dotted_hosts(hosts, sizeof(hosts), fqdn, address))
-		good = write_block(out, self, hosts) > 0 &&
-		       write_block(out, self, "!*.*,!*:*,*") > 0;
-	else
-		good = write_block(out, self, "") > 0;
-	good = good && write_names(out, self, fqdn) >= 0;
-	good = fputs("Match all\n", out) >= 0 && good;
-	if (fclose(out) == 0 && good)
-		return text;
-	free(text);
-	return NULL;
+	if (r == 0 && mesh_hosts(hosts, sizeof(hosts), fqdn, address)) {
+		r = drop_in_block(out, self, hosts);
+		if (r == 0)
+			r = write_bare_names(out, socket_path);
+	} else if (r == 0) {
+		r = drop_in_block(out, self, "");
+	}
+	if (r == 0)
+		r = write_names(out, self, fqdn);
+	return r < 0 ? r : buffer_printf(out, "Match all\n");
 }

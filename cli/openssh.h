@@ -10,6 +10,7 @@
 
 #include "cli/cli.h"
 #include "cli/prompt.h"
+#include "platform/buffer.h"
 
 /* Environment of the ssh that `warren ssh` starts: "HOST PORT", for `detect` to leave alone, or "*"
  * for every host. */
@@ -52,9 +53,11 @@ int openssh_write_hosts(struct ipc_client *client, const char *host, int port,
 /* The folder that the broker makes for the caller's keys. */
 void openssh_directory(char *out, size_t cap);
 
-/* The drop-in's text for this program at `self`. With this machine's name and overlay address in
- * the mesh ("" where it is in none) ssh asks `detect` only for names that can be a peer's. Caller
- * frees. */
-char *openssh_config_text(const char *self, const char *fqdn, const char *address);
+/* Appends the drop-in's text for this program at `self` and the daemon at that socket. With this
+ * machine's name and overlay address in the mesh ("" where it is in none) ssh asks `detect` only for
+ * names that can be a peer's, and for those without a dot only while the daemon lists them. -errno.
+ */
+int openssh_config_text(struct buffer *out, const char *self, const char *socket_path,
+			const char *fqdn, const char *address) WARREN_MUST_USE;
 
 #endif

@@ -260,8 +260,10 @@ static void stop(struct broker *b)
 		broker_root_stop(b);
 	}
 	broker_audit_close(b);
-	if (b->ipc >= 0)
+	if (b->ipc >= 0) {
 		unlink(b->options->socket);
+		broker_names_remove(b);
+	}
 	file_close(&b->ipc);
 	/* Only when nothing of another daemon or of a user is in them. */
 	rmdir(BROKER_RUN_DIR "/u");
@@ -287,6 +289,7 @@ int broker_run(const struct daemon_options *options)
 	} else {
 		broker_audit_open(b);
 		oom_protect();
+		broker_names_remove(b); /* of one that was killed */
 		tick(b); /* engine and main */
 		log_info("warrend is ready", "version=%s socket=%s", WARREN_VERSION,
 			 options->socket);

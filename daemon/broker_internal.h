@@ -289,6 +289,11 @@ void broker_audit_switches(struct broker *b);
 int broker_root_listen(struct broker *b, struct error *err) WARREN_MUST_USE;
 void broker_root_stop(struct broker *b);
 
+/* broker_names.c: the names that ssh asks about. */
+/* Reads the fields of SSH_NAMES. -EBADMSG: the file stays as it is. */
+int broker_names_set(struct broker *b, struct reader *r) WARREN_MUST_USE;
+void broker_names_remove(const struct broker *b);
+
 /* broker_userdir.c: /run/warren/u. */
 int broker_userdir_make(uid_t uid, struct error *err) WARREN_MUST_USE;
 /* Removes files whose time (mtime) has come under the open folder of users. */

@@ -281,12 +281,22 @@ static int on_empty(struct broker *b, uint8_t type, uint32_t id, const struct re
 	if (!reader_done(r))
 		return -EBADMSG;
 	if (type == WIRE_TEARDOWN) {
+		broker_names_remove(b);
 		broker_ssh_teardown(b, id);
 		return 0;
 	}
 	rc = broker_state_leave(b, &err);
 	broker_main_reply(b, id, rc, error_text(&err));
 	return 0;
+}
+
+static int on_ssh_names(struct broker *b, uint32_t id, struct reader *r)
+{
+	int rc = broker_names_set(b, r);
+
+	if (rc == 0)
+		broker_main_reply(b, id, 0, "");
+	return rc;
 }
 
 /* *ret_taken: the descriptor has a new owner. */
@@ -316,6 +326,8 @@ static int dispatch(struct broker *b, struct reader *r, const int *fds, size_t n
 		return on_pin(b, id, r);
 	case WIRE_SESSION_END:
 		return on_session_end(b, id, r);
+	case WIRE_SSH_NAMES:
+		return on_ssh_names(b, id, r);
 	default:
 		return -EBADMSG;
 	}

@@ -135,6 +135,7 @@ static void on_configured_peers(struct main_core *m, void *ctx, int result, cons
 		probe_all(m);
 	}
 	send_ssh_object(m);
+	main_names_tell(m);
 	main_network_path_tick(m);
 	finish(m, NULL);
 }
@@ -390,6 +391,7 @@ void main_apply_teardown(struct main_core *m, main_broker_cb *done, void *ctx)
 	m->interface[0] = '\0';
 	a->done = a->reconciled = false;
 	a->error[0] = '\0';
+	main_names_forget(m);
 	main_broker_request(m, WIRE_TEARDOWN, NULL, -1, done, ctx);
 }
 

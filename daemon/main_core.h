@@ -25,6 +25,7 @@ struct login_service;
 struct logouts;
 struct openssh;
 struct main_apply;
+struct main_names;
 struct main_monitor;
 struct main_up;
 struct main_ping;
@@ -80,6 +81,7 @@ struct main_core {
 	struct path *path;
 	struct peers_engine counters; /* last `get=1` */
 	struct main_apply *apply;
+	struct main_names *names; /* NULL: none were told */
 	struct main_up *ups;
 	struct main_ping *pings;
 	uint64_t ping_token;
@@ -154,6 +156,11 @@ const char *main_apply_error(const struct main_core *m);
 void main_apply_forget_error(struct main_core *m);
 /* Everything is taken down; done(ctx, sentence or NULL). */
 void main_apply_teardown(struct main_core *m, main_broker_cb *done, void *ctx);
+
+/* ---- main_names.c: what ssh has to ask about */
+void main_names_tell(struct main_core *m);
+/* The broker has none any more. */
+void main_names_forget(struct main_core *m);
 
 /* ---- main_control.c: events of the control client, PUT /v1/self */
 void main_control_ops(struct main_core *m, struct control_client_ops *ret_ops);

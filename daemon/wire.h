@@ -20,6 +20,7 @@ enum daemon_message {
 	WIRE_PIN = 5,
 	WIRE_SESSION_END = 6,
 	WIRE_FORGET = 7,
+	WIRE_SSH_NAMES = 8,
 	WIRE_REPLY = 16, /* u8 0 ok / 1 failed, string sentence, fields */
 	/* broker to main */
 	WIRE_SWITCHES = 32,

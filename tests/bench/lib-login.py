@@ -96,7 +96,7 @@ def main():
         "detect": ["warren", "openssh", "detect", "second.warren.internal", "22", "deploy", "0" * 40],
         "outside, plain": ["ssh", "-F", args.plain, *public_key, outside, "true"],
         "outside, drop-in": ["ssh", *public_key, outside, "true"],
-        # A bare name could be a peer's: ssh has to ask `detect`.
+        # A bare name that is no peer's: ssh must not ask `detect`.
         "outside, bare name, plain": ["ssh", "-F", args.plain, *public_key, "deploy@outside", "true"],
         "outside, bare name, drop-in": ["ssh", *public_key, "deploy@outside", "true"],
     }

@@ -5,7 +5,7 @@
  *
  *   configure A4 A6 MTU PORT | teardown | user-dir UID | fingerprint | pin NETWORK PEER
  *   object SEQ ENABLED VALID_S PEER | session-end ID | forget | uapi FILE | up 0|1 | stats
- *   policy FILE SELF | raw HEX (to the broker) | die
+ *   policy FILE SELF | raw HEX (to the broker) | names EVERY [NAME…] | die
  *
  * Events are printed on stderr as "event …". Signed objects are made with a fixed test key.
  */
@@ -361,6 +361,25 @@ static void cmd_raw(FILE *out, const char *hex)
 		abort();
 }
 
+/* As they are given: main may lie. */
+static void cmd_names(FILE *out, char *const *arg)
+{
+	struct writer w = begin(WIRE_SSH_NAMES);
+	struct reader r;
+	uint16_t count = 0;
+
+	while (arg[2 + count])
+		count++;
+	writer_u8(&w, (uint8_t)atoi(arg[1]));
+	writer_u16(&w, count);
+	for (uint16_t i = 0; i < count; i++) {
+		writer_u8(&w, (uint8_t)strlen(arg[2 + i]));
+		writer_bytes(&w, arg[2 + i], strlen(arg[2 + i]));
+	}
+	if (call(WIRE_FD_BROKER, &w, NULL, 0, &r))
+		answer(out, &r, false);
+}
+
 static void cmd_fingerprint(FILE *out)
 {
 	char text[ENCODE_BASE64URL_SIZE(16)];
@@ -406,6 +425,8 @@ static void serve(FILE *out, char *line)
 		cmd_policy(out, arg[1], arg[2]);
 	else if (strcmp(arg[0], "raw") == 0 && count == 2)
 		cmd_raw(out, arg[1]);
+	else if (strcmp(arg[0], "names") == 0 && count >= 2)
+		cmd_names(out, arg);
 	else if (strcmp(arg[0], "fingerprint") == 0)
 		cmd_fingerprint(out);
 	else if (strcmp(arg[0], "die") == 0)

@@ -86,10 +86,10 @@ says '^203.0.113.2'
 
 note "detect is asked for names that can be a peer's, and for no other"
 asked() { on first ssh -vvv -G "$1" 2>&1 | grep -c 'Executing command' || true; }
-for name in second $host $host. Second.Warren.Internal "$(overlay second)" fd00::1 github; do
+for name in second $host $host. Second.Warren.Internal "$(overlay second)" fd00::1; do
 	[ "$(asked $name)" = 1 ] || fail "detect runs $(asked $name) times for $name"
 done
-for name in 198.51.100.2 github.com warren.internal.example; do
+for name in 198.51.100.2 github github.com warren.internal.example; do
 	[ "$(asked $name)" = 0 ] || fail "detect runs for $name"
 done
 for name in second $host. Second.Warren.Internal "$(overlay second)"; do
