@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The file of names that ssh reads through the drop-in (DECISIONS 66). Root's ssh runs what is in
+ * The file of names that ssh reads through the drop-in (DECISIONS 67). Root's ssh runs what is in
  * there, so it is in a folder that root alone writes, and all of it but the names is fixed.
  */
 #include "daemon/broker_internal.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ssh reads of us (DECISIONS 33 and 66): the block that the drop-in for stock OpenSSH and the
+ * What ssh reads of us (DECISIONS 33 and 67): the block that the drop-in for stock OpenSSH and the
  * broker's file of names are made of, and where that file is. Pure.
  */
 #ifndef WARREN_DAEMON_IPC_DROP_IN_H
