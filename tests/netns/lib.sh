@@ -149,8 +149,10 @@ becomes() { # STATUS COMMAND…: as expect, as soon as what was changed before h
 	cat $T/out >&2
 	fail "exit status $got instead of $want: $*"
 }
-explains() { # PEER TEXT: that is what the policy that has come to PEER says of the user's logins on second
-	[[ $(on $1 warren policy explain $USER_MAIL second 2>&1) =~ $2 ]]
+arrived() { # PEER: it has the last change at control, which has to concern it (its policy, say)
+	local revision
+	revision=$(ctl --json network | jq .revision)
+	[ "$(sed -n 's/.* map revision=\([0-9]*\) .*/\1/p' $T/log/$1 | tail -n 1)" -ge $revision ]
 }
 says() { # TEXT: the last `expect` said so
 	grep -qiE -- "$1" $T/out || {

@@ -22,7 +22,7 @@ ip netns exec first socat -t 60 TCP-LISTEN:7778,fork,reuseaddr,bind=127.0.0.1 SY
 listening second 7777
 listening first 7778
 s() { on first timeout 300 ssh -o BatchMode=yes "$@"; }
-within 60 explains second locked
+within 60 arrived second
 within 60 s deploy@$host true
 caller=$(overlay first)
 caller_target=$(overlay second)

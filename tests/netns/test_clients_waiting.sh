@@ -17,6 +17,7 @@ policy <<EOP
            { "from": ["$USER_MAIL"], "to": ["peer:second"], "logins": ["web"] } ]
 }
 EOP
+within 60 arrived second
 keyline=$(on first warren openssh hostkey second.warren.internal | cut -d' ' -f2,3)
 echo "$second $keyline" >$T/known
 options="-F none -o UserKnownHostsFile=$T/known -o StrictHostKeyChecking=yes"
@@ -26,12 +27,12 @@ waits() { # NAME LOGIN COMMAND: a client on a terminal, until it shows its page
 	: >$T/screen.$1
 	(
 		got=0
-		on first timeout 60 script -qefc "ssh $options $2@$second '$3'" $T/screen.$1 </dev/null >/dev/null 2>&1 || got=$?
+		on first timeout 500 script -qefc "ssh $options $2@$second '$3'" $T/screen.$1 </dev/null >/dev/null 2>&1 || got=$?
 		echo $got >$T/status.$1
 	) &
-	within 20 grep -aq 'https://' $T/screen.$1
+	within 60 page $1
 }
-page() { grep -aoE 'https://[^[:space:]]+' $T/screen.$1 | head -n 1; }
+page() { urls $T/screen.$1 | head -n 1 | grep .; }
 signs_in() { # WHO NAME
 	local password=$T/password
 	[ $1 = $USER_MAIL ] || password=$T/password-bob
@@ -39,7 +40,7 @@ signs_in() { # WHO NAME
 		bash "$WARREN_SRC/tests/support/signin.sh" "$(page $2)" >$T/signed.$2 2>&1
 }
 over() { # NAME
-	local limit=$((SECONDS + 20))
+	local limit=$((SECONDS + 60))
 	until [ -s $T/status.$1 ]; do
 		[ $SECONDS -lt $limit ] || return 1
 		sleep 0.1
@@ -62,8 +63,8 @@ sleep 1
 signs_in $USER_MAIL one
 status_is one 0
 grep -aq session-one $T/screen.one || fail "one: $(cat $T/screen.one)"
-within 5 grep -q "ssh login .*identity=$BOB" $T/log/second
-grep -q "ssh login .*identity=$USER_MAIL" $T/log/second || fail "who is who: $(grep 'ssh login' $T/log/second)"
+within 60 grep -q "ssh login .*identity=$BOB" $T/log/second
+within 60 grep -q "ssh login .*identity=$USER_MAIL" $T/log/second
 
 note "a page is good once"
 signs_in $USER_MAIL two && fail "the page of a login that is over did again"
@@ -83,12 +84,12 @@ if [ -n "${KEEP_SHOTS:-}" ]; then
 fi
 signs_in $BOB web || true
 told() { grep -aq "policy lets $BOB log in on second, but not as web" $T/screen.web; }
-within 20 told
+within 60 told
 # A page is for one login: the client, which may ask again, gets another one, for somebody else.
-another() { [ "$(grep -aoE 'https://[^[:space:]]+' $T/screen.web | sort -u | grep -c .)" = 2 ]; }
-within 20 another
+another() { [ "$(urls $T/screen.web | sort -u | grep -c .)" = 2 ]; }
+within 60 another
 [ ! -s $T/status.web ] || fail "it is over: $(cat $T/screen.web)"
-page() { grep -aoE 'https://[^[:space:]]+' $T/screen.$1 | tail -n 1; }
+page() { urls $T/screen.$1 | tail -n 1 | grep .; }
 signs_in $USER_MAIL web
 status_is web 0
 grep -aq '^web' $T/screen.web || fail "$(cat $T/screen.web)"

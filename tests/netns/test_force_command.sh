@@ -10,7 +10,7 @@ mesh
 mkdir -p $T/sshd
 stop second
 peer_start second --sshd-config $T/sshd
-within 20 direct first
+within 60 direct first
 login
 on first warren openssh install
 host=second.warren.internal
@@ -38,7 +38,7 @@ says 'test-other.json:[0-9]+:[0-9]+: test failed: .*alice@example.com.* as deplo
 
 force_policy
 explained() { on first warren policy explain alice@example.com second:22 >$T/out && grep -q 'deploy (only the command: echo "forced' $T/out; }
-within 10 explained
+within 60 explained
 
 # A stock sshd that trusts the machine's CA, and nothing else.
 on second warren ca show >$T/ca
@@ -54,13 +54,13 @@ with_cert() { # PORT ARGUMENTS…
 	local port=$1
 	shift
 	# shellcheck disable=SC2086
-	on first timeout 20 ssh $options -i $T/c -o CertificateFile=$T/c-cert.pub -p $port "$@"
+	on first timeout 120 ssh $options -i $T/c -o CertificateFile=$T/c-cert.pub -p $port "$@"
 }
 
 note "the certificate says it, and both servers do it: command, shell, terminal, subsystem"
 new_cert
 grep -q 'force-command echo "forced' $T/cert || fail "the certificate: $(cat $T/cert)"
-within 5 bash -c "warren-control --json --socket $T/control.sock events | grep -q 'force_command.*forced'"
+within 60 bash -c "warren-control --json --socket $T/control.sock events | grep -q 'force_command.*forced'"
 for port in 22 7001; do
 	[ "$(with_cert $port deploy@$second 'cat /etc/passwd; exit 3')" = "forced: cat /etc/passwd; exit 3 as deploy" ] || fail "a command at $port"
 	got=$(with_cert $port -T deploy@$second </dev/null 2>&1) || true; [ "$got" = "forced:  as deploy" ] || fail "a shell at $port: $got"
@@ -72,13 +72,14 @@ done
 note "the drop-in and warren ssh"
 [ "$(on first ssh deploy@$host 'id; false')" = "forced: id; false as deploy" ] || fail "the drop-in"
 [ "$(on first warren ssh deploy@second uptime)" = "forced: uptime as deploy" ] || fail "warren ssh"
-on second warren audit show --dir $T/second/root --event ssh.session | grep -q 'forced' || fail "the audit does not show the command"
+audited() { [[ $(on second warren audit show --dir $T/second/root --event ssh.session) == *forced* ]]; }
+within 60 audited
 
 note "a grant: the person signs in at the URL of keyboard-interactive"
 : >$T/kbd
 signin_from $T/kbd &
 signer=$!
-on first timeout 60 script -qefc "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o PubkeyAuthentication=no deploy@$second whoami" $T/kbd </dev/null >/dev/null || fail "keyboard-interactive: $(cat $T/kbd)"
+on first timeout 300 script -qefc "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o PubkeyAuthentication=no deploy@$second whoami" $T/kbd </dev/null >/dev/null || fail "keyboard-interactive: $(cat $T/kbd)"
 wait $signer
 grep -aq 'forced: whoami as deploy' $T/kbd || fail "keyboard-interactive: $(cat $T/kbd)"
 
@@ -92,11 +93,11 @@ wait $!
 printf '#!/bin/sh\ncat %s\n' $T/token >$T/bin/askpass
 chmod 755 $T/bin/askpass
 token_in() {
-	on first timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none -o StrictHostKeyChecking=no \
+	on first timeout 120 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none -o StrictHostKeyChecking=no \
 		-o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password -o PubkeyAuthentication=no \
 		-o NumberOfPasswordPrompts=1 deploy@$second whoami >$T/out 2>&1
 }
-within 15 token_in
+within 60 token_in
 says '^forced: whoami as deploy$'
 
 note "a key: without a command policy's; with policy's; with another it is refused"
@@ -109,7 +110,7 @@ key_line() {
 }
 with_key() {
 	# shellcheck disable=SC2086
-	on first timeout 20 ssh $options -o PreferredAuthentications=publickey -i $T/id deploy@$second whoami
+	on first timeout 120 ssh $options -o PreferredAuthentications=publickey -i $T/id deploy@$second whoami
 }
 key_line ''
 expect 0 with_key
@@ -119,18 +120,18 @@ expect 0 with_key
 says '^forced: whoami as deploy$'
 key_line 'command="id" '
 expect 255 with_key
-refused() { on second warren audit show --dir $T/second/root --event ssh.login.refused | grep -q 'want different commands'; }
-within 5 refused
+refused() { [[ $(on second warren audit show --dir $T/second/root --event ssh.login.refused) == *'want different commands'* ]]; }
+within 60 refused
 key_line 'command="internal-sftp" '
 expect 255 with_key
 
 note "a machine alone"
 on second warren up --disable-ssh-auth >$T/out 2>&1 || fail "the switch: $(cat $T/out)"
 machine_in() {
-	on first timeout 20 ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+	on first timeout 120 ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
 		-o PreferredAuthentications=none deploy@$second whoami >$T/out 2>&1
 }
-within 10 machine_in
+within 60 machine_in
 says '^forced: whoami as deploy$'
 on second warren up --disable-ssh-auth=false >$T/out 2>&1 || fail "the switch: $(cat $T/out)"
 
@@ -140,25 +141,25 @@ policy <<EOP
 EOP
 sftp_in() {
 	# shellcheck disable=SC2086
-	echo 'ls /etc/hostname' | on first timeout 20 sftp $options -i $T/id -b - deploy@$second >$T/out 2>&1
+	echo 'ls /etc/hostname' | on first timeout 120 sftp $options -i $T/id -b - deploy@$second >$T/out 2>&1
 }
-within 10 sftp_in
+within 60 sftp_in
 ! with_key >$T/out 2>&1 || fail "a command beside internal-sftp: $(cat $T/out)"
 
 note "the machine's own ForceCommand counts before it, as with sshd"
 force_policy "" '"auth": ["identity", "key"]'
-within 10 explained
+within 60 explained
 printf 'ForceCommand echo "by the machine: $SSH_ORIGINAL_COMMAND"\n' >$T/sshd/10.conf
 ours() { [ "$(on first ssh deploy@$host id 2>/dev/null)" = "by the machine: id" ]; }
-within 10 ours
+within 60 ours
 rm $T/sshd/10.conf
 usual() { [ "$(on first ssh deploy@$host id 2>/dev/null)" = "forced: id as deploy" ]; }
-within 10 usual
+within 60 usual
 
 note "a rule without a command: its session, and nothing that was given to the command"
 force_policy "{ $who, \"allow\": [\"exec\"] }" '"allow": ["shell", "exec", "forward", "agent"]'
 free() { [ "$(on first ssh deploy@$host 'echo free' 2>/dev/null)" = free ]; }
-within 10 free
+within 60 free
 expect 255 on first ssh -o BatchMode=yes -W 127.0.0.1:7001 deploy@$host
 expect 255 on first ssh -o BatchMode=yes -T deploy@$host </dev/null
 new_cert
@@ -166,27 +167,27 @@ new_cert
 
 note "an old certificate keeps its command; an old certificate of another command is refused, and why"
 force_policy
-within 10 usual
+within 60 usual
 new_cert
 policy <<EOP
 { $rules, "ssh": [ { $who } ] }
 EOP
-within 10 free
+within 60 free
 [ "$(with_cert 22 deploy@$second id)" = "forced: id as deploy" ] || fail "the certificate's command is gone"
 policy <<EOP
 { $rules, "ssh": [ { $who, "force_command": "echo other" } ] }
 EOP
 other() { [ "$(on first ssh deploy@$host id 2>/dev/null)" = other ]; }
-within 10 other
-expect 255 with_cert 22 deploy@$second id
-within 5 bash -c "on() { :; }; warren audit show --dir $T/second/root --event ssh.login.refused | grep -q 'another command'"
+within 60 other
+becomes 255 with_cert 22 deploy@$second id
+within 60 bash -c "on() { :; }; warren audit show --dir $T/second/root --event ssh.login.refused | grep -q 'another command'"
 
 note "an open session ends when policy wants a command, and when it wants another"
 usual_policy
-within 10 free
-on first ssh -tt deploy@$host 'echo up; sleep 60' </dev/null >$T/live 2>&1 &
+within 60 free
+on first ssh -tt deploy@$host 'echo up; sleep 600' </dev/null >$T/live 2>&1 &
 live=$!
-within 10 grep -q up $T/live
+within 60 grep -q up $T/live
 force_policy
 got=0
 wait $live || got=$?

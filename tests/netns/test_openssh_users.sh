@@ -65,7 +65,8 @@ for i in 1 2 3; do
 	as ben warren ssh deploy@second "echo $i" >$T/together-out.$i 2>$T/together.$i &
 	pids="$pids $!"
 done
-for i in 1 2 3; do within 20 grep -q https:// $T/together.$i; done
+shown() { [ -n "$(urls $1)" ]; }
+for i in 1 2 3; do within 60 shown $T/together.$i; done
 [ "$(grep -hoE 'https://[^ ]*user_code=[^ ]*' $T/together.* | sort -u | grep -c .)" = 1 ] ||
 	fail "different URLs: $(cat $T/together.*)"
 signin_from $T/together.1
@@ -76,7 +77,7 @@ expect 0 as ben warren logout
 note "Ctrl-C ends a login, and the next one is a new one"
 as ben warren login >$T/c1 2>&1 &
 waiting=$!
-within 20 grep -q https:// $T/c1
+within 60 shown $T/c1
 kill -INT $(pgrep -u ben -f 'warren login') || fail "nothing to interrupt"
 got=0
 wait $waiting || got=$?
@@ -84,7 +85,7 @@ wait $waiting || got=$?
 : >$T/c2
 as ben warren login >$T/c2-out 2>$T/c2 &
 waiting=$!
-within 20 grep -q https:// $T/c2
+within 60 shown $T/c2
 [ "$(grep -o 'user_code=.*' $T/c1 | head -n 1)" != "$(grep -o 'user_code=.*' $T/c2 | head -n 1)" ] ||
 	fail "the cancelled login went on"
 signin_from $T/c2
@@ -96,7 +97,7 @@ for locale in C.UTF-8 C; do
 	: >$T/qr.$locale
 	as ben env LC_ALL=$locale DISPLAY=:9 PATH=$T/fake:$PATH warren login --qr --no-browser >/dev/null 2>$T/qr.$locale &
 	waiting=$!
-	within 20 grep -q Waiting $T/qr.$locale
+	within 60 grep -q Waiting $T/qr.$locale
 	kill -INT $(pgrep -u ben -f 'warren login')
 	wait $waiting || true
 done

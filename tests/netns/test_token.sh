@@ -27,7 +27,7 @@ cat $T/token
 EOA
 chmod 755 $T/bin/askpass
 enter() { # STATUS
-	expect $1 on first timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
+	expect $1 on first timeout 120 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
 		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password \
 		-o NumberOfPasswordPrompts=1 -o PubkeyAuthentication=no deploy@$second id -un
 }
@@ -55,13 +55,12 @@ enter 255
 on second warren up --enable-ssh-jwt-password >$T/out 2>&1 || fail "the switch: $(cat $T/out)"
 
 note "its owner is not logged in on the machine that shows it"
-within 10 sh -c "true"
-enter 255
-says 'not logged in on the machine|run `warren login`'
+not_here() { enter 255 && says 'not logged in on the machine|run `warren login`'; }
+within 60 not_here
 login
-within 15 enters
+within 60 enters
 says '^deploy$'
-grep -q "ssh login .*identity=$USER_MAIL.*method=token" $T/log/second || fail "the audit does not say how"
+within 60 grep -q "ssh login .*identity=$USER_MAIL.*method=token" $T/log/second
 enter 0 # and again: clients of this kind keep it
 
 note "control takes it nowhere"
@@ -90,7 +89,7 @@ key=$(web $CONTROL_URL/v1/server | jq -r '.signed | split(".")[2]' | tr '_-' '/+
 while [ $((${#key} % 4)) != 0 ]; do key+="="; done
 key=$(base64 -d <<<"$key" | jq -r .enroll_key)
 spawn third first warrend --state-dir $T/third --socket $T/third.sock
-within 15 test -e $T/third/main
+within 60 test -s $T/third/main/keys.json
 for kind in '' workload:; do
 	"$peer_request" enroll $T/third 198.51.100.2:8443 "$key" third "$kind$token" $T/body >$T/headers
 	status=$(web -o $T/answer -w '%{http_code}' -H @$T/headers -H 'Content-Type: application/json' \
@@ -117,15 +116,15 @@ EOP
 # shellcheck disable=SC2086
 on first warren up $SSH_FLAGS --enable-ssh-jwt-password >$T/out 2>&1 || fail "SSH on first: $(cat $T/out)"
 from_second() { # STATUS
-	expect $1 on second timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
+	expect $1 on second timeout 120 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
 		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password \
 		-o NumberOfPasswordPrompts=1 -o PubkeyAuthentication=no deploy@"$(overlay first)" id -un
 }
 served() { from_second 255 && grep -q 'Permission denied\|logged in' $T/out; }
-within 20 served
+within 60 served
 says 'not logged in on the machine|run `warren login`'
 tokens_policy '["identity", "token"]'
-within 10 enters
+within 60 enters
 
 note "an ordinary login's token does not do, nor a changed one, nor a cut one"
 web -d client_id=warren -d 'scope=openid email profile groups' $CONTROL_URL/oidc/device_authorization >$T/device
@@ -155,15 +154,16 @@ enter 0
 
 note "policy and root take it back"
 tokens_policy '"identity"'
-enter 255
+out() { enter 255; }
+within 60 out
 tokens_policy '"token"'
-within 10 enters
+within 60 enters
 on first warren logout
 logged_out() { enter 255 && grep -q 'warren login' $T/out; }
-within 10 logged_out
+within 60 logged_out
 login
 new_token # what was there before the logout is void
-within 15 enters
+within 60 enters
 on second warren up --enable-ssh-jwt-password=false >$T/out 2>&1
 enter 255
 grep -qF "$token" $T/log/* && fail "a token is in a log"
