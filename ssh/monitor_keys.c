@@ -26,7 +26,7 @@
 	(POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP | POLICY_SSH_FORWARD |               \
 	 POLICY_SSH_REMOTE_FORWARD | POLICY_SSH_AGENT)
 #define ANSWER_MAX (60 * 1024)
-#define ANSWER_MS  3000
+#define ANSWER_MS  10000 /* a machine may be busy */
 
 enum grant_flag {
 	GRANT_PORT = 1 << 0,

@@ -21,7 +21,7 @@
 #include "ssh/monitor.h"
 
 #define USERAUTH_REQUEST 50
-#define HELPER_MS	 3000
+#define HELPER_MS	 10000 /* a machine may be busy */
 #define ED25519		 "ssh-ed25519-cert-v01@openssh.com"
 #define ED25519_PLAIN	 "ssh-ed25519"
 

@@ -134,7 +134,7 @@ static int ask(const char *answer, json_t **ret_result, int *ret_exit, struct er
 	assert_int_equal(pthread_create(&thread, NULL, serve, &d), 0);
 	assert_int_equal(ipc_connect(path, &c, err), 0);
 	events_seen = 0;
-	r = ipc_call(c, request, count_event, NULL, 5000, ret_result, ret_exit, err);
+	r = ipc_call(c, request, count_event, NULL, 120000, ret_result, ret_exit, err);
 	assert_null(json_object_get(request, "id"));
 	ipc_close(c);
 	json_decref(request);

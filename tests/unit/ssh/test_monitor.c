@@ -380,7 +380,7 @@ static void deaf(void)
 {
 	struct pollfd p = {.fd = WORKER_FD_MONITOR, .events = POLLOUT};
 
-	for (int i = 0; i < 20000 && poll(&p, 1, 500) > 0; i++) {
+	for (int i = 0; i < 20000 && poll(&p, 1, 3000) > 0; i++) {
 		struct writer w = begin(MONITOR_SIGN, 2);
 
 		writer_string(&w, hash, 32);
@@ -388,7 +388,7 @@ static void deaf(void)
 			break;
 	}
 	p.events = 0;
-	say(poll(&p, 1, 6000) > 0 ? "gone" : "held up");
+	say(poll(&p, 1, 60000) > 0 ? "gone" : "held up");
 }
 
 static int worker(void)
@@ -540,7 +540,7 @@ static void start(struct world *t, char scenario, bool allow, json_int_t seq)
 	fds[4] = main_pair[1];
 	t->monitor = fork();
 	if (t->monitor == 0) {
-		alarm(30);
+		alarm(120);
 		dup2(t->log, 2);
 		for (int i = 0; i < 5; i++)
 			fds[i] = fcntl(fds[i], F_DUPFD, 100);
