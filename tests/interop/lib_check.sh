@@ -16,11 +16,11 @@ has() { # NAME PART TEXT
 	ok "$1" || printf '  expected a part %q\n  got      %q\n' "$2" "$3"
 }
 soon() { # COMMAND…: true within a time that is long enough for a busy machine
-	for _ in {1..300}; do
-		"$@" && return 0
+	local end=$((SECONDS + 60))
+	until "$@"; do
+		((SECONDS < end)) || return 1
 		sleep 0.1
 	done
-	return 1
 }
 summary() { # exit status 0: all is well
 	echo "$passed passed, $failed failed"

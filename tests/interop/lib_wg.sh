@@ -16,7 +16,7 @@ note() { echo "--- $*"; }
 need() { for c in "$@"; do command -v "$c" >/dev/null || skip "$c is missing"; done; }
 
 [ -c /dev/net/tun ] || skip "no /dev/net/tun"
-need ip wg ping
+need ip wg ping python3
 
 in_a() { ip netns exec a "$@"; }
 in_b() { ip netns exec b "$@"; }
@@ -56,7 +56,7 @@ start() {
 	esac
 	LAST_PID=$!
 	PIDS+=("$LAST_PID")
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		[ -S "/var/run/wireguard/$name.sock" ] && ip netns exec "$host" ip link show "$name" >/dev/null 2>&1 && return
 		sleep 0.05
 	done
@@ -87,4 +87,21 @@ wait_for() { # SECONDS COMMAND...
 		[ "$SECONDS" -lt "$until" ] || return 1
 		sleep 0.1
 	done
+}
+
+# Every one of COUNT packets is answered.
+all_answered() { # HOST COUNT INTERVAL ADDRESS [CLOCK SPEED]
+	local host=$1 count=$2 interval=$3 address=$4
+	shift 4
+	ip netns exec "$host" python3 "$WARREN_SRC/tests/support/pings.py" "$address" "$count" "$interval" "$@"
+}
+# One answer, in whatever time.
+answers() { wait_for 90 ip netns exec "$1" ping -q -c 1 -W 2 "$2"; } # HOST ADDRESS
+listens() { [ -n "$(ip netns exec "$1" ss -Hltn "sport = :$2")" ]; } # HOST PORT
+serve_iperf3() { # HOST [ARGUMENTS]: for one client; its pid is in IPERF3
+	[ -z "${IPERF3:-}" ] || wait "$IPERF3" || true
+	ip netns exec "$1" iperf3 -s -1 "${@:2}" >/dev/null &
+	IPERF3=$!
+	PIDS+=("$IPERF3")
+	wait_for 90 listens "$1" 5201 || fail "iperf3 does not listen"
 }

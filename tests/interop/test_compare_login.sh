@@ -23,6 +23,7 @@ servers <<<'MaxSessions 10'
 echo "# who may not: shell, command, files and forwards alike"
 socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 SYSTEM:'echo there' & ends+=($!)
 socat TCP-LISTEN:2398,reuseaddr,bind=127.0.0.1 SYSTEM:'echo there' & ends+=($!)
+soon sh -c 'ss -Hltn "sport = 2399" | grep -q .'
 refused() { # WHICH LOGIN PART: by every way, and ours says why
 	local how all=0 got
 	for how in "-T" "-tt" "cmd" "-s" "-W 127.0.0.1:2399" "-N -o ExitOnForwardFailure=yes -R 2396:127.0.0.1:1"; do
@@ -30,7 +31,7 @@ refused() { # WHICH LOGIN PART: by every way, and ours says why
 		cmd) ssh -F ssh -l "$2" "$1" true ;;
 		-s) ssh -F ssh -l "$2" -s "$1" sftp ;;
 		# shellcheck disable=SC2086
-		*) timeout 10 ssh -F ssh $how -l "$2" "$1" ;;
+		*) timeout 90 ssh -F ssh $how -l "$2" "$1" ;;
 		esac </dev/null >out 2>&1
 		got=$?
 		[[ $got == 255 ]] && ! grep -q there out || { all=1; echo "  $how: status $got: $(head -c 300 out)"; }
@@ -114,6 +115,7 @@ records() { # WHICH: of a session while it lasts and after it
 	wait $!
 	rm home/deploy/began home/deploy/end
 	soon sh -c '[ -z "$(who)" ]' || echo "who: $(who)"
+	soon sh -c '[ "$(utmpdump /var/log/wtmp 2>/dev/null | wc -l)" -ge 2 ]' # the end comes there last
 	for f in /run/utmp /var/log/wtmp; do
 		utmpdump $f 2>/dev/null | sed -E 's/\[[0-9]{5,}\]/[PID]/; s/\[20[^]]*\]/[DATE]/'
 	done

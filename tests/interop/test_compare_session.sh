@@ -31,11 +31,11 @@ for which in ours stock; do
 done
 compare "the message about a signal"
 same '' 'sleep 1 & echo back' '' "a process in the background holds the output: the client waits"
-LIMIT=10 same '' 'nohup sleep 30 >/dev/null 2>&1 & echo back'
-LIMIT=10 same '' 'sleep 30 >/dev/null 2>&1 </dev/null & disown; echo back'
-LIMIT=10 same -tt 'sleep 30 & echo back'
-LIMIT=10 same -tt 'nohup sleep 30 >/dev/null 2>&1 & echo back; exit 4'
-LIMIT=10 same -T '' 'sleep 30 >/dev/null 2>&1 &
+same '' 'nohup sleep 600 >/dev/null 2>&1 & echo back'
+same '' 'sleep 600 >/dev/null 2>&1 </dev/null & disown; echo back'
+same -tt 'sleep 600 & echo back'
+same -tt 'nohup sleep 600 >/dev/null 2>&1 & echo back; exit 4'
+same -T '' 'sleep 600 >/dev/null 2>&1 &
 echo back
 '
 same '' 'exec 3>&1 4>&2 >&- 2>&-; echo late >&3; exec 3>&-; echo later >&4; exit 6'
@@ -48,11 +48,24 @@ same '-n' 'cat; echo end' ignored
 same '' 'exec <&-; sleep 0.2; echo out; exit 9' "$(seq 1 3000)"
 same '' 'read a; echo "$a"; read b || echo "and no more"' 'one line
 '
-LIMIT=3 same -tt 'cat'
+waits() { # PART FLAGS COMMAND: with both, PART comes, and the end of the input is no end
+	local which pid
+	for which in ours stock; do
+		# shellcheck disable=SC2086
+		timeout 300 ssh -F ssh $2 $which ${3:+"$3"} </dev/null >$which.out 2>$which.err & pid=$!
+		soon grep -q "$1" $which.out; ok "ssh $2 '$3': $1: $which"
+		sleep 2
+		kill $pid; ok "  and it waits"
+		wait $pid
+		echo $? >$which.status
+	done
+	compare "  the same of both"
+}
+waits begun -tt 'echo begun; cat'
 touch home/deploy/.hushlogin
 echo "PS1='ready> '" >home/deploy/.bash_profile
 echo 'set enable-bracketed-paste off' >home/deploy/.inputrc
-LIMIT=3 same -tt '' ''
+waits ready -tt ''
 for which in ours stock; do
 	{ echo first; sleep 0.5; echo second; } | run $which '' 'while read l; do echo "got $l"; done; echo eof'
 done
@@ -62,19 +75,19 @@ for which in ours stock; do
 done
 compare "a command that reads nothing of much"
 for which in ours stock; do
-	timeout 10 ssh -F ssh $which 'yes; echo $? >&2' 2>$which.err | head -n 1 >$which.out
+	timeout 90 ssh -F ssh $which 'yes; echo $? >&2' 2>$which.err | head -n 1 >$which.out
 	echo 0 >$which.status
 done
 compare "a reader that leaves"
 for which in ours stock; do
-	timeout 10 ssh -F ssh -f -n $which 'sleep 0.3; echo from behind' >$which.out 2>$which.err
+	timeout 90 ssh -F ssh -f -n $which 'sleep 0.3; echo from behind' >$which.out 2>$which.err
 	echo $? >$which.status
 	soon grep -q behind $which.out
 done
 compare "-f"
 for which in ours stock; do
-	timeout 10 ssh -F ssh -f -N -o ControlMaster=yes -o ControlPath=$dir/n-$which $which
-	timeout 10 ssh -F ssh -o ControlPath=$dir/n-$which $which 'echo over it' >$which.out 2>$which.err
+	timeout 90 ssh -F ssh -f -N -o ControlMaster=yes -o ControlPath=$dir/n-$which $which
+	timeout 90 ssh -F ssh -o ControlPath=$dir/n-$which $which 'echo over it' >$which.out 2>$which.err
 	echo $? >$which.status
 	ssh -F ssh -o ControlPath=$dir/n-$which -O exit $which 2>/dev/null
 done
@@ -101,23 +114,24 @@ same -tt 'ps -o tty= -p $$ | grep -c pts; ps -o sid= -p $$ | grep -cw $$; ps -o 
 is "keys erase characters, not bytes, unless the locale is no UTF-8" "iutf8 iutf8 -iutf8" "$(for locale in C C.UTF-8 de_DE.ISO-8859-1; do
 	LC_ALL=$locale ssh -F ssh -o SendEnv=LC_ALL -tt ours 'stty -a' 2>/dev/null </dev/null | grep -oE -- '-?iutf8'; done | xargs)"
 terminal "size and its change" -t expect:'ready> ' send:'stty size\r' expect:'24 80' resize:77x33 \
-	send:'sleep 0.2; stty size\r' expect:'33 77' send:'exit 3\r' status:3 restored
+	send:'until stty size | grep ^33; do sleep 0.1; done\r' expect:'33 77' send:'exit 3\r' status:3 restored
 terminal "Ctrl-C and Ctrl-D" -t expect:'ready> ' send:'sh -c "echo on-2; exec sleep 60"\r' expect:'\non-2' send:'\x03' expect:'ready> ' send:'echo re-$((1+1)); cat\r' \
-	expect:'re-2' send:'abc\r' expect:'abc\s+abc' send:'\x04' send:'echo st=$?\r' expect:'st=0' send:'\x04' status:0 restored
+	expect:'re-2' send:'abc\r' expect:'abc\s+abc' send:'\x04' send:'echo st=$?\r' expect:'st=0' expect:'ready> ' send:'\x04' status:0 restored
 terminal "Ctrl-Z and the terminal's foreground" -t expect:'ready> ' send:'sh -c "echo on-2; exec sleep 60"\r' expect:'\non-2' send:'\x1a' expect:'Stopped' \
 	send:'disown %1; exit 5\r' status:5 restored
 
 echo "# escapes of the client"
 socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 SYSTEM:'echo there' & ends+=($!)
+soon sh -c 'ss -Hltn "sport = 2399" | grep -q .'
 terminal "~B: a break is refused and nothing ends" -t expect:'ready> ' send:'\r~B' send:'echo on-$((40+2))\r' expect:'on-42' \
 	send:'exit 0\r' status:0
 terminal "~. ends it" -t expect:'ready> ' send:'\r~.' status:255 restored
 terminal "~C: a forward is added" "-t -o LogLevel=INFO -o EnableEscapeCommandline=yes" expect:'ready> ' send:'\r~C' expect:'ssh>' \
-	send:'-L 2390:127.0.0.1:2399\r' expect:'Forwarding' send:'\rsocat - TCP:127.0.0.1:2390 </dev/null\r' expect:'there' \
+	send:'-L 2390:127.0.0.1:2399\r' expect:'Forwarding' send:'\rsocat -u TCP:127.0.0.1:2390 -\r' expect:'there' \
 	send:'\r~C' expect:'ssh>' send:'-R 2391:127.0.0.1:2399\r' expect:'Forwarding' \
-	send:'\rsocat - TCP:127.0.0.1:2391 </dev/null\r' expect:'there' \
+	send:'\rsocat -u TCP:127.0.0.1:2391,retry=600,interval=0.1 -\r' expect:'there' expect:'ready> ' \
 	send:'\r~C' expect:'ssh>' send:'-KR 2391\r' expect:'Cancel' \
-	send:'\rsocat - TCP:127.0.0.1:2391 </dev/null\r' expect:'refused' send:'exit 0\r' status:0
+	send:'\rwhile socat -u TCP:127.0.0.1:2391 -; do sleep 0.1; done\r' expect:'refused' send:'exit 0\r' status:0
 echo "# refused: X11, Unix sockets, tunnels"
 for flags in "-X" "-Y"; do
 	DISPLAY=127.0.0.1:9.0 same "$flags -o LogLevel=INFO" 'echo "[${DISPLAY-none}]"; exit 4'
@@ -130,16 +144,16 @@ compare "a tunnel device"
 for which in ours stock; do
 	ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/x-$which -o LogLevel=INFO -o ExitOnForwardFailure=no -fN \
 		-L 2392:$dir/none.sock -R $dir/back.sock:127.0.0.1:2399 $which 2>$which.err
-	timeout 5 socat - TCP:127.0.0.1:2392 </dev/null >$which.out 2>&1
+	timeout 90 socat -u TCP:127.0.0.1:2392 - >$which.out 2>&1
 	ssh -F ssh -o ControlPath=$dir/x-$which $which 'echo usable' >>$which.out 2>>$which.err
-	timeout 5 ssh -F ssh -o ControlPath=$dir/x-$which -O forward -R $dir/other.sock:127.0.0.1:2399 $which >>$which.out 2>&1
+	timeout 90 ssh -F ssh -o ControlPath=$dir/x-$which -O forward -R $dir/other.sock:127.0.0.1:2399 $which >>$which.out 2>&1
 	echo $? >$which.status
 	ssh -F ssh -o ControlPath=$dir/x-$which -O exit $which 2>/dev/null
 	cp $which.err $which.words
 	sed -i -E 's/^channel ([0-9]+): open failed: .*/channel \1: open failed: WORDS/' $which.err # those of libssh
 done
 compare "forwards of Unix sockets: refused at once, the connection goes on"
-is "the same from the one for a socket's path" 255 "$(timeout 5 ssh -F ssh -N -o ExitOnForwardFailure=yes -R $dir/back.sock:127.0.0.1:1 ours 2>/dev/null; echo $?)"
+is "the same from the one for a socket's path" 255 "$(timeout 90 ssh -F ssh -N -o ExitOnForwardFailure=yes -R $dir/back.sock:127.0.0.1:1 ours 2>/dev/null; echo $?)"
 
 echo "# a hundred channels on one connection"
 cat >many.py <<'X'
@@ -153,7 +167,7 @@ def recv(s, n):
         data += part
     return data
 def connect(i):
-    s = socket.create_connection(("127.0.0.1", port)); s.settimeout(30)
+    s = socket.create_connection(("127.0.0.1", port)); s.settimeout(120)
     if socks:
         s.sendall(b"\x05\x01\x00"); assert recv(s, 2) == b"\x05\x00"
         s.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + (2398).to_bytes(2, "big"))
@@ -168,10 +182,11 @@ def talk(i):
     good[i] = recv(all[i], len(mine)) == mine and all[i].recv(1) == b""
 talkers = [threading.Thread(target=talk, args=(i,)) for i in range(count)]
 for t in talkers: t.start()
-for t in talkers: t.join(60)
+for t in talkers: t.join(200)
 print(sum(good))
 X
 socat TCP-LISTEN:2398,reuseaddr,fork,bind=127.0.0.1,backlog=256 EXEC:/bin/cat 2>/dev/null & ends+=($!)
+soon sh -c 'ss -Hltn "sport = 2398" | grep -q .'
 for which in ours stock; do
 	ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/m-$which -fN -L 2393:127.0.0.1:2398 -D 2394 -R 2395:127.0.0.1:2398 $which || ok "$which: forwards"
 	rm -f home/deploy/go
@@ -200,14 +215,17 @@ echo "# a hundred connections that are slow to come about"
 if ip link add slow0 type veth peer name slow1 && ip link set slow1 up && ip link set slow0 up && ip addr add 192.0.2.1/24 dev slow0 &&
 	ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev slow0; then
 	cat >slow.py <<'X'
-import socket, sys, time
+import os, socket, sys, time
 asked = []
 for i in range(100):
-    s = socket.create_connection(("127.0.0.1", 2394)); s.settimeout(30)
+    s = socket.create_connection(("127.0.0.1", 2394)); s.settimeout(120)
     s.sendall(b"\x05\x01\x00"); s.recv(2); s.sendall(b"\x05\x01\x00\x01\xc0\x00\x02\x09\x00\x50")
     asked.append(s)
 open("asked", "w")
 time.sleep(3)
+for _ in range(1200):
+    if os.path.exists("over"): break
+    time.sleep(0.1)
 def ended(s):
     s.setblocking(False)
     try: return s.recv(2)[1:2] != b"\x00" or s.recv(100) == b""
@@ -216,11 +234,12 @@ def ended(s):
 print(sum(map(ended, asked)))
 X
 	for which in ours stock; do
-		rm -f asked
+		rm -f asked over
 		ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/s-$which -fN -D 2394 $which
 		python3 slow.py >slow.out & slow=$!
 		soon test -e asked
-		is "$which: a session meanwhile" yes "$(timeout 20 ssh -F ssh -o ControlPath=$dir/s-$which $which echo yes)"
+		is "$which: a session meanwhile" yes "$(timeout 90 ssh -F ssh -o ControlPath=$dir/s-$which $which echo yes)"
+		touch over
 		wait $slow
 		is "$which: none is refused" 0 "$(cat slow.out)"
 		ssh -F ssh -o ControlPath=$dir/s-$which -O exit $which 2>/dev/null
@@ -232,12 +251,14 @@ servers <<<'MaxSessions 2'
 for which in ours stock; do
 	ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/f-$which -fN $which
 	waiting=()
+	rm -f home/deploy/{in-1,in-2,go}
 	for i in 1 2; do
-		ssh -F ssh -o ControlPath=$dir/f-$which $which 'sleep 2' &
+		ssh -F ssh -o ControlPath=$dir/f-$which $which "touch in-$i; while [ ! -e go ]; do sleep 0.1; done" &
 		waiting+=($!)
 	done
-	sleep 1
+	soon test -e home/deploy/in-1 && soon test -e home/deploy/in-2
 	run $which "-o ControlPath=$dir/f-$which -o LogLevel=INFO" 'echo one too many'
+	touch home/deploy/go
 	wait "${waiting[@]}"
 	sed -i -E 's/open failed: .*/open failed: WORDS/' $which.err
 	ssh -F ssh -o ControlPath=$dir/f-$which -O exit $which 2>/dev/null

@@ -24,7 +24,8 @@ from paramiko.common import (
 from paramiko.message import Message
 
 HOST, PORT, KEY, ATTACK = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-LIMIT = time.time() + 40
+ENDLESS = 10**9
+LIMIT = time.time() + 300
 
 
 class Deaf:
@@ -59,7 +60,8 @@ def connect(login=True):
     sock = socket.create_connection((HOST, PORT))
     deaf = Deaf(sock)
     t = paramiko.Transport(deaf)
-    t.start_client(timeout=30)
+    t.banner_timeout = t.auth_timeout = t.handshake_timeout = 120
+    t.start_client(timeout=120)
     if login:
         t.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(KEY))
     return t, deaf
@@ -96,9 +98,10 @@ class Flood:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         last = -1
-        while thread.is_alive() and last != self.sent and time.time() < LIMIT:
+        endless = self.count == ENDLESS  # an amount is taken, however long it takes
+        while thread.is_alive() and not (endless and last == self.sent) and time.time() < LIMIT:
             last = self.sent
-            thread.join(2)
+            thread.join(3)
         stopped = "stopped reading after" if thread.is_alive() and last == self.sent else "sent"
         print(stopped, self.sent, flush=True)
 
@@ -106,25 +109,25 @@ class Flood:
 def unknown_before_login():
     t, deaf = connect(login=False)
     deaf.deaf = True
-    Flood(t, deaf, 10**9).run(lambda n: message(bytes([200])))
+    Flood(t, deaf, ENDLESS).run(lambda n: message(bytes([200])))
 
 
 def services_before_login():
     t, deaf = connect(login=False)
     deaf.deaf = True
-    Flood(t, deaf, 10**9).run(lambda n: message(b"\x05", "ssh-userauth"))
+    Flood(t, deaf, ENDLESS).run(lambda n: message(b"\x05", "ssh-userauth"))
 
 
 def global_requests():
     t, deaf = connect()
     deaf.deaf = True
-    Flood(t, deaf, 10**9).run(lambda n: message(MSG_GLOBAL_REQUEST, "keepalive@openssh.com", True))
+    Flood(t, deaf, ENDLESS).run(lambda n: message(MSG_GLOBAL_REQUEST, "keepalive@openssh.com", True))
 
 
 def listens():
     t, deaf = connect()
     deaf.deaf = True
-    Flood(t, deaf, 10**9).run(
+    Flood(t, deaf, ENDLESS).run(
         lambda n: message(MSG_GLOBAL_REQUEST, "tcpip-forward", True, "localhost", 0)
     )
 
@@ -132,7 +135,7 @@ def listens():
 def opens():
     t, deaf = connect()
     deaf.deaf = True
-    Flood(t, deaf, 10**9).run(
+    Flood(t, deaf, ENDLESS).run(
         lambda n: message(MSG_CHANNEL_OPEN, "session", 1000 + n, 1 << 20, 32768)
     )
 
@@ -143,7 +146,7 @@ def channel_requests():
     KEPT.append(c)
     remote = c.remote_chanid
     deaf.deaf = True
-    Flood(t, deaf, 10**9).run(
+    Flood(t, deaf, ENDLESS).run(
         lambda n: message(MSG_CHANNEL_REQUEST, remote, "env", True, "LC_%d" % n, "x" * 4000)
     )
 
@@ -153,7 +156,7 @@ def window_changes():
     c = t.open_session()
     KEPT.append(c)
     c.get_pty()
-    c.exec_command("sleep 60")
+    c.exec_command("sleep 600")
     remote = c.remote_chanid
     Flood(t, deaf, 20000).run(
         lambda n: message(MSG_CHANNEL_REQUEST, remote, "window-change", False, 80 + n % 9, 24, 0, 0)
@@ -176,9 +179,9 @@ def ignores_window():
     t, deaf = connect()
     c = t.open_session()
     KEPT.append(c)
-    c.exec_command("sleep 60")
+    c.exec_command("sleep 600")
     remote = c.remote_chanid
-    Flood(t, deaf, 10**9).run(lambda n: message(MSG_CHANNEL_DATA, remote, b"x" * 30000))
+    Flood(t, deaf, ENDLESS).run(lambda n: message(MSG_CHANNEL_DATA, remote, b"x" * 30000))
 
 
 def never_reads():
@@ -272,10 +275,10 @@ def garbage_keys():
         t, _ = connect(login=False)
         t.auth_handler = answers = Answers()
         t._send_message(message(b"\x05", "ssh-userauth"))
-        answers.got.get(timeout=20)
+        answers.got.get(timeout=120)
         if number % 2 == 0 or fields[0] != "root":  # as OpenSSH, and as clients that know what they want
             t._send_message(message(b"\x32", fields[0], "ssh-connection", "none"))
-            answers.got.get(timeout=20)
+            answers.got.get(timeout=120)
         t._send_message(message(b"\x32", *fields))
         answer = 53
         while answer == 53:

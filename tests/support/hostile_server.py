@@ -84,7 +84,7 @@ class Trap:
             return False
 
 
-def run(case, arguments=(), env=None, seconds=15):
+def run(case, arguments=(), env=None, seconds=90):
     """The client's status (negative: a signal; None: it hangs), stdout, stderr."""
     ours, theirs = socket.socketpair()
     command = [client, "--connection=%d" % theirs.fileno(), "--name=hostile", "--host-keys=" + os.path.join(folder, "known"),
@@ -126,15 +126,18 @@ def serve(sock, case):
     transport = None
     try:
         transport = paramiko.Transport(sock)
+        transport.banner_timeout = transport.handshake_timeout = 90
         transport.add_server_key(host_key)
         transport.start_server(server=server)
-        if not server.started.wait(8):
+        if not server.started.wait(90):
             return
         case["act"](transport, server.channel)
     except Exception as error:  # what the client refuses comes as one
         case["error"] = error
     finally:
-        time.sleep(0.1)
+        # The client ends it: gone too early its last words would not reach us. One that hangs `run` ends.
+        while transport and transport.is_active():
+            time.sleep(0.02)
         if transport:
             transport.close()
 
@@ -238,7 +241,7 @@ for name, data in {"nothing": b"", "no version": b"HTTP/1.0 400 no\r\n\r\n", "an
                    "a line without end": b"y" * 300000, "zeros": bytes(5000),
                    "a packet of 4 GB": b"SSH-2.0-x\r\n" + b"\xff" * 64,
                    "noise for keys": b"SSH-2.0-x\r\n" + struct.pack(">IB", 1020, 4) + b"\x14" + random.Random(1).randbytes(2000)}.items():
-    status, out, err = run({"raw": data, "no_command": False}, ["-o", "ConnectTimeout=3"], seconds=30)
+    status, out, err = run({"raw": data, "no_command": False}, ["-o", "ConnectTimeout=3"], seconds=90)
     check(name + " instead of a key exchange", status == 255 and b"\x1b" not in err, "%s %r" % (status, err[:200]))
 
 
