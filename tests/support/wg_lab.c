@@ -3,12 +3,14 @@
  * warren-wg with a lab around it, by the linker's --wrap; the program itself has no such options.
  *
  *   LAB_SPEED=N            its clocks run N times as fast: sessions live 120/N seconds
+ *   LAB_CLOCK=FILE         its clocks are the eight bytes of FILE, nanoseconds that somebody else moves (pings.py)
  *   LAB_MESSAGES=N         each session begins N messages before REJECT_AFTER_MESSAGES
  *   LAB_WITHOUT=WORD,…     a kernel without uso, tso, csum (of TUNs), gso, gro (of UDP)
  *   LAB_GSO_EIO=N          UDP GSO answers EIO from the Nth send on
  *   LAB_COUNTERS=FILE      the counters, written on exit, "name value" a line
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -18,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "tunnel/device.h"
@@ -74,10 +77,14 @@ struct fast {
 	uint64_t speed, monotonic_ns, realtime_ns; /* of the start */
 };
 
+static const _Atomic uint64_t *shared_ns; /* NULL: no LAB_CLOCK */
+
 static uint64_t fast_monotonic(void *ctx)
 {
 	const struct fast *f = ctx;
 
+	if (shared_ns)
+		return *shared_ns;
 	return f->monotonic_ns + (clock_monotonic_ns(&clock_system) - f->monotonic_ns) * f->speed;
 }
 
@@ -85,7 +92,21 @@ static uint64_t fast_realtime(void *ctx)
 {
 	const struct fast *f = ctx;
 
+	if (shared_ns)
+		return f->realtime_ns + (*shared_ns - f->monotonic_ns);
 	return f->realtime_ns + (clock_realtime_ns(&clock_system) - f->realtime_ns) * f->speed;
+}
+
+static const _Atomic uint64_t *map_clock(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *p = fd < 0 ? MAP_FAILED : mmap(NULL, 8, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED) {
+		perror(path);
+		exit(1);
+	}
+	return p;
 }
 
 int __wrap_tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tunnel)
@@ -94,8 +115,10 @@ int __wrap_tunnel_new(const struct tunnel_config *config, struct tunnel **ret_tu
 	static struct clock clock = {fast_monotonic, fast_realtime, &fast};
 	struct tunnel_config changed = *config;
 
+	if (getenv("LAB_CLOCK"))
+		shared_ns = map_clock(getenv("LAB_CLOCK"));
 	fast.speed = number("LAB_SPEED", 1);
-	fast.monotonic_ns = clock_monotonic_ns(&clock_system);
+	fast.monotonic_ns = shared_ns ? *shared_ns : clock_monotonic_ns(&clock_system);
 	fast.realtime_ns = clock_realtime_ns(&clock_system);
 	changed.clock = &clock;
 	return __real_tunnel_new(&changed, ret_tunnel);
@@ -107,6 +130,8 @@ int __wrap_epoll_wait(int fd, struct epoll_event *events, int count, int timeout
 
 	if (timeout_ms > 0)
 		timeout_ms = (timeout_ms + speed - 1) / speed;
+	if (shared_ns && (timeout_ms < 0 || timeout_ms > 2))
+		timeout_ms = 2; /* it moves without our doing */
 	return __real_epoll_wait(fd, events, count, timeout_ms);
 }
 
