@@ -68,7 +68,7 @@ origin() {
 submit() {
 	local action tag name value type asked_password=
 	local -a fields=()
-	sed -n '/^<form/,/^<\/form/p' "$dir/tags" | sed '/^<\/form/q' >"$dir/form"
+	sed -n '/^<form/,/^<\/form/{p;/^<\/form/q}' "$dir/tags" >"$dir/form"
 	action=$(grep -m1 '^<form' "$dir/form" | attribute action)
 	while IFS= read -r tag; do
 		name=$(attribute name <<<"$tag")
