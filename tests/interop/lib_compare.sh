@@ -41,6 +41,7 @@ passed=0 failed=0
 ok() { # NAME: the command before it decides
 	local rc=$?
 	if ((rc == 0)); then passed=$((passed + 1)) && echo "ok   $1"; else failed=$((failed + 1)) && echo "FAIL $1"; fi
+	return $rc
 }
 is() { # NAME EXPECTED GOT
 	[[ $2 == "$3" ]]

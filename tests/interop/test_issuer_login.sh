@@ -109,7 +109,7 @@ enroll() {
 "$BIN/warren-control" serve --state-dir "$dir/state" --listen "$AUTHORITY" --public-url "$URL" \
 	--stun 127.0.0.1:13478 --socket "$dir/socket" --demo >control.log 2>&1 &
 control_pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	curl -sk -o /dev/null "$URL/v1/server" && break
 	kill -0 "$control_pid" 2>/dev/null || fail "warren-control ended"
 	sleep 0.1
@@ -168,7 +168,7 @@ if [ -x "$BIN/oidc_tool" ]; then
 	: >pkce
 	"$BIN/oidc_tool" "$URL" warren --pin "$pin" --nonce abc pkce >pkce 2>&1 &
 	tool_pid=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		pkce_url=$(head -n 1 pkce | jq -r '.url // empty' 2>/dev/null || true)
 		[ -z "$pkce_url" ] || break
 		sleep 0.1
@@ -215,13 +215,18 @@ id=$(jq -r .id answer) url=$(jq -r .url answer)
 equal "poll" "$(as second GET "/v1/ssh/login/$id")" 200
 equal "state" "$(jq -r .state answer)" pending
 has "page" "$(curl -sk "$url")" "first ($(cat first.v4))"
-(sleep 1; "$signin" "$url" >signin.log 2>&1; echo $? >signin.rc) &
-started=$(date +%s)
-equal "long poll" "$(as second GET "/v1/ssh/login/$id?wait=25")" 200
+(sleep 1; "$signin" "$url" >signin.log 2>&1; echo $? >signin.rc; echo $SECONDS >signin.end) &
+for _ in 1 2 3 4; do # one is enough, if the person takes less than its 25 s
+	started=$SECONDS
+	equal "long poll" "$(as second GET "/v1/ssh/login/$id?wait=25")" 200
+	polled=$SECONDS
+	[ "$(jq -r .state answer)" = pending ] || break
+done
 equal "state" "$(jq -r .state answer)" granted
 wait $!
 equal "signin.sh: $(cat signin.log)" "$(cat signin.rc)" 0
-(($(date +%s) - started < 20)) || fail "the poll was not woken"
+# When the person was quick the poll ended, too, long before its time: somebody woke it.
+(($(cat signin.end) - started > 12 || polled - started < 22)) || fail "the poll was not woken"
 grant=$(jq -r .grant answer)
 payload=$(cut -d. -f3 <<<"$grant" | unb64url)
 equal "grant's identity" "$(jq -r .identity <<<"$payload")" alice@example.com

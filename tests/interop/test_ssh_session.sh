@@ -59,23 +59,16 @@ start() { # LOGIN [no-auth] [deny] …
 		 StrictHostKeyChecking yes
 		 LogLevel error
 	X
-	for _ in {1..50}; do
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
-		sleep 0.1
-	done
+	soon reachable "$port"
 }
 stop() {
 	exec 9>&-
 	kill "$launcher"
 	wait "$launcher" 2>/dev/null
 }
-s() { timeout 30 ssh -F config -o IdentityAgent=none "$@"; }
+reachable() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+s() { timeout 90 ssh -F config -o IdentityAgent=none "$@"; }
 told() { s -o LogLevel=info "$@" 2>&1; } # with what the server tells the person
-wait_for() { # SECONDS COMMAND…
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do ((SECONDS < end)) || return 1; sleep 0.1; done
-}
 
 echo "# sessions"
 start deploy
@@ -122,12 +115,11 @@ if [[ -e /etc/pam.d/sshd ]] && motd=$(grep -m1 . /etc/motd); then
 fi
 has "login shell" "-bash" "$(printf 'echo $0\nexit\n' | s -tt t 2>/dev/null)"
 has "size" "33 77" "$(python3 - <<-'X' "$dir" "$port"
-	import os, pty, sys, fcntl, termios, struct, time
+	import os, pty, sys, fcntl, termios, struct
 	pid, fd = pty.fork()
 	if pid == 0:
-	    time.sleep(0.2)
+	    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
 	    os.execvp("ssh", ["ssh", "-F", "config", "-t", "t", "stty size"])
-	fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
 	out = b""
 	try:
 	    while True:
@@ -141,48 +133,54 @@ X
 if [[ -w /var/run/utmp || -w /var/log/wtmp ]]; then
 	s -tt t 'sleep 1' </dev/null >/dev/null 2>&1 &
 	held=$!
-	wait_for 5 grep -qa deploy /var/run/utmp /var/log/wtmp 2>/dev/null; ok "recorded"
+	soon grep -qsa deploy /var/run/utmp /var/log/wtmp; ok "recorded"
 	wait "$held"
 fi
 
 echo "# files"
 printf 'put /etc/hostname x\nls\n' >batch
-has "sftp" "x" "$(timeout 20 sftp -F config -o IdentityAgent=none -b batch t 2>&1)"
-timeout 20 scp -q -F config -o IdentityAgent=none /etc/hostname t:y && cmp -s /etc/hostname home/y; ok "scp"
-timeout 20 scp -q -O -F config -o IdentityAgent=none /etc/hostname t:z && cmp -s /etc/hostname home/z; ok "scp -O"
+has "sftp" "x" "$(timeout 90 sftp -F config -o IdentityAgent=none -b batch t 2>&1)"
+timeout 90 scp -q -F config -o IdentityAgent=none /etc/hostname t:y && cmp -s /etc/hostname home/y; ok "scp"
+timeout 90 scp -q -O -F config -o IdentityAgent=none /etc/hostname t:z && cmp -s /etc/hostname home/z; ok "scp -O"
 is "owner" deploy "$(stat -c %U home/x)"
 s -s t nosuch 2>err; [[ $? != 0 ]]; ok "unknown subsystem"
 
 echo "# forwards"
 python3 -m http.server 22799 --bind 127.0.0.1 >/dev/null 2>&1 &
 pids+=($!)
-wait_for 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22799' 2>/dev/null
-get() { timeout 10 python3 -c 'import sys,urllib.request as u; print(u.urlopen(sys.argv[1]).status)' "$1" 2>/dev/null; }
+soon reachable 22799
+get() { timeout 90 python3 -c 'import sys,urllib.request as u; print(u.urlopen(sys.argv[1]).status)' "$1" 2>/dev/null; }
 has "-W" "HTTP/1.0 200" "$(printf 'GET / HTTP/1.0\r\n\r\n' | s -W 127.0.0.1:22799 t)"
 ssh -F config -o IdentityAgent=none -N -L 22798:127.0.0.1:22799 -R 22797:127.0.0.1:22799 -D 22796 t &
 pids+=($!)
-wait_for 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22797' 2>/dev/null
+soon reachable 22798 && soon reachable 22797
 is "-L" 200 "$(get http://127.0.0.1:22798/)"
 is "-R" 200 "$(get http://127.0.0.1:22797/)"
 is "-R binds loopback only" "127.0.0.1:22797 [::1]:22797" "$(ss -Hltn 'sport = :22797' | awk '{print $4}' | sort | xargs)"
 kill "${pids[-1]}"; wait "${pids[-1]}" 2>/dev/null
-wait_for 3 bash -c '[[ -z $(ss -Hltn "sport = :22797") ]]'; ok "-R ends with the connection"
+soon eval '[[ -z $(ss -Hltn "sport = :22797") ]]'; ok "-R ends with the connection"
 has "-R port 0" "Allocated port" "$(told -R 0:127.0.0.1:1 t true)"
 s -o ExitOnForwardFailure=yes -R 80:127.0.0.1:1 t true 2>/dev/null; is "-R privileged port" 255 $?
-timeout 10 ssh -F config -o IdentityAgent=none -W 127.0.0.1:9 t 2>err </dev/null
+timeout 90 ssh -F config -o IdentityAgent=none -W 127.0.0.1:9 t 2>err </dev/null
 [[ $? != 124 ]]; ok "an unreachable destination ends" # the channel is open already: no message
 agent=$(ssh-agent -s) && eval "$agent" >/dev/null && pids+=("$SSH_AGENT_PID")
 ssh-add -q id
-has "agent" "ED25519" "$(timeout 20 ssh -F config -A t 'ssh-add -l')"
-sock=$(timeout 20 ssh -F config -A t 'stat -c %a-%U "$(dirname $SSH_AUTH_SOCK)"; echo $SSH_AUTH_SOCK')
+has "agent" "ED25519" "$(timeout 90 ssh -F config -A t 'ssh-add -l')"
+sock=$(timeout 90 ssh -F config -A t 'stat -c %a-%U "$(dirname $SSH_AUTH_SOCK)"; echo $SSH_AUTH_SOCK')
 has "agent's folder" "700-deploy" "$sock"
 sock=${sock##*$'\n'}
-wait_for 5 test ! -e "${sock%/*}"; ok "agent's folder is removed"
+soon test ! -e "${sock%/*}"; ok "agent's folder is removed"
 
 echo "# many on one connection"
 s -M -S "$dir/mux" -f -N t
-for i in {1..20}; do s -S "$dir/mux" t "echo $i; sleep 0.2" >"mux.$i" & done
-wait $(jobs -p | tail -20)
+running=()
+for i in {1..20}; do
+	s -S "$dir/mux" t "echo $i; touch $dir/home/in.$i; while [ ! -e $dir/home/go ]; do sleep 0.1; done" >"mux.$i" &
+	running+=($!)
+done
+soon eval '(($(find home -name "in.*" | wc -l) == 20))'
+touch home/go
+wait "${running[@]}"
 is "20 sessions at once" "$(seq 1 20)" "$(cat mux.? mux.?? | sort -n)"
 s -S "$dir/mux" -O exit t 2>/dev/null
 
@@ -196,33 +194,33 @@ s -o PubkeyAuthentication=no -o BatchMode=yes t true 2>/dev/null; is "BatchMode 
 echo "# withdrawal"
 s -tt t 'trap "" HUP; (trap "" HUP; set -m; sleep 771) & echo started; sleep 772' </dev/null >withdrawn 2>&1 &
 held=$!
-wait_for 5 grep -q started withdrawn
+soon grep -q started withdrawn
+begin=$SECONDS
 echo withdraw >&9
-begin=$(date +%s%N)
 wait "$held"; is "ends without a status" 255 $?
-((($(date +%s%N) - begin) / 1000000 < 1500)); ok "within a second"
+((SECONDS - begin < 60)); ok "long before its command does"
 has "with the reason" "warren: access was withdrawn: no ssh rule lets alice@example.com" "$(cat withdrawn)"
-wait_for 4 bash -c '! pgrep -x sleep -u 2001 >/dev/null'; ok "nothing of it runs on"
+soon eval '! pgrep -x sleep -u 2001 >/dev/null'; ok "nothing of it runs on"
 out=$(told t true); is "refused" 255 $?
 has "with the reason" "no ssh rule lets alice@example.com log in on second as deploy" "$out"
-has "audit" "ssh login refused" "$(cat log)"
+soon grep -q "ssh login refused" log; ok "audit"
 stop
 
 live() { # TAG [SSH OPTIONS…]: a session that lives, and its monitor
 	local tag=$1
 	shift
 	: >"$tag"
-	ssh -F config -o IdentityAgent=none -tt "$@" t 'echo started; sleep 60' </dev/null >"$tag" 2>&1 &
+	ssh -F config -o IdentityAgent=none -tt "$@" t 'echo started; sleep 400' </dev/null >"$tag" 2>&1 &
 	held=$!
 	pids+=("$held")
-	wait_for 5 grep -q started "$tag"
+	soon grep -q started "$tag"
 	monitor=$(pgrep -n -P "$launcher" -f warren-ssh-session)
 }
-ended() { # TAG NAME PART: ended within three seconds, without a status, with a text
+ended() { # TAG NAME PART: ended long before its command, without a status, with a text
 	local begin=$SECONDS
 	wait "$held"
 	is "$2: no status" 255 $?
-	((SECONDS - begin <= 3)); ok "$2: soon"
+	((SECONDS - begin < 60)); ok "$2: soon"
 	has "$2: says so" "$3" "$(cat "$1")"
 }
 start deploy
@@ -238,18 +236,19 @@ ended c "verifier gone" "nobody is left to judge"
 live d -L 22795:127.0.0.1:22799
 live e
 echo narrow >&9
+no_shell() { printf 'exit\n' | s -tt t 2>&1 | grep -q 'policy does not allow a shell'; }
+soon no_shell; ok "narrowed: no more shells"
 sleep 1
 kill -0 "$held"; ok "narrowed: what is still allowed goes on"
-is "narrowed: no more shells" "1" "$(s -tt t </dev/null 2>&1 | grep -c 'policy does not allow a shell')"
 kill "${pids[@]: -2}" 2>/dev/null
 wait "${pids[@]: -2}" 2>/dev/null
 stop
 start deploy
 live f -L 22795:127.0.0.1:22799
 is "forward in use" 200 "$(get http://127.0.0.1:22795/)"
-python3 -c 'import socket,time; s=socket.create_connection(("127.0.0.1",22795)); time.sleep(8)' &
+python3 -c 'import socket,time; s=socket.create_connection(("127.0.0.1",22795)); time.sleep(400)' &
 pids+=($!)
-wait_for 5 bash -c '[[ -n $(ss -Htn state established "dport = :22799") ]]'
+soon eval '[[ -n $(ss -Htn state established "dport = :22799") ]]'
 sleep 0.5
 echo narrow >&9
 ended f "narrowed with a forward open" "access was narrowed"
@@ -259,7 +258,6 @@ ended g "broker gone" "SSH server is stopping"
 wait "$launcher" 2>/dev/null
 start deploy brief
 live h
-sleep 2
 ended h "the rule's time is over" "access was withdrawn"
 stop
 
@@ -269,7 +267,7 @@ for name in locked expired closed; do
 	out=$(told t true); is "$name: exec" 255 $?
 	has "$name: reason" "the account $name" "$out"
 	s -W 127.0.0.1:22799 t </dev/null >/dev/null 2>&1; [[ $? != 0 ]]; ok "$name: forward"
-	printf 'ls\n' | timeout 10 sftp -q -F config -b - t >/dev/null 2>&1; [[ $? != 0 ]]; ok "$name: sftp"
+	printf 'ls\n' | timeout 90 sftp -q -F config -b - t >/dev/null 2>&1; [[ $? != 0 ]]; ok "$name: sftp"
 	stop
 done
 start nobodyhere
@@ -280,7 +278,7 @@ is "root, when it is allowed" 0 "$(s t id -u)"
 echo end >&9
 stop
 start deploy no-auth
-is "none" 2001 "$(timeout 10 ssh -F config -o PubkeyAuthentication=no -o KbdInteractiveAuthentication=no t id -u)"
+is "none" 2001 "$(timeout 90 ssh -F config -o PubkeyAuthentication=no -o KbdInteractiveAuthentication=no t id -u)"
 stop
 
 summary

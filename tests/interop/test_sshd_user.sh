@@ -31,29 +31,29 @@ grep -q 'runs without root: only its own account can log in.* account=deploy' $o
 ! grep -q 'pid file' $own/log; ok "no pid file that it may not write"
 
 echo "# its own account"
-s() { timeout 20 ssh -F ssh ours "$@"; }
+s() { timeout 90 ssh -F ssh ours "$@"; }
 is "who" "deploy 2001" "$(s 'echo $(id -un) $(id -u)')"
 s 'exit 7'; is "status" 7 $?
 is "streams" "out|err" "$(s 'cat; echo err >&2' 2>err <<<out)|$(cat err)"
 is "surroundings" "$deploy deploy /bin/bash $deploy" "$(s 'echo $HOME $USER $SHELL $PWD')"
 is "groups stay" "$(as id -G)" "$(s 'id -G')"
 is "its sessions may gain privileges as elsewhere" "0" "$(s 'grep NoNewPrivs /proc/self/status | cut -f2')"
-[[ $(timeout 20 ssh -F ssh -tt ours 'stat -c "%U" $(tty); tty' </dev/null | tr -d '\r' | xargs) == "deploy /dev/pts/"* ]]; ok "a terminal of the user"
-is "a shell" "-bash 4" "$({ printf 'echo $0; exit 4\n' | timeout 20 ssh -F ssh -T ours; echo ${PIPESTATUS[1]}; } | xargs)"
+[[ $(timeout 90 ssh -F ssh -tt ours 'stat -c "%U" $(tty); tty' </dev/null | tr -d '\r' | xargs) == "deploy /dev/pts/"* ]]; ok "a terminal of the user"
+is "a shell" "-bash 4" "$({ printf 'echo $0; exit 4\n' | timeout 90 ssh -F ssh -T ours; echo ${PIPESTATUS[1]}; } | xargs)"
 seq 1 50000 >expect; s seq 1 50000 | cmp -s - expect; ok "no byte is lost"
-printf 'put /etc/hostname %s/files/a\nget %s/files/a b\n' $own $own | timeout 20 sftp -q -F ssh -b - ours >/dev/null && cmp -s b /etc/hostname; ok "sftp"
-timeout 20 scp -q -F ssh /etc/hostname ours:own/files/c && cmp -s $own/files/c /etc/hostname; ok "scp"
-timeout 20 scp -q -O -F ssh ours:own/files/c d && cmp -s d /etc/hostname; ok "scp -O"
+printf 'put /etc/hostname %s/files/a\nget %s/files/a b\n' $own $own | timeout 90 sftp -q -F ssh -b - ours >/dev/null && cmp -s b /etc/hostname; ok "sftp"
+timeout 90 scp -q -F ssh /etc/hostname ours:own/files/c && cmp -s $own/files/c /etc/hostname; ok "scp"
+timeout 90 scp -q -O -F ssh ours:own/files/c d && cmp -s d /etc/hostname; ok "scp -O"
 socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 SYSTEM:'echo there' & ends+=($!)
 soon sh -c 'ss -Hltn "sport = 2399" | grep -q .'
-is "-W" there "$(s -W 127.0.0.1:2399 2>/dev/null </dev/null || timeout 20 ssh -F ssh -W 127.0.0.1:2399 ours </dev/null)"
+is "-W" there "$(s -W 127.0.0.1:2399 2>/dev/null </dev/null || timeout 90 ssh -F ssh -W 127.0.0.1:2399 ours </dev/null)"
 ssh -F ssh -o ControlMaster=yes -o ControlPath=$dir/m -o ExitOnForwardFailure=yes -fN -L 2391:127.0.0.1:2399 \
 	-R 2392:127.0.0.1:2399 -D 2393 ours; ok "-L -R -D"
-for p in 2391 2392; do is "through $p" there "$(socat - TCP:127.0.0.1:$p </dev/null)"; done
+for p in 2391 2392; do is "through $p" there "$(socat -u TCP:127.0.0.1:$p -)"; done
 ssh -F ssh -o ControlPath=$dir/m -O exit ours 2>/dev/null
 ssh -F ssh -o ExitOnForwardFailure=yes -R 80:127.0.0.1:1 ours true 2>/dev/null; is "a port of root's" 255 $?
 eval "$(ssh-agent -s)" >/dev/null && ends+=("$SSH_AGENT_PID") && ssh-add -q id
-[[ $(timeout 20 ssh -F ssh -o IdentityAgent=SSH_AUTH_SOCK -A ours 'ssh-add -l') == *ED25519* ]]; ok "-A"
+[[ $(timeout 90 ssh -F ssh -o IdentityAgent=SSH_AUTH_SOCK -A ours 'ssh-add -l') == *ED25519* ]]; ok "-A"
 is "environment and its limits" "$(as sh -c 'ulimit -n')" "$(s 'ulimit -n')"
 sed -i '1s/^/command="echo forced",restrict /' $own/keys
 is "restrictions of a key" forced "$(s id)"
@@ -61,22 +61,22 @@ cp id.pub $own/keys
 
 echo "# nobody else's"
 for who in other root nobodyhere; do
-	timeout 20 ssh -F ssh -o LogLevel=INFO -l $who ours true >out 2>&1 </dev/null; is "$who" 255 $?
+	timeout 90 ssh -F ssh -o LogLevel=INFO -l $who ours true >out 2>&1 </dev/null; is "$who" 255 $?
 	grep -q 'runs without root: it serves its own account only' out; ok "  who is told so"
 done
-timeout 20 ssh -F ssh -o LogLevel=INFO ours true 2>&1 </dev/null | grep -q 'without root'; is "its own is not" 1 $?
+timeout 90 ssh -F ssh -o LogLevel=INFO ours true 2>&1 </dev/null | grep -q 'without root'; is "its own is not" 1 $?
 ssh-keygen -q -t ed25519 -N '' -f ca && cp id cert && cp id.pub cert.pub && ssh-keygen -q -s ca -I all -n root,other,deploy -V +1h cert.pub
 cp ca.pub $own/ca.pub && chown deploy: $own/ca.pub
 serve -o ListenAddress=127.0.0.1 -p 2301 <<<"TrustedUserCAKeys $own/ca.pub"
-is "a certificate for it" deploy "$(timeout 20 ssh -F ssh -i cert -o CertificateFile=cert-cert.pub ours id -un)"
+is "a certificate for it" deploy "$(timeout 90 ssh -F ssh -i cert -o CertificateFile=cert-cert.pub ours id -un)"
 for who in root other; do
-	timeout 20 ssh -F ssh -o LogLevel=INFO -i cert -o CertificateFile=cert-cert.pub -l $who ours id -un >out 2>&1; is "a certificate for $who" 255 $?
+	timeout 90 ssh -F ssh -o LogLevel=INFO -i cert -o CertificateFile=cert-cert.pub -l $who ours id -un >out 2>&1; is "a certificate for $who" 255 $?
 done
 chmod 700 home/other
 is "it is only the account's rights" "" "$(s "cat /etc/shadow; ls $dir/home/other" 2>/dev/null)"
 
 echo "# confined"
-s 'sleep 30' & held=$!
+s 'sleep 300' & held=$!
 inside() { # the worker and the verifier of the session
 	local monitor
 	monitor=$(pgrep -P "${ends[0]}" -f warren-ssh-session | head -n 1)
@@ -103,8 +103,8 @@ is "worker and verifier" 2 $count
 kill $held; wait $held 2>/dev/null
 
 echo "# other ways to start"
-is "inetd" inetd "$(timeout 20 ssh -F ssh -o ProxyCommand="setpriv --reuid 2001 --regid 2001 --init-groups $bin/warren sshd -i -f $own/conf -h $own/host" ours 'echo inetd')"
+is "inetd" inetd "$(timeout 90 ssh -F ssh -o ProxyCommand="setpriv --reuid 2001 --regid 2001 --init-groups $bin/warren sshd -i -f $own/conf -h $own/host" ours 'echo inetd')"
 as "$bin/warren" sshd -f $own/conf -h $own/host -p 2305 -o ListenAddress=127.0.0.1 -o PidFile=$own/pid </dev/null >/dev/null 2>&1; is "background" 0 $?
 soon test -s $own/pid && ends+=("$(cat $own/pid)"); ok "its pid file"
-is "a login there" deploy "$(timeout 20 ssh -F ssh -p 2305 ours id -un)"
+is "a login there" deploy "$(timeout 90 ssh -F ssh -p 2305 ours id -un)"
 finished

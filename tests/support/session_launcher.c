@@ -4,7 +4,7 @@
  * clients and no mesh: session_launcher DIR PORT LOGIN [no-auth] [deny] [listen=IPv4]
  * [client=IPv4]. DIR/id.pub is the client's key; written are DIR/id-cert.pub (an hour, source:
  * client, else 127.0.0.1) and DIR/known_hosts. A keyboard-interactive login is granted after two
- * seconds. files-only: the rule says so. Audit events are printed as "audit {…}". brief: the rule ends four seconds after the start. A line "withdraw" on standard input
+ * seconds. files-only: the rule says so. Audit events are printed as "audit {…}". brief: the rule ends fifteen seconds after the start. A line "withdraw" on standard input
  * sends an object without the rule, "narrow" one that allows exec only, "end" ends all.
  */
 #include <arpa/inet.h>
@@ -448,7 +448,7 @@ int main(int argc, char **argv)
 	g.seq = 1;
 	write_policy(deny ? "nobody" : g.login,
 		     "\"shell\", \"exec\", \"sftp\", \"forward\", \"remote-forward\", \"agent\"",
-		     brief ? time(NULL) + 4 : 0);
+		     brief ? time(NULL) + 15 : 0);
 	crypto_sign_keypair(g.signing_public, g.signing);
 	crypto_sign_keypair(g.ca_public, g.ca);
 	randombytes_buf(g.host_seed, sizeof(g.host_seed));
