@@ -31,14 +31,14 @@ cat >"$dir/conf" <<-EOF
 EOF
 "$bin/warren" sshd -D -f "$dir/conf" 2>"$dir/log" &
 pid=$!
-for _ in {1..100}; do
+for _ in {1..600}; do
 	grep -q "listening on=" "$dir/log" && break
 	sleep 0.1
 done
 ssh -F none -p 2301 -i "$dir/id" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$dir/known" -o LogLevel=ERROR \
 	root@127.0.0.1 'yes | head -c 100000000; sleep 5; echo done' >"$dir/out" 2>"$dir/err" &
 client=$!
-for _ in {1..100}; do
+for _ in {1..600}; do
 	[[ -s $dir/out ]] && break
 	sleep 0.05
 done
