@@ -49,7 +49,7 @@ def doc(base, **changes):
 
 
 def device(base, **changes):
-    return {"device_code": "d", "user_code": "AAAA-BBBB", "verification_uri": base + "/page", "expires_in": 30,
+    return {"device_code": "d", "user_code": "AAAA-BBBB", "verification_uri": base + "/page", "expires_in": 300,
             "interval": 1, **changes}
 
 
@@ -219,9 +219,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = serve
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 def start(folder=None, certificate=None, host="127.0.0.1"):
-    server = http.server.ThreadingHTTPServer((host, 0), Handler)
-    server.daemon_threads = True
+    server = Server((host, 0), Handler)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain("%s/%s.pem" % (folder, certificate), "%s/%s.key" % (folder, certificate))

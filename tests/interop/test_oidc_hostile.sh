@@ -34,12 +34,12 @@ certificate other 2 DNS:id.example.com
 ip link set lo up 2>/dev/null && ip addr add 192.0.2.9/32 dev lo 2>/dev/null || true
 python3 "$src/tests/interop/hostile_provider.py" "$work" >"$work/ports" 2>"$work/log" &
 pid=$!
-for _ in {1..100}; do [[ -s $work/ports ]] && break; sleep 0.1; done
+for _ in {1..600}; do [[ -s $work/ports ]] && break; sleep 0.1; done
 read -r plain good expired other garbage <"$work/ports"
 
 # One login: its last line goes to a file, for it runs beside others.
 login() { # NAME ISSUER [OPTIONS…]
-	timeout 60 "$tool" "${@:3}" "$2" warren-cli device 2>&1 | tail -n 1 >"$work/out.$1" || true
+	timeout 180 "$tool" "${@:3}" "$2" warren-cli device 2>&1 | tail -n 1 >"$work/out.$1" || true
 }
 judge() { # NAME WORDS: an extended regular expression, or "ok"
 	local text

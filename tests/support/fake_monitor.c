@@ -250,6 +250,7 @@ static void on_interactive(uint32_t id, struct reader *r)
 		writer_u8(&w, MONITOR_NO);
 		writer_cstring(&w, "nobody may log in like that");
 	} else {
+		fprintf(stderr, "waiting\n");
 		writer_u8(&w, MONITOR_PENDING);
 		writer_cstring(&w, "To log in, open https://example.com/login");
 		g.done_at = time(NULL) + (wait_s ? atol(wait_s) : 2);
