@@ -8,7 +8,7 @@
  * device, pkce: a login; prints a line of JSON with the prompt and one with the result.
  * refresh, revoke, verify: a token per line of stdin, a line of JSON each (so that one process sees the
  * provider change under its cache); a line "+N" lets N seconds pass on the monotonic clock, on
- * which the cache lives. Exits 0 when the last thing went well.
+ * which the cache lives and which otherwise stands still there. Exits 0 when the last thing went well.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -38,12 +38,12 @@ struct tool {
 	int status;
 };
 
-static uint64_t passed_ns;
+static uint64_t passed_ns, still_ns;
 
 static uint64_t monotonic_ns(void *ctx)
 {
 	(void)ctx;
-	return clock_monotonic_ns(&clock_system) + passed_ns;
+	return still_ns ? still_ns + passed_ns : clock_monotonic_ns(&clock_system);
 }
 
 static uint64_t realtime_ns(void *ctx)
@@ -296,6 +296,8 @@ int main(int argc, char **argv)
 	} else {
 		t.refresh = strcmp(command, "refresh") == 0;
 		t.revoke = strcmp(command, "revoke") == 0;
+		if (!t.refresh && !t.revoke)
+			still_ns = clock_monotonic_ns(&clock_system);
 		buffer_init(&t.lines, 1 << 20);
 		check(uv_poll_init(&t.loop, &t.input, 0), NULL);
 		t.input.data = &t;

@@ -42,7 +42,7 @@ start_provider() {
 	"$node" "$folder/provider.mjs" "$1" >"$work/provider.log" 2>&1 &
 	provider_pid=$!
 	pids+=("$provider_pid")
-	for _ in {1..100}; do
+	for _ in {1..600}; do
 		issuer=$(grep -m1 '^http' "$work/provider.log" || true)
 		[[ $issuer ]] && return
 		kill -0 "$provider_pid" 2>/dev/null || break
@@ -85,7 +85,7 @@ device_sign_in() { # USER_CODE USER
 }
 # wait_line FILE PATTERN: a line of the tool's output.
 wait_line() {
-	for _ in {1..300}; do
+	for _ in {1..600}; do
 		grep -m1 -- "$2" "$1" 2>/dev/null && return
 		sleep 0.1
 	done
@@ -167,7 +167,7 @@ answer=$(login_device warren-cli alice)
 refresh=$(jq -r .refresh_token <<<"$answer")
 for kind in drop 503 hang; do
 	hook mode "{\"revoke\":\"$kind\"}" >/dev/null
-	answer=$(timeout 10 "$tool" "$issuer" warren-cli revoke <<<"$refresh" || true)
+	answer=$(timeout 90 "$tool" "$issuer" warren-cli revoke <<<"$refresh" || true)
 	is "revoke: $kind" '.event == "failed" and (.text | test("closed|503|in time"))' "$answer"
 done
 hook mode '{}' >/dev/null
@@ -188,11 +188,11 @@ hook mode '{"token":"drop"}' >/dev/null
 prompt=$(wait_line "$work/drop" '"prompt"')
 device_sign_in "$(jq -r .user_code <<<"$prompt")" alice
 before=$(hits /token)
-for _ in {1..150}; do (($(hits /token) > before)) && break; sleep 0.1; done
+for _ in {1..600}; do (($(hits /token) > before)) && break; sleep 0.1; done
 kill -0 "$pid" || fail "a dropped connection ended the login: $(cat "$work/drop")"
 hook mode '{"token":"503"}' >/dev/null
 before=$(hits /token)
-for _ in {1..150}; do (($(hits /token) > before)) && break; sleep 0.1; done
+for _ in {1..600}; do (($(hits /token) > before)) && break; sleep 0.1; done
 kill -0 "$pid" || fail "a 503 ended the login: $(cat "$work/drop")"
 hook mode '{}' >/dev/null
 wait "$pid" || fail "$(cat "$work/drop")"
@@ -204,7 +204,7 @@ before=$(hits /token)
 "$tool" "$issuer" warren-cli device >"$work/slow" & pid=$!
 prompt=$(wait_line "$work/slow" '"prompt"')
 device_sign_in "$(jq -r .user_code <<<"$prompt")" alice
-for _ in {1..150}; do (($(hits /token) > before)) && break; sleep 0.1; done
+for _ in {1..600}; do (($(hits /token) > before)) && break; sleep 0.1; done
 hook mode '{}' >/dev/null
 wait "$pid" || fail "$(cat "$work/slow")"
 gap=$(hits gap) # by the provider's clock; before, it is five seconds
@@ -228,7 +228,7 @@ start=$(hits /jwks)
 coproc VERIFY { exec "$tool" "$issuer" warren-cli verify; }
 verify_pid=$VERIFY_PID
 pids+=("$verify_pid")
-verify() { echo "$1" >&"${VERIFY[1]}"; read -r -t 20 line <&"${VERIFY[0]}" || fail "no answer"; echo "$line"; }
+verify() { echo "$1" >&"${VERIFY[1]}"; read -r -t 90 line <&"${VERIFY[0]}" || fail "no answer"; echo "$line"; }
 good=$(mint RS256)
 is "verify: good" '.fault == "ok" and .user == "alice@example.com"' "$(verify "$good")"
 is "verify: the token of a login" '.fault == "ok"' "$(verify "$id_token")"
@@ -279,7 +279,7 @@ start=$(hits /jwks)
 coproc ROTATE { exec "$tool" "$issuer" warren-cli verify; }
 rotate_pid=$ROTATE_PID
 pids+=("$rotate_pid")
-rotated() { echo "$1" >&"${ROTATE[1]}"; read -r -t 20 line <&"${ROTATE[0]}" || fail "no answer"; echo "$line"; }
+rotated() { echo "$1" >&"${ROTATE[1]}"; read -r -t 90 line <&"${ROTATE[0]}" || fail "no answer"; echo "$line"; }
 is "before rotation" '.fault == "ok"' "$(rotated "$good")"
 hook rotate '{}' >/dev/null
 new=$(mint RS256)
@@ -294,7 +294,7 @@ wait "$rotate_pid" || true
 coproc CACHE { exec "$tool" "$issuer" warren-cli verify; }
 cache_pid=$CACHE_PID
 pids+=("$cache_pid")
-cached() { echo "$1" >&"${CACHE[1]}"; read -r -t 20 line <&"${CACHE[0]}" || fail "no answer"; echo "$line"; }
+cached() { echo "$1" >&"${CACHE[1]}"; read -r -t 90 line <&"${CACHE[0]}" || fail "no answer"; echo "$line"; }
 pass() { echo "+$1" >&"${CACHE[1]}"; }
 fetched() { (($(hits /jwks) - start == $2)) || fail "$1: $(($(hits /jwks) - start)) fetches"; ok "$1"; }
 start=$(hits /jwks)

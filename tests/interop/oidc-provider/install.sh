@@ -8,7 +8,11 @@ folder=${1:-$here/../../../build/oidc-provider}
 
 command -v npm >/dev/null || { echo "install.sh: skipped: npm is not installed" >&2; exit 77; }
 mkdir -p "$folder"
-cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$here/provider.mjs" "$folder/"
+for file in package.json package-lock.json .npmrc provider.mjs; do # a test beside this one may be reading them
+	cmp -s "$here/$file" "$folder/$file" && continue
+	cp "$here/$file" "$folder/$file.$$"
+	mv "$folder/$file.$$" "$folder/$file"
+done
 cd "$folder"
 if [[ -e node_modules/.warren-lock ]] && cmp -s package-lock.json node_modules/.warren-lock; then
 	exit 0
