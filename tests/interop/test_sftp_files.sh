@@ -70,16 +70,16 @@ start() { # LOGIN [files-only] …
 		 StrictHostKeyChecking yes
 		 LogLevel error
 	X
-	wait_for 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null
+	wait_for 90 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null
 }
 stop() {
 	exec 9>&-
 	kill "$launcher"
 	wait "$launcher" 2>/dev/null
 }
-s() { timeout 20 ssh -F config "$@"; }
-put() { timeout 20 sftp -q -F config -b - t 2>&1; }
-copy() { timeout 20 scp -q -F config "$@" 2>&1; }
+s() { timeout 120 ssh -F config "$@"; }
+put() { timeout 120 sftp -q -F config -b - t 2>&1; }
+copy() { timeout 120 scp -q -F config "$@" 2>&1; }
 
 start deploy files-only
 
@@ -195,11 +195,11 @@ wait $racer
 rm -f home/made
 
 echo "# audit"
-grep -q '"event":"ssh.session",.*"kind":"files"' state; ok "session"
-grep -q '"event":"ssh.sftp".*"op":"close","path":"/one".*"bytes_written":8' state; ok "an upload with path and bytes"
-grep -q '"event":"ssh.sftp".*"op":"rename","path":"/one","new_path":"/new/two"' state; ok "a rename"
-grep -q '"event":"ssh.sftp".*"op":"refused","path":"id"' state; ok "a refused command"
-grep -q '"event":"ssh.forward.refused".*"reason":"policy does not allow' state; ok "a refused forward"
+soon grep -q '"event":"ssh.session",.*"kind":"files"' state; ok "session"
+soon grep -q '"event":"ssh.sftp".*"op":"close","path":"/one".*"bytes_written":8' state; ok "an upload with path and bytes"
+soon grep -q '"event":"ssh.sftp".*"op":"rename","path":"/one","new_path":"/new/two"' state; ok "a rename"
+soon grep -q '"event":"ssh.sftp".*"op":"refused","path":"id"' state; ok "a refused command"
+soon grep -q '"event":"ssh.forward.refused".*"reason":"policy does not allow' state; ok "a refused forward"
 
 echo "# other clients"
 if command -v lftp >/dev/null; then
@@ -208,19 +208,19 @@ if command -v lftp >/dev/null; then
 fi
 if command -v rclone >/dev/null; then
 	remote=":sftp,host=127.0.0.1,port=$port,user=deploy,key_file=$dir/id,pubkey_file=$dir/id-cert.pub,known_hosts_file=$dir/known_hosts,shell_type=none,disable_concurrent_writes=true" # Debian's rclone writes false lengths otherwise, to any server
-	timeout 30 rclone --config /dev/null copy tree "$remote:rc" >rclone.err 2>&1
+	timeout 120 rclone --config /dev/null copy tree "$remote:rc" >rclone.err 2>&1
 	[[ -z $(diff -r -x .hidden tree home/rc 2>&1) ]]; ok "rclone copy" || { cat rclone.err; diff -r tree home/rc; }
-	is "rclone check" "" "$(timeout 30 rclone --config /dev/null check --size-only tree "$remote:rc" 2>&1 | grep -E "not in|[1-9] differ")"
+	is "rclone check" "" "$(timeout 120 rclone --config /dev/null check --size-only tree "$remote:rc" 2>&1 | grep -E "not in|[1-9] differ")"
 fi
 if command -v puttygen >/dev/null && puttygen id -O private -o id.ppk 2>/dev/null; then
 	key=$(ssh-keygen -lf known_hosts | awk '{print $2}')
 	putty=(-batch -P "$port" -l deploy -i id.ppk -cert id-cert.pub -hostkey "$key")
 	printf 'put other putty\nmkdir pdir\nmv putty pdir/p\nget pdir/p putty.back\nls\n' >putty.batch
-	timeout 20 psftp -bc -be -b putty.batch "${putty[@]}" 127.0.0.1 >putty.out 2>&1 </dev/null
+	timeout 120 psftp -bc -be -b putty.batch "${putty[@]}" 127.0.0.1 >putty.out 2>&1 </dev/null
 	cmp -s other putty.back; ok "psftp"
 	for o in -sftp -scp; do
 		rm -rf home/tree
-		timeout 20 pscp $o -q -r "${putty[@]}" tree 127.0.0.1:. >putty.out 2>&1 </dev/null
+		timeout 120 pscp $o -q -r "${putty[@]}" tree 127.0.0.1:. >putty.out 2>&1 </dev/null
 		[[ -z $(diff -r tree home/tree 2>&1) ]]; ok "pscp $o" || cat putty.out
 	done
 fi
@@ -258,8 +258,8 @@ if /usr/bin/python3 -c 'import paramiko' 2>/dev/null; then
 fi
 if command -v sshfs >/dev/null && [[ -e /dev/fuse ]]; then
 	mkdir -p mnt
-	if timeout 20 sshfs -F "$dir/config" t:/ mnt 2>sshfs.err; then
-		cp -r tree mnt/fs && sync && [[ -z $(diff -r tree home/fs) ]]; ok "sshfs, writing"
+	if timeout 120 sshfs -F "$dir/config" t:/ mnt 2>sshfs.err; then
+		cp -r tree mnt/fs && sync -f mnt && [[ -z $(diff -r tree home/fs) ]]; ok "sshfs, writing"
 		[[ -z $(diff -r tree mnt/fs) && ! -e mnt/.ssh ]]; ok "sshfs, reading"
 		mv mnt/fs mnt/fs2 && rm -r mnt/fs2 && [[ ! -e home/fs2 ]]; ok "sshfs, names"
 		umount mnt
@@ -281,7 +281,7 @@ umount /usr/lib/openssh
 start deploy
 printf 'put outside plain2\n-get /nonexist\n' | put >out
 is "sftp-server of OpenSSH" 0 $?
-wait_for 5 grep -q '"op":"close","path":"[^"]*/plain2".*"bytes_written":8' state; ok "its operations are audited, too"
+wait_for 90 grep -q '"op":"close","path":"[^"]*/plain2".*"bytes_written":8' state; ok "its operations are audited, too"
 [[ $(grep -c 'sent status' out) == 0 ]]; ok "its log does not reach the client"
 stop
 
