@@ -210,10 +210,8 @@ static int hello(struct worker *w, struct error *err)
 }
 
 /* Errors are fine: a connection may be something else than TCP. */
-static void set_tcp(int option)
+static void set_tcp(int option, int on)
 {
-	int on = 1;
-
 	(void)setsockopt(WORKER_FD_CONNECTION, IPPROTO_TCP, option, &on, sizeof(on));
 }
 
@@ -348,7 +346,7 @@ static int key_exchange(struct worker *w)
 	int rc;
 
 	do {
-		set_tcp(TCP_QUICKACK);
+		set_tcp(TCP_QUICKACK, 1);
 		rc = libssh_server_key_exchange(w->server);
 		if (rc == 0 && worker_auth_tick(w, worker_now_ns()) < 0)
 			return -ETIMEDOUT;
@@ -369,7 +367,7 @@ static int step_connection(struct worker *w)
 
 	if (!w->authenticated) {
 		/* The other side's delayed ACKs would cost 40 ms a step. */
-		set_tcp(TCP_QUICKACK);
+		set_tcp(TCP_QUICKACK, 1);
 		rc = worker_auth_step(w);
 		if (rc == 0 && !w->authenticated && !w->ending)
 			rc = worker_auth_tick(w, worker_now_ns());
@@ -405,6 +403,10 @@ static int loop(struct worker *w)
 		if (!first)
 			rc = wait_for_something(w, count);
 		first = false;
+		/* What one turn says, such as exit status, end and close of a channel, is one
+		 * segment: each would wake two tunnels and the client. */
+		if (w->authenticated)
+			set_tcp(TCP_CORK, 1);
 		if (rc == 0)
 			rc = read_monitor(w);
 		if (rc == 0)
@@ -415,6 +417,8 @@ static int loop(struct worker *w)
 			worker_limits_tick(w, worker_now_ns());
 		if (rc == 0 && w->authenticated && !w->ending)
 			rc = tell_bytes(w, worker_now_ns());
+		if (w->authenticated)
+			set_tcp(TCP_CORK, 0);
 	}
 	return rc;
 }
@@ -423,7 +427,7 @@ static int serve(struct worker *w, struct error *err)
 {
 	int rc = file_set_nonblock(WORKER_FD_CONNECTION, true);
 
-	set_tcp(TCP_NODELAY);
+	set_tcp(TCP_NODELAY, 1);
 	if (rc == 0)
 		rc = hello(w, err);
 	if (rc == 0)

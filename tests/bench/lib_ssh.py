@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import statistics
 import subprocess
@@ -176,6 +177,13 @@ class Master:
         self.argv[at + 1] = path
         timed([*self.argv, "-M", "-f", "-N", "t"])
         timed([*self.argv, "t", "true"])
+        said = subprocess.run([*self.argv, "-O", "check", "t"], capture_output=True, text=True).stderr
+        self.pid = int(re.search(r"pid=(\d+)", said).group(1))
+
+    def busy_s(self):
+        """Seconds that the client was running or ready to run so far: it is one process."""
+        running, ready = pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[:2]
+        return (int(running) + int(ready)) / 1e9
 
     def command(self, command, **kw):
         return timed([*self.argv, "t", command], **kw)
@@ -276,10 +284,27 @@ class Bench:
         for cipher, limit in BULK_CIPHERS.items():
             masters = {s: Master(self.lab, s, "-c", cipher) for s in (SSHD, WARREN)}
             for direction in ("down", "up"):
-                values = self.interleaved(max(3, self.rounds), lambda s: transfer(masters[s], direction, 256))
+                busy = {SSHD: [], WARREN: []}
+
+                def measure(server):
+                    before = masters[server].busy_s()
+                    speed = transfer(masters[server], direction, 256)
+                    busy[server].append((masters[server].busy_s() - before) * speed / 256)
+                    return speed
+
+                values = self.interleaved(max(3, self.rounds), measure)
                 self.compare(f"{direction}, {cipher.split('@')[0]}", "MiB/s", values, limit, True)
+                self.client(busy)
             for master in masters.values():
                 master.close()
+
+    def client(self, busy):
+        """What the client, OpenSSH's in both cases, had left: with 100 % no server can be faster."""
+        percent = {server: 100 * statistics.median(shares) for server, shares in busy.items()}
+        self.rows.append({"name": self.rows[-1]["name"] + ", client running or ready", "unit": "%",
+                          **{server: round(value, 1) for server, value in percent.items()}})
+        print(f"{'    the client was running or ready':44} sshd {percent[SSHD]:8.1f} %      "
+              f"warren {percent[WARREN]:8.1f} %", flush=True)
 
     def slow(self):
         """Each in a connection of its own: what windows and congestion control have learned stays there."""
