@@ -342,6 +342,13 @@ _Noreturn void session_child_run(struct monitor *m, const struct session_wish *w
 				 const int fds[3], int log, const char *tty, const char *agent,
 				 const char *greeting);
 
+/* ---- session_env.c: in the user's process. What the account's own files add, of the names that
+ * PermitUserEnvironment lists. */
+typedef void (*session_env_fn)(void *ctx, const char *name, const char *value);
+/* NAME=VALUE; false: it is none. */
+bool session_env_line(const char *line, const struct sshd_options *o, session_env_fn set, void *ctx);
+void session_env_file(const char *home, const struct sshd_options *o, session_env_fn set, void *ctx);
+
 /* ---- session_rc.c: in the user's process, before its program. */
 void session_rc_run(const struct monitor *m, const struct session_wish *wish, const char *shell,
 		    char **env);

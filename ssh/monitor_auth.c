@@ -258,9 +258,11 @@ int monitor_auth_query(struct monitor *m, uint32_t id, struct reader *r)
 	good = monitor_signature_known(algorithm) && monitor_options_method(m, "publickey") &&
 	       monitor_options_algorithm(m, algorithm);
 	if (monitor_signature_certificate(blob, len))
-		good = good && ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0;
+		good = good && ask_cert(m, login, blob, len, false, &d) == 0 && d.subject_len > 0 &&
+		       monitor_options_key_size(m, d.subject, d.subject_len);
 	else
-		good = good && monitor_keys_allow(m, blob, len, false, &d);
+		good = good && monitor_options_key_size(m, blob, len) &&
+		       monitor_keys_allow(m, blob, len, false, &d);
 	if (!good) {
 		const struct ssh_audit_field fields[] = {
 			{SSH_AUDIT_CODE, "key", 0},
@@ -289,6 +291,10 @@ static bool proven(const struct monitor *m, struct proof *p, const uint8_t *subj
 	if (monitor_options_revoked(m, p->blob, p->blob_len)) {
 		log_warn("a revoked key was refused", "login=%s", p->login);
 		p->why = "the key is revoked on this machine (RevokedKeys)";
+		return false;
+	}
+	if (!monitor_options_key_size(m, subject, len)) {
+		p->why = "the RSA key is shorter than this machine takes (RequiredRSASize)";
 		return false;
 	}
 	return monitor_signature_known(p->algorithm) &&

@@ -133,6 +133,30 @@ bool monitor_options_algorithm(const struct monitor *m, const char *algorithm)
 	return sshd_listed(list, algorithm);
 }
 
+/* RFC 4253 section 6.6: string "ssh-rsa", mpint e, mpint n. */
+bool monitor_options_key_size(const struct monitor *m, const uint8_t *blob, size_t len)
+{
+	struct reader r = reader_init(blob, len);
+	size_t size = 0;
+	const uint8_t *part = reader_string(&r, 64, &size);
+	uint32_t bits;
+
+	if (part == NULL || size != 7 || memcmp(part, "ssh-rsa", 7) != 0)
+		return part != NULL;
+	reader_string(&r, len, &size);
+	part = reader_string(&r, len, &size);
+	while (part != NULL && size > 0 && *part == 0) {
+		part++;
+		size--;
+	}
+	if (part == NULL || size == 0 || size > 4096)
+		return false;
+	bits = (uint32_t)size * 8;
+	for (uint8_t top = *part; (top & 0x80) == 0; top = (uint8_t)(top << 1))
+		bits--;
+	return bits >= m->options->now.rsa_bits;
+}
+
 const char *monitor_options_admit(struct monitor *m, struct verifier_decision *d,
 				  const char *method)
 {

@@ -40,6 +40,8 @@ int monitor_options_account(const struct monitor *m, struct error *err) WARREN_M
 bool monitor_options_method(const struct monitor *m, const char *method);
 /* PubkeyAcceptedAlgorithms. */
 bool monitor_options_algorithm(const struct monitor *m, const char *algorithm);
+/* RequiredRSASize: is this plain key's number long enough? Keys of other types are. */
+bool monitor_options_key_size(const struct monitor *m, const uint8_t *blob, size_t len);
 /* AuthorizedKeysFile as authorized_keys_file.h wants it; false: too long. */
 bool monitor_options_key_files(const struct monitor *m, char *out, size_t cap);
 /* RevokedKeys: is this key or certificate, or its authority, in the file? One that cannot be read

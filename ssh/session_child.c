@@ -45,6 +45,11 @@ static void set_env(struct environment *env, const char *name, const char *value
 		env->lines[env->count++] = line;
 }
 
+static void set_env_of(void *ctx, const char *name, const char *value)
+{
+	set_env(ctx, name, value);
+}
+
 /* SetEnv: over everything else, as sshd. */
 static void config_env(struct environment *env, const struct monitor *m)
 {
@@ -126,6 +131,19 @@ static const char *subsystem_of(const struct monitor *m, const struct session_wi
 	return command;
 }
 
+/* PermitUserEnvironment: not where somebody else says what runs, which LD_PRELOAD would undo. */
+static void user_env(struct environment *env, const struct monitor *m,
+		     const struct session_wish *wish)
+{
+	const struct sshd_options *o = &m->options->now;
+
+	if (o->user_environment == NULL || wish->confined || m->decision.force_command[0] != '\0')
+		return;
+	for (size_t i = 0; m->key != NULL && i < m->key->env_count; i++)
+		session_env_line(m->key->env[i], o, set_env_of, env);
+	session_env_file(m->account.home, o, set_env_of, env);
+}
+
 static void make_env(struct environment *env, const struct monitor *m,
 		     const struct session_wish *wish, const char *tty, const char *agent)
 {
@@ -133,6 +151,7 @@ static void make_env(struct environment *env, const struct monitor *m,
 		if (sshd_env_accepted(&m->options->now, wish->env[i].name))
 			set_env(env, wish->env[i].name, wish->env[i].value);
 	account_env(env, m);
+	user_env(env, m, wish);
 	connection_env(env, m);
 	if (wish->pty) {
 		set_env(env, "SSH_TTY", tty);
@@ -301,15 +320,15 @@ _Noreturn void session_child_run(struct monitor *m, const struct session_wish *w
 		_exit(CANNOT);
 	if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0)
 		_exit(CANNOT);
-	make_env(&env, m, wish, tty, agent);
-	if (wish->pty)
-		set_utf8(&env);
 	write_loginuid(m->account.uid);
 	account_limits(m);
 	if (log >= 0 && dup2(log, SESSION_LOG_FD) < 0)
 		_exit(CANNOT);
 	close_range(log >= 0 ? SESSION_LOG_FD + 1 : 3, ~0U, 0);
 	account_become(m);
+	make_env(&env, m, wish, tty, agent); /* reads a file of the user's */
+	if (wish->pty)
+		set_utf8(&env);
 	go_home(m);
 	/* A forced command's output is the command's alone. */
 	if (wish->kind == MONITOR_SHELL && m->decision.force_command[0] == '\0')

@@ -203,7 +203,10 @@ static void check_line(void *ctx, const struct sshd_place *at)
 {
 	const struct check *k = ctx;
 
-	if (at->count == 0 || (k->mesh && of_the_mesh(k, at)))
+	if (at->no_effect != NULL)
+		sshd_finding(k->findings, false, at, "%s has no effect: %s", at->keyword,
+			     at->no_effect);
+	if (at->count == 0 || at->no_effect != NULL || (k->mesh && of_the_mesh(k, at)))
 		return;
 	if (strcmp(at->keyword, "Banner") == 0)
 		banner(k, at);

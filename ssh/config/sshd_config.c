@@ -388,7 +388,7 @@ void sshd_config_evaluate(const struct sshd_config *c, const struct sshd_query *
 			  struct sshd_options *o)
 {
 	enum { UNSET, BY_BLOCK, BY_LINE };
-	uint8_t set[128] = {0};
+	uint8_t set[256] = {0};
 
 	sshd_keyword_defaults(o);
 	for (int pass = 0; pass < 2; pass++)
@@ -434,6 +434,7 @@ void sshd_config_each(const struct sshd_config *c, sshd_place_fn fn, void *ctx)
 			.count = l->count,
 			.words = l->words,
 			.rest = l->rest,
+			.no_effect = l->keyword->kind == KIND_NOTHING ? l->keyword->more : NULL,
 		};
 
 		if (!is_moot(c, i))
@@ -475,7 +476,11 @@ static int put_block(const struct sshd_config *c, int block, struct buffer *out)
 static int put_line(const struct sshd_line *l, struct buffer *out)
 {
 	bool raw = (l->keyword->flags & FLAG_RAW) != 0 || l->keyword->apply == sshd_apply_subsystem;
-	int r = buffer_printf(out, "%s", l->keyword->name);
+	int r;
+
+	if (l->keyword->kind == KIND_NOTHING)
+		return 0;
+	r = buffer_printf(out, "%s", l->keyword->name);
 
 	if (raw && r == 0)
 		r = buffer_printf(out, " %s", l->rest);

@@ -3,7 +3,8 @@
  * sshd_config(5) for Warren's SSH server (packaging/man/warren-sshd_config.5): text becomes a list
  * of checked lines, and for one connection the values that are in force. Semantics are OpenSSH's:
  * the first value wins, a Match block that applies goes before what stands outside of any. Pure but
- * for sshd_config_load. Every accepted keyword is enforced; what this server cannot do is an error.
+ * for sshd_config_load. Every accepted keyword is enforced, or sshd_check warns that and why it has no
+ * effect; what this server cannot do is an error.
  */
 #ifndef WARREN_SSH_CONFIG_SSHD_CONFIG_H
 #define WARREN_SSH_CONFIG_SSHD_CONFIG_H
@@ -82,6 +83,7 @@ struct sshd_options {
 	char key_algorithms[SSHD_ALGORITHMS_MAX]; /* PubkeyAcceptedAlgorithms */
 	bool pubkey_authentication, password_authentication, kbd_interactive_authentication;
 	bool use_pam, strict_modes;
+	uint32_t rsa_bits; /* RequiredRSASize */
 	int permit_root; /* enum sshd_root */
 	struct sshd_words allow_users, deny_users, allow_groups, deny_groups;
 	struct sshd_words authorized_keys_file;
@@ -91,6 +93,7 @@ struct sshd_options {
 	bool permit_tty, permit_user_rc, agent_forwarding, disable_forwarding, print_motd, print_last_log;
 	int tcp_forwarding, gateway_ports; /* enum sshd_forwarding, sshd_gateway */
 	struct sshd_words permit_open, permit_listen, accept_env, set_env;
+	const char *user_environment; /* names, as patterns; NULL: ~/.ssh/environment is not read */
 	const char *force_command; /* SSHD_INTERNAL_SFTP: files only */
 	size_t subsystem_count;
 	struct sshd_subsystem subsystems[SSHD_SUBSYSTEMS_MAX];
@@ -140,6 +143,7 @@ struct sshd_place {
 	size_t count;
 	char *const *words;
 	const char *rest; /* of the line, behind the keyword */
+	const char *no_effect; /* why this keyword changes nothing here; NULL: it does */
 };
 typedef void (*sshd_place_fn)(void *ctx, const struct sshd_place *place);
 /* Every line that may be in force for somebody: not one behind the first of its keyword outside of
@@ -177,6 +181,8 @@ bool sshd_env_accepted(const struct sshd_options *o, const char *name);
 /* PermitOpen, PermitListen. */
 bool sshd_may_open(const struct sshd_options *o, const char *host, uint16_t port);
 bool sshd_may_listen(const struct sshd_options *o, const char *address, uint16_t port);
+/* PermitUserEnvironment. */
+bool sshd_user_env_permitted(const struct sshd_options *o, const char *name);
 /* ChannelTimeout of a channel's type ("session:shell"); 0: none. */
 uint32_t sshd_timeout_of(const struct sshd_options *o, const char *type);
 /* NULL: there is no such subsystem. */

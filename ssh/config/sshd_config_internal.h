@@ -19,6 +19,7 @@ enum sshd_kind {
 	KIND_ALGORITHMS,
 	KIND_FIXED,   /* one value, `fixed`, is all that this server can do */
 	KIND_SPECIAL, /* apply and show by themselves */
+	KIND_NOTHING, /* has no effect, and a warning says why (`more`) */
 };
 
 enum sshd_flag {
@@ -52,7 +53,7 @@ struct sshd_keyword {
 	unsigned flags;
 	size_t offset; /* in struct sshd_options */
 	const char *fixed; /* KIND_FIXED: the value. Else the default, one word, or NULL */
-	const void *more;  /* choices, algorithms; KIND_FIXED: why */
+	const void *more;  /* choices, algorithms; KIND_FIXED, KIND_NOTHING: why */
 	uint32_t low, high;
 	int (*apply)(const struct sshd_line *l, struct sshd_options *o, struct error *err);
 	int (*show)(const struct sshd_options *o, struct buffer *out);
@@ -97,9 +98,9 @@ typedef int sshd_apply_fn(const struct sshd_line *l, struct sshd_options *o, str
 typedef int sshd_show_fn(const struct sshd_options *o, struct buffer *out);
 sshd_apply_fn sshd_apply_port, sshd_apply_listen, sshd_apply_max_startups, sshd_apply_per_source,
 	sshd_apply_net_block, sshd_apply_rekey, sshd_apply_timeout, sshd_apply_permit_open,
-	sshd_apply_permit_listen, sshd_apply_subsystem, sshd_apply_set_env;
+	sshd_apply_permit_listen, sshd_apply_subsystem, sshd_apply_set_env, sshd_apply_user_env;
 sshd_show_fn sshd_show_port, sshd_show_listen, sshd_show_max_startups, sshd_show_per_source,
 	sshd_show_net_block, sshd_show_rekey, sshd_show_timeout, sshd_show_permit_open,
-	sshd_show_permit_listen, sshd_show_subsystem;
+	sshd_show_permit_listen, sshd_show_subsystem, sshd_show_user_env;
 
 #endif

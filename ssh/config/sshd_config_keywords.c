@@ -93,9 +93,19 @@ static const struct sshd_choice facilities[] = {
 	{.name = word, .kind = KIND_ALGORITHMS, .flags = flag, .offset = AT(field), .more = lists}
 #define FIXED(word, value, why)                                                                    \
 	{.name = word, .kind = KIND_FIXED, .flags = FLAG_MATCH, .fixed = value, .more = why}
+#define NOTHING(word, flag, why)                                                                   \
+	{.name = word, .kind = KIND_NOTHING, .flags = flag, .more = why}
 #define SPECIAL(word, flag, name_)                                                                 \
 	{.name = word, .kind = KIND_SPECIAL, .flags = flag, .apply = sshd_apply_##name_,           \
 	 .show = sshd_show_##name_}
+
+#define NO_GSSAPI	"GSSAPI is not offered"
+#define NO_HOSTS	"hosts do not vouch for users here"
+#define NO_KERBEROS	"Kerberos is not offered"
+#define NO_STREAM_LOCAL "the libssh in use cannot forward Unix sockets"
+#define NO_TOKENS	"keys on security tokens (sk-…) are refused"
+#define NO_X11		"X11 forwarding is not offered"
+#define LONG_GONE	"OpenSSH has dropped it, too"
 
 const struct sshd_keyword sshd_keywords[] = {
 	SPECIAL("Port", FLAG_ADD | FLAG_CLEAR, port),
@@ -173,7 +183,50 @@ const struct sshd_keyword sshd_keywords[] = {
 	SPECIAL("PermitOpen", FLAG_MATCH, permit_open),
 	SPECIAL("PermitListen", FLAG_MATCH, permit_listen),
 	FIXED("DebianBanner", "no", "the distribution is not told to anybody"),
-	FIXED("PermitUserEnvironment", "no", "~/.ssh/environment is not read"),
+	SPECIAL("PermitUserEnvironment", 0, user_env),
+	NUMBER("RequiredRSASize", rsa_bits, FLAG_MATCH, "2048", 2048, 16384),
+	FIXED("FingerprintHash", "sha256", "fingerprints in the log are SHA-256"),
+	FIXED("GSSAPIKeyExchange", "no", "GSSAPI is not offered"),
+	FIXED("HostCertificate", "none", "the libssh in use cannot show a host certificate"),
+	NOTHING("AuthorizedKeysCommandUser", FLAG_MATCH, "there is no AuthorizedKeysCommand"),
+	NOTHING("AuthorizedPrincipalsCommandUser", FLAG_MATCH,
+		"there is no AuthorizedPrincipalsCommand"),
+	NOTHING("GSSAPICleanupCredentials", 0, NO_GSSAPI),
+	NOTHING("GSSAPIKexAlgorithms", 0, NO_GSSAPI),
+	NOTHING("GSSAPIStoreCredentialsOnRekey", 0, NO_GSSAPI),
+	NOTHING("GSSAPIStrictAcceptorCheck", 0, NO_GSSAPI),
+	NOTHING("HostbasedAcceptedAlgorithms", FLAG_MATCH, NO_HOSTS),
+	NOTHING("HostbasedUsesNameFromPacketOnly", FLAG_MATCH, NO_HOSTS),
+	NOTHING("IgnoreUserKnownHosts", 0, NO_HOSTS),
+	NOTHING("IPQoS", FLAG_MATCH, "this server does not mark its packets"),
+	NOTHING("KerberosGetAFSToken", 0, NO_KERBEROS),
+	NOTHING("KerberosOrLocalPasswd", 0, NO_KERBEROS),
+	NOTHING("KerberosTicketCleanup", 0, NO_KERBEROS),
+	NOTHING("LogVerbose", FLAG_MATCH, "LogLevel is for the whole server"),
+	NOTHING("ModuliFile", 0, "key exchanges with groups of a file are not offered"),
+	NOTHING("PubkeyAuthOptions", FLAG_MATCH, NO_TOKENS),
+	NOTHING("SecurityKeyProvider", 0, NO_TOKENS),
+	NOTHING("StreamLocalBindMask", FLAG_MATCH, NO_STREAM_LOCAL),
+	NOTHING("StreamLocalBindUnlink", FLAG_MATCH, NO_STREAM_LOCAL),
+	NOTHING("X11DisplayOffset", FLAG_MATCH, NO_X11),
+	NOTHING("X11UseLocalhost", FLAG_MATCH, NO_X11),
+	NOTHING("XAuthLocation", 0, NO_X11),
+	/* What OpenSSH itself passes over. */
+	NOTHING("Protocol", 0, "there is no protocol but version 2"),
+	NOTHING("UsePrivilegeSeparation", 0, "privileges are always separated"),
+	NOTHING("UseLogin", 0, LONG_GONE),
+	NOTHING("RSAAuthentication", FLAG_MATCH, LONG_GONE),
+	NOTHING("RhostsRSAAuthentication", FLAG_MATCH, LONG_GONE),
+	NOTHING("RhostsAuthentication", 0, LONG_GONE),
+	NOTHING("ServerKeyBits", 0, LONG_GONE),
+	NOTHING("KeyRegenerationInterval", 0, LONG_GONE),
+	NOTHING("CheckMail", 0, LONG_GONE),
+	NOTHING("VerifyReverseMapping", 0, LONG_GONE),
+	NOTHING("ReverseMappingCheck", 0, LONG_GONE),
+	NOTHING("AuthorizedKeysFile2", FLAG_MATCH, LONG_GONE),
+	NOTHING("PAMAuthenticationViaKbdInt", 0, LONG_GONE),
+	NOTHING("AFSTokenPassing", 0, LONG_GONE),
+	NOTHING("KerberosTgtPassing", 0, LONG_GONE),
 };
 const size_t sshd_keyword_count = sizeof(sshd_keywords) / sizeof(sshd_keywords[0]);
 
@@ -183,11 +236,15 @@ static const struct {
 	{"ChallengeResponseAuthentication", "KbdInteractiveAuthentication"},
 	{"PubkeyAcceptedKeyTypes", "PubkeyAcceptedAlgorithms"},
 	{"DSAAuthentication", "PubkeyAuthentication"},
+	{"SkeyAuthentication", "KbdInteractiveAuthentication"},
+	{"HostbasedAcceptedKeyTypes", "HostbasedAcceptedAlgorithms"},
+	{"HostDSAKey", "HostKey"},
+	{"KeepAlive", "TCPKeepAlive"},
 };
 
 const struct sshd_keyword *sshd_keyword_find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]) - 1; i++)
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
 		if (strcasecmp(aliases[i].old, name) == 0)
 			name = aliases[i].name;
 	for (size_t i = 0; i < sshd_keyword_count; i++)
@@ -304,7 +361,8 @@ int sshd_keyword_apply(const struct sshd_line *l, struct sshd_options *o, struct
 		return error_set(err, -EINVAL, "%s: a value is missing", k->name);
 	if (k->apply != NULL)
 		return k->apply(l, o, err);
-	if (l->count > 1 && k->kind != KIND_WORDS && k->kind != KIND_ADD && k->kind != KIND_REST)
+	if (l->count > 1 && k->kind != KIND_WORDS && k->kind != KIND_ADD && k->kind != KIND_REST &&
+	    k->kind != KIND_NOTHING)
 		return error_set(err, -EINVAL, "%s takes one value: \"%s\" is too much", k->name,
 				 l->words[1]);
 	switch (k->kind) {
@@ -329,6 +387,8 @@ int sshd_keyword_apply(const struct sshd_line *l, struct sshd_options *o, struct
 		return apply_words(l, to, err);
 	case KIND_ALGORITHMS:
 		return sshd_value_algorithms(k, l->words[0], to, err);
+	case KIND_NOTHING:
+		return 0;
 	case KIND_SPECIAL:
 	default:
 		return -EINVAL;

@@ -211,6 +211,12 @@ bool sshd_env_accepted(const struct sshd_options *o, const char *name)
 	return false;
 }
 
+bool sshd_user_env_permitted(const struct sshd_options *o, const char *name)
+{
+	return o->user_environment != NULL &&
+	       sshd_pattern_list(name, o->user_environment, false) == 1;
+}
+
 uint32_t sshd_timeout_of(const struct sshd_options *o, const char *type)
 {
 	for (size_t i = 0; i < o->timeout_count; i++)

@@ -81,6 +81,7 @@ static int show(const struct sshd_keyword *k, const struct sshd_options *o, stru
 	case KIND_FIXED:
 		return show_text(name, k->fixed, out);
 	case KIND_SPECIAL:
+	case KIND_NOTHING:
 	default:
 		return 0;
 	}

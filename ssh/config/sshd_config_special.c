@@ -379,3 +379,25 @@ int sshd_apply_set_env(const struct sshd_line *l, struct sshd_options *o, struct
 	}
 	return 0;
 }
+
+/* yes, no, or names as patterns. */
+int sshd_apply_user_env(const struct sshd_line *l, struct sshd_options *o, struct error *err)
+{
+	if (l->count > 1 || l->words[0][0] == '\0')
+		return error_set(err, -EINVAL,
+				 "PermitUserEnvironment: write yes, no, or names as patterns "
+				 "(LANG,LC_*)");
+	if (strcasecmp(l->words[0], "no") == 0)
+		o->user_environment = NULL;
+	else
+		o->user_environment = strcasecmp(l->words[0], "yes") == 0 ? "*" : l->words[0];
+	return 0;
+}
+
+int sshd_show_user_env(const struct sshd_options *o, struct buffer *out)
+{
+	const char *names = o->user_environment;
+
+	return buffer_printf(out, "permituserenvironment %s\n",
+			     names == NULL ? "no" : strcmp(names, "*") == 0 ? "yes" : names);
+}

@@ -15,7 +15,7 @@ ssh-keygen -q -t ed25519 -N '' -f "$dir/key"
 values() { # KEYWORDS from stdin's -T output, sorted within a keyword as they came
 	grep -E "^($1) " || true
 }
-all='maxauthtries|maxsessions|clientaliveinterval|clientalivecountmax|unusedconnectiontimeout|permitrootlogin|pubkeyauthentication|passwordauthentication|kbdinteractiveauthentication|permittty|gatewayports|allowtcpforwarding|allowagentforwarding|disableforwarding|banner|forcecommand|allowusers|denyusers|allowgroups|denygroups|setenv|channeltimeout|permitopen|permitlisten|port|listenaddress|logingracetime|tcpkeepalive|maxstartups|persourcemaxstartups|persourcenetblocksize|rekeylimit|loglevel|syslogfacility|strictmodes|printlastlog|authorizedkeysfile|trustedusercakeys|revokedkeys|addressfamily|usepam|hostkey'
+all='maxauthtries|maxsessions|clientaliveinterval|clientalivecountmax|unusedconnectiontimeout|permitrootlogin|pubkeyauthentication|passwordauthentication|kbdinteractiveauthentication|permittty|gatewayports|allowtcpforwarding|allowagentforwarding|disableforwarding|banner|forcecommand|allowusers|denyusers|allowgroups|denygroups|setenv|channeltimeout|permitopen|permitlisten|port|listenaddress|logingracetime|tcpkeepalive|maxstartups|persourcemaxstartups|persourcenetblocksize|rekeylimit|loglevel|syslogfacility|strictmodes|printlastlog|authorizedkeysfile|trustedusercakeys|revokedkeys|addressfamily|usepam|hostkey|permituserenvironment'
 explicit='MaxSessions 10
 MaxStartups 10:30:100
 PerSourceMaxStartups none
@@ -193,6 +193,37 @@ for line in "DebianBanner yes" "X11Forwarding yes" "Compression yes" "Ciphers ae
 	[[ $? == 1 ]] && grep -q "bad line 1: " "$dir/out"
 	ok "not offered: $line"
 done
+
+# Each keyword of the stock server's works, or has no effect and a sentence says why, or is refused with a
+# sentence; and the manual names it.
+manual=$WARREN_SRC/packaging/man/warren-sshd_config.5
+unknown='' unnamed='' silent=''
+keywords=$("$sshd" -T -h "$dir/key" -f /dev/null 2>/dev/null | awk '{print $1}' | sort -u)
+keywords+=" authorizedkeyscommanduser authorizedprincipalscommanduser hostcertificate hostkeyagent ignoreuserknownhosts chrootdirectory
+	versionaddendum pidfile acceptenv permitopen loglevel kerberosgetafstoken logverbose banner forcecommand permituserenvironment"
+for keyword in $keywords; do
+	printf 'HostKey %s\n%s x\n' "$dir/key" "$keyword" >"$dir/one"
+	"$bin/warren" sshd -t -f "$dir/one" >"$dir/out" 2>&1
+	grep -q "there is no keyword" "$dir/out" && unknown+="$keyword "
+	grep -qiE "(^|[^A-Za-z])$keyword([^A-Za-z]|$)" "$manual" || unnamed+="$keyword "
+	# What is taken without a word must be what is then in force.
+	[[ -s $dir/out ]] || "$bin/warren" sshd -T -f "$dir/one" | grep -qiE "^$keyword .*x" || silent+="$keyword "
+done
+is "no keyword is unknown" "" "$unknown"
+is "each is in the manual" "" "$unnamed"
+is "nothing is taken and silently ignored" "" "$silent"
+warned() { # LINE SENTENCE
+	printf 'HostKey %s\n%s\n' "$dir/key" "$1" >"$dir/one"
+	"$bin/warren" sshd -t -f "$dir/one" >"$dir/out" 2>&1
+	[[ $? == 0 ]] && grep -q "^warren-sshd: warning: $dir/one line 2: $2" "$dir/out"
+	ok "a warning: $1" || cat "$dir/out"
+}
+warned "X11DisplayOffset 10" "X11DisplayOffset has no effect: X11 forwarding is not offered"
+warned "IPQoS af21 cs1" "IPQoS has no effect: "
+warned "Protocol 2" "Protocol has no effect: there is no protocol but version 2"
+warned "UsePrivilegeSeparation sandbox" "UsePrivilegeSeparation has no effect: privileges are always separated"
+compare "the user's environment" "" <<<"PermitUserEnvironment yes"
+[[ $("$bin/warren" sshd -T -o "PermitUserEnvironment=LC_*,LANG" -f "$dir/none" | grep permituserenv) == "permituserenvironment LC_*,LANG" ]]; ok "PermitUserEnvironment with names"
 
 # A folder of drop-ins, in order; a link to /dev/null masks one; who may write them.
 mkdir "$dir/d"

@@ -275,6 +275,10 @@ static void sentences(void **state)
 		{"Match user x\nPort 1", "a.conf line 2: Port cannot stand in a Match block"},
 		{"Include x", "Include: not here"},
 		{"Subsystem sftp", "write a name and a command"},
+		{"PermitUserEnvironment yes no", "write yes, no, or names"},
+		{"RequiredRSASize 1024", "no whole number from 2048 to 16384"},
+		{"FingerprintHash md5", "the only value is sha256"},
+		{"HostCertificate /x", "cannot show a host certificate"},
 	};
 
 	(void)state;
@@ -291,6 +295,62 @@ static void sentences(void **state)
 		if (strstr(err.text, table[i][1]) == NULL)
 			fail_msg("%s: %s", table[i][0], err.text);
 	}
+}
+
+static void environment_of_the_user(void **state)
+{
+	static const struct {
+		const char *text;
+		bool lang, path;
+	} table[] = {
+		{"", false, false},
+		{"PermitUserEnvironment no", false, false},
+		{"PermitUserEnvironment yes", true, true},
+		{"PermitUserEnvironment L*", true, false},
+		{"PermitUserEnvironment *,!PATH", true, false},
+		{"PermitUserEnvironment lang", false, false},
+		{"PermitUserEnvironment no\nPermitUserEnvironment yes", false, false},
+	};
+	struct sshd_query q = alice();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct sshd_config *c;
+		struct sshd_options o = eval_with(table[i].text, &q, NULL, &c);
+
+		assert_int_equal(sshd_user_env_permitted(&o, "LANG"), table[i].lang);
+		assert_int_equal(sshd_user_env_permitted(&o, "PATH"), table[i].path);
+		sshd_config_free(c);
+	}
+}
+
+static void no_effect(void *ctx, const struct sshd_place *p)
+{
+	*(size_t *)ctx += p->no_effect != NULL;
+}
+
+/* They are told, and not handed on. */
+static void without_effect(void **state)
+{
+	struct sshd_query q = alice();
+	struct sshd_config *c;
+	struct sshd_options o = eval_with("IPQoS af21 cs1\nMaxSessions 3\nMatch User alice\n"
+					  "X11UseLocalhost no\n",
+					  &q, NULL, &c);
+	struct buffer out;
+	size_t count = 0;
+
+	(void)state;
+	(void)o;
+	sshd_config_each(c, no_effect, &count);
+	assert_int_equal(count, 2);
+	buffer_init(&out, 4096);
+	assert_int_equal(sshd_config_text(c, &out), 0);
+	assert_null(strstr(buffer_cstring(&out), "IPQoS"));
+	assert_null(strstr(buffer_cstring(&out), "X11"));
+	assert_non_null(strstr(buffer_cstring(&out), "MaxSessions \"3\""));
+	buffer_done(&out);
+	sshd_config_free(c);
 }
 
 /* What the broker hands on means the same. */
@@ -369,7 +429,9 @@ int main(void)
 		cmocka_unit_test(wins),	      cmocka_unit_test(unknown_login_matches_nothing),
 		cmocka_unit_test(included),   cmocka_unit_test(lists),
 		cmocka_unit_test(algorithms), cmocka_unit_test(sentences),
-		cmocka_unit_test(text_again), cmocka_unit_test(too_many),
+		cmocka_unit_test(text_again),
+		cmocka_unit_test(environment_of_the_user),
+		cmocka_unit_test(without_effect), cmocka_unit_test(too_many),
 		cmocka_unit_test(startups),   cmocka_unit_test(negated_hosts),
 	};
 
