@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The server's life: folders, signer child, certificate and listeners while we are root; then the
- * service account; then store, network, provider, routes; then the loop. Owns the order of all of
+ * service account and its sandbox; then store, network, provider, routes; then the loop. Owns the order of all of
  * it and of the way back.
  */
 #include "control/serve.h"
@@ -317,6 +317,8 @@ static int start(struct serve *s, struct error *err)
 		r = open_listeners(s, err);
 	if (r == 0)
 		r = become_account(s, err);
+	if (r == 0)
+		r = serve_sandbox_enter(err);
 	if (r == 0)
 		r = make_parts(s, err);
 	if (r == 0 && (r = start_watching(s)) < 0)

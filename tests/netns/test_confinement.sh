@@ -57,6 +57,8 @@ signer=$(pgrep -P $server | head -n 1)
 is "control: account" "$(id -u warren-control)" "$(field $server Uid | awk '{print $1}')"
 is "control: rights" 0000000000000000 "$(field $server CapEff)"
 is "control: no_new_privs" 1 "$(field $server NoNewPrivs)"
+is "control: seccomp" 2 "$(field $server Seccomp)"
+for thread in /proc/$server/task/*; do is "control: seccomp of each thread" 2 "$(sed -n 's/^Seccomp:[[:space:]]*//p' $thread/status)"; done
 confined signer "$signer" warren-signer
 nowhere signer $signer
 
