@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What state.c (lookup, life), state_change.c (changes), state_map.c (maps) and state_stream.c
+ * What state.c (lookup, life), state_world.c, state_change.c (changes), state_map.c (maps) and state_stream.c
  * share. Private to them.
  */
 #ifndef WARREN_CONTROL_STATE_IMPL_H
