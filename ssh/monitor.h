@@ -228,7 +228,7 @@ int monitor_auth_interactive(struct monitor *m, uint32_t id, struct reader *r) W
 int monitor_auth_cancel(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int monitor_auth_main(struct monitor *m, uint8_t type, uint32_t id,
 		      struct reader *r) WARREN_MUST_USE;
-/* A new object, or the moment of again_at: is the login still allowed? */
+/* ---- monitor_again.c: a new object, or the moment of again_at: is the login still allowed? */
 void monitor_auth_again(struct monitor *m);
 
 /* ---- monitor_token.c */
