@@ -20,6 +20,7 @@ static struct {
 	uint8_t *data; /* [LIBSSH_AHEAD_BYTES]; NULL: not started */
 	size_t at, len;
 	bool paused;
+	void (*taken)(size_t left);
 } ahead;
 
 int libssh_ahead_start(int fd)
@@ -37,11 +38,17 @@ void libssh_ahead_stop(void)
 	free(ahead.data);
 	ahead.data = NULL;
 	ahead.at = ahead.len = 0;
+	ahead.taken = NULL;
 }
 
 bool libssh_ahead_waiting(void)
 {
 	return ahead.at < ahead.len && !ahead.paused;
+}
+
+void libssh_ahead_tell(void (*taken)(size_t left))
+{
+	ahead.taken = taken;
 }
 
 void libssh_ahead_pause(bool on)
@@ -69,6 +76,8 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *out, size_t ca
 		cap = ahead.len - ahead.at;
 	memcpy(out, ahead.data + ahead.at, cap);
 	ahead.at += cap;
+	if (ahead.taken)
+		ahead.taken(ahead.len - ahead.at);
 	return (ssize_t)cap;
 }
 

@@ -257,23 +257,13 @@ int libssh_server_auth_banner(struct libssh_server *s, const char *text)
 	return rc == SSH_OK ? 0 : -EIO;
 }
 
-static void ignore_log(int priority, const char *function, const char *buffer, void *userdata)
-{
-	(void)priority;
-	(void)function;
-	(void)buffer;
-	(void)userdata;
-}
-
 int libssh_server_auth_accept(struct libssh_server *s, const struct libssh_server_ops *ops,
 			      void *ctx)
 {
 	ssh_message m;
 
 	libssh_hooks_disarm_verify();
-	ssh_set_log_level(SSH_LOG_NOLOG);
-	ssh_set_log_callback(ignore_log);
-	ssh_set_log_userdata(NULL);
+	ssh_set_log_level(SSH_LOG_PROTOCOL); /* for read_log of libssh_server.c */
 	s->ops = ops;
 	s->ctx = ctx;
 	s->event = ssh_event_new();

@@ -164,11 +164,14 @@ static bool on_channel_request(struct libssh_server *s, ssh_message m)
 		return name && text && ops->env(c->user, name, text);
 	}
 	case SSH_CHANNEL_REQUEST_SHELL:
+		libssh_server_started();
 		return ops->start(c->user, LIBSSH_SHELL, "");
 	case SSH_CHANNEL_REQUEST_EXEC:
+		libssh_server_started();
 		text = ssh_message_channel_request_command(m);
 		return ops->start(c->user, LIBSSH_EXEC, text ? text : "");
 	case SSH_CHANNEL_REQUEST_SUBSYSTEM:
+		libssh_server_started();
 		text = ssh_message_channel_request_subsystem(m);
 		return ops->start(c->user, LIBSSH_SUBSYSTEM, text ? text : "");
 	default: /* X11, break and what is unknown */
@@ -300,6 +303,7 @@ ssize_t libssh_channel_write(struct libssh_channel *c, const void *data, size_t 
 		len = window;
 	if (len == 0)
 		return 0;
+	ssh_set_log_level(SSH_LOG_PROTOCOL);
 	n = is_stderr ? ssh_channel_write_stderr(c->ssh, data, (uint32_t)len)
 		      : ssh_channel_write(c->ssh, data, (uint32_t)len);
 	return n < 0 ? -EPIPE : n;

@@ -47,6 +47,8 @@ struct libssh_server {
 
 /* Copies text; what does not fit becomes empty: no account and no address is that long. */
 void libssh_take_text(char *out, size_t cap, const char *text);
+/* Something runs whose output may no longer be wanted (eow@openssh.com). */
+void libssh_server_started(void);
 /* libssh's message callback after the login: 0 answered, 1 refuse it. */
 int libssh_channel_message(ssh_session session, ssh_message m, void *userdata);
 

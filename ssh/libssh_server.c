@@ -14,6 +14,7 @@
 #include "platform/encode.h"
 #include "ssh/libssh_ahead.h"
 
+#define LOGGED_BYTES 4096 /* that were read ahead */
 #define PUMP_READS   64 /* of 4 KiB each, before channels get their turn */
 #define ED25519_BLOB 51
 #define UNHEARD_MAX  (256u << 10) /* bytes of answers that may wait */
@@ -166,15 +167,31 @@ static void read_log(int priority, const char *function, const char *buffer, voi
 	static const char line[] = "ssh_packet_userauth_request: Auth request for service ";
 	static const char no_more[] = "ssh_message_handle_channel_request: Received a "
 				      "eow@openssh.com channel_request ";
+	static const char global[] = "ssh_packet_global_request: UNKNOWN SSH_MSG_GLOBAL_REQUEST ";
 	struct libssh_server *s = userdata;
 
 	(void)priority;
+	if (s && s->ops && strncmp(buffer, global, sizeof(global) - 1) == 0 &&
+	    strstr(buffer, " no-more-sessions@openssh.com,"))
+		s->ops->no_more_sessions(s->ctx);
 	if (s && strcmp(function, "ssh_packet_userauth_request") == 0 &&
 	    strncmp(buffer, line, sizeof(line) - 1) == 0)
 		s->seen++;
 	/* The callback that follows does not tell the name of a request that libssh does not know. */
 	if (s && strcmp(function, "ssh_message_handle_channel_request") == 0)
 		s->no_more = strncmp(buffer, no_more, sizeof(no_more) - 1) == 0;
+}
+
+/* A line for each packet is too much where much comes in; requests come in small pieces. Packets of our
+ * own have none: whoever writes lowers the level again. */
+static void listen_closely(size_t left)
+{
+	ssh_set_log_level(left > LOGGED_BYTES ? SSH_LOG_PROTOCOL : SSH_LOG_PACKET);
+}
+
+void libssh_server_started(void)
+{
+	libssh_ahead_tell(listen_closely);
 }
 
 int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
@@ -310,5 +327,6 @@ int libssh_server_pump(struct libssh_server *s)
 
 	for (int i = 0; i < PUMP_READS && rc == SSH_OK && libssh_server_alive(s); i++)
 		rc = ssh_event_dopoll(s->event, 0);
+	ssh_set_log_level(SSH_LOG_PROTOCOL);
 	return libssh_server_alive(s) ? 0 : -EPIPE;
 }

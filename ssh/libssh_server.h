@@ -56,6 +56,8 @@ enum libssh_start { LIBSSH_SHELL, LIBSSH_EXEC, LIBSSH_SUBSYSTEM };
 struct libssh_server_ops {
 	/* NULL refuses. */
 	void *(*open_session)(void *ctx, struct libssh_channel *channel);
+	/* The client will ask for no more of them (no-more-sessions@openssh.com). */
+	void (*no_more_sessions)(void *ctx);
 	void *(*open_direct)(void *ctx, struct libssh_channel *channel, const char *host,
 			     uint32_t port, const char *originator, uint32_t originator_port);
 	bool (*listen)(void *ctx, const char *address, uint32_t port, uint32_t *ret_port);

@@ -140,6 +140,8 @@ struct monitor {
 	struct rlimit limits[RLIM_NLIMITS];
 	struct session sessions[MONITOR_WIRE_SESSIONS];
 	size_t session_count;
+	bool no_more_sessions; /* but sessions_left */
+	uint32_t sessions_left;
 	pid_t ended[MONITOR_WIRE_SESSIONS]; /* process sessions that monitor_end has to see gone */
 	size_t ended_count;
 	struct listener listeners[MONITOR_MAX_LISTENERS];
@@ -304,6 +306,8 @@ bool account_locked(const char *hash);
 
 /* ---- session.c */
 int session_start(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
+/* The client wants no session but those whose channels are open already. */
+int session_no_more(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 int session_signal(struct monitor *m, uint32_t id, struct reader *r) WARREN_MUST_USE;
 /* Does a process run on this channel? */
 bool session_runs(const struct monitor *m, uint32_t channel);

@@ -44,6 +44,7 @@ static const struct request requests[] = {
 	{MONITOR_AUTH_CANCEL, "AUTH_CANCEL", LOGIN, false, monitor_auth_cancel},
 	{MONITOR_LIMITS, "LIMITS", OPEN, true, monitor_options_limits},
 	{MONITOR_SESSION, "SESSION", OPEN, false, session_start},
+	{MONITOR_NO_MORE_SESSIONS, "NO_MORE_SESSIONS", OPEN | ENDING, true, session_no_more},
 	{MONITOR_SIGNAL, "SIGNAL", OPEN, false, session_signal},
 	{MONITOR_FORWARD, "FORWARD", OPEN, false, forward_ask},
 	{MONITOR_CONNECT, "CONNECT", OPEN, false, forward_connect},

@@ -344,6 +344,8 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 
 	if (session_runs(m, wish->channel))
 		return monitor_violation(m, "channel-twice", "session");
+	if (m->no_more_sessions && m->sessions_left == 0)
+		return monitor_violation(m, "no-more-sessions", "session");
 	if (wish->agent && !m->agent_permitted)
 		return monitor_violation(m, "forward-denied", "agent");
 	wish->confined = confined(m, wish);
@@ -367,6 +369,8 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 	s->cap = cap_of(wish);
 	s->confined = wish->confined;
 	m->session_count++;
+	if (m->no_more_sessions)
+		m->sessions_left--;
 	monitor_state_changed(m);
 	if (s->pty)
 		session_record(m, s->tty, s->pid, true);
@@ -394,6 +398,14 @@ int session_start(struct monitor *m, uint32_t id, struct reader *r)
 		free(wish.env[i].value);
 	}
 	return ret;
+}
+
+int session_no_more(struct monitor *m, uint32_t id, struct reader *r)
+{
+	(void)id;
+	m->sessions_left = reader_u32(r);
+	m->no_more_sessions = true;
+	return reader_done(r) ? 0 : -EBADMSG;
 }
 
 /* ------------------------------------------------------------------ while it runs, and its end */

@@ -93,12 +93,33 @@ static void *open_session(void *ctx, struct libssh_channel *channel)
 	struct worker *w = ctx;
 	struct channel *c;
 
+	if (w->no_more_sessions) /* as sshd: whoever asks now is not who said so */
+		worker_end(w, "a session was asked for after no-more-sessions@openssh.com");
 	if (w->ending || w->session_count >= w->max_sessions)
 		return NULL;
 	c = add(w, CHANNEL_SESSION);
 	if (c)
 		c->ssh = channel;
 	return c;
+}
+
+/* OpenSSH's PROTOCOL, section 2.2. Channels that wait for their program may still have it. */
+static void no_more_sessions(void *ctx)
+{
+	struct worker *w = ctx;
+	struct writer *out;
+	uint32_t waiting = 0;
+
+	if (w->no_more_sessions || w->ending)
+		return;
+	w->no_more_sessions = true;
+	for (size_t i = 0; i < w->channel_count; i++)
+		waiting += w->channels[i]->kind == CHANNEL_SESSION &&
+			   w->channels[i]->state == CHANNEL_WAITING;
+	out = worker_monitor_begin(&w->monitor, MONITOR_NO_MORE_SESSIONS);
+	writer_u32(out, waiting);
+	if (worker_monitor_post(&w->monitor, NULL) < 0)
+		broken(w);
 }
 
 /* Would the monitor do it? Its no is told to the client; asking for it all the same would end the
@@ -382,6 +403,7 @@ static void on_closed(void *user)
 
 const struct libssh_server_ops worker_channels_ops = {
 	.open_session = open_session,
+	.no_more_sessions = no_more_sessions,
 	.open_direct = open_direct,
 	.listen = on_listen,
 	.unlisten = on_unlisten,

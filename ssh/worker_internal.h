@@ -71,6 +71,7 @@ struct worker {
 	uint64_t started_ns;
 	bool certificate_comes; /* the connection was marked (platform/dscp.h) */
 	bool authenticated;
+	bool no_more_sessions; /* the client said so */
 	bool ending;	      /* the monitor said END, or the client broke a rule */
 	bool ending_sessions; /* somebody is to read why */
 	uint64_t ending_ns;

@@ -117,6 +117,8 @@ lie user-twice twice
 lie limits-twice twice
 lie login-twice login-twice
 lie channel-twice channel-twice
+lie session-after-no-more no-more-sessions
+lie no-more-twice twice
 lie connect-denied forward-denied
 lie connect-after-no forward-denied
 lie connect-twice forward-denied

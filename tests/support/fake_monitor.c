@@ -636,6 +636,9 @@ static void on_packet(struct reader *r)
 	case MONITOR_SESSION:
 		on_session(id, r, login);
 		break;
+	case MONITOR_NO_MORE_SESSIONS: /* no answer */
+		fprintf(stderr, "no more sessions but %u\n", reader_u32(r));
+		break;
 	case MONITOR_SIGNAL:
 		channel = reader_u32(r);
 		reader_cstring(r, name, sizeof(name));

@@ -42,6 +42,8 @@ static const struct lie {
 	{"login-twice", MONITOR_LIMITS},
 	{"limits-twice", MONITOR_LIMITS},
 	{"channel-twice", MONITOR_SESSION},
+	{"session-after-no-more", MONITOR_SESSION},
+	{"no-more-twice", MONITOR_SESSION},
 	{"connect-denied", MONITOR_LIMITS},
 	{"connect-after-no", MONITOR_LIMITS},
 	{"connect-twice", MONITOR_LIMITS},
@@ -179,6 +181,13 @@ static struct writer make(void)
 		return begin(MONITOR_LIMITS);
 	if (is("channel-twice"))
 		return session(session_channel, 0);
+	if (is("session-after-no-more")) /* stock ssh has said it, and has its session */
+		return session(CHANNEL, 0);
+	if (is("no-more-twice")) { /* and so is a second word about it */
+		w = begin(MONITOR_NO_MORE_SESSIONS);
+		writer_u32(&w, 100);
+		return w;
+	}
 	if (is("listen-denied"))
 		return place(MONITOR_LISTEN, "localhost", 0);
 	if (is("agent-denied"))
