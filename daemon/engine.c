@@ -30,7 +30,8 @@ enum {
 	IDLE_MS = 60000,   /* an upper bound; the tunnel's own timers wake earlier */
 };
 
-#define RESUME_NS (300 * NSEC_PER_SEC)
+#define RESUME_NS  (300 * NSEC_PER_SEC)
+#define LOCK_BYTES (64u << 20) /* keys of 20,000 peers with sessions */
 
 /* tunnel/PROTOCOL.md, "Descriptors and system calls"; recvmsg and fcntl for the two sockets, fstat
  * (and newfstatat, as glibc has it) for the policy; bpf only for the elements of the maps of
@@ -380,6 +381,7 @@ static int make(struct engine *e, struct error *err)
 	uint8_t seed[16];
 	int rc = 0;
 
+	(void)secret_lock_limit(LOCK_BYTES);
 	random_bytes(&random_system, seed, sizeof(seed));
 	for (unsigned i = 0; i < e->shard_count && rc == 0; i++) {
 		struct engine_shard *s = &e->shards[i];

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "platform/file.h"
+#include "platform/secret.h"
 #include "platform/unixsock.h"
 
 enum {
@@ -30,6 +31,7 @@ static void forget_pending(struct engine *e)
 	while (e->pending) {
 		struct engine_pending *next = e->pending->next;
 
+		secret_wipe(e->pending->data, e->pending->len);
 		free(e->pending);
 		e->pending = next;
 	}
@@ -61,6 +63,7 @@ bool engine_main_flush(struct engine *e)
 		if (!e->pending)
 			e->pending_tail = &e->pending;
 		e->pending_bytes -= first->len;
+		secret_wipe(first->data, first->len); /* it may be the private key */
 		free(first);
 	}
 	return true;
@@ -165,6 +168,7 @@ static int on_uapi(struct engine *e, uint32_t id, struct reader *r)
 		wire_begin(&w, WIRE_UAPI_REPLY, id);
 		writer_string(&w, reply.data + at, part);
 		answer(e, &w);
+		secret_wipe(e->out, w.len);
 		at += part;
 	} while (at < reply.len);
 	buffer_done(&reply); /* holds the private key: wiped */
@@ -362,6 +366,7 @@ static void on_readable(void *ctx, int fd)
 		size_t nfds = 0;
 		ssize_t n = unixsock_recv(fd, e->in, sizeof(e->in), fds, &nfds, MSG_DONTWAIT);
 		struct reader r;
+		uint8_t type;
 		int rc;
 
 		if (n == -EAGAIN)
@@ -372,12 +377,15 @@ static void on_readable(void *ctx, int fd)
 			return;
 		}
 		r = reader_init(e->in, (size_t)n);
+		type = e->in[0];
 		rc = dispatch(e, &r, fds, nfds);
+		if (type == WIRE_UAPI) /* keys in hexadecimal digits */
+			secret_wipe(e->in, (size_t)n);
 		for (size_t k = 0; k < nfds; k++)
 			close(fds[k]);
 		if (rc < 0) {
 			log_error("a message of main does not parse: closing its socket", "type=%u",
-				  e->in[0]);
+				  type);
 			engine_main_detach(e);
 		}
 	}

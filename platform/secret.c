@@ -93,6 +93,23 @@ void *secret_alloc(size_t len)
 	return data;
 }
 
+size_t secret_lock_limit(size_t want)
+{
+	struct rlimit limit, more;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+		return 0;
+	more.rlim_cur = limit.rlim_cur > want ? limit.rlim_cur : want;
+	more.rlim_max = limit.rlim_max > more.rlim_cur ? limit.rlim_max : more.rlim_cur;
+	if (limit.rlim_cur < want && setrlimit(RLIMIT_MEMLOCK, &more) < 0) {
+		more.rlim_cur = more.rlim_max = limit.rlim_max; /* without the right to more */
+		(void)setrlimit(RLIMIT_MEMLOCK, &more);
+	}
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+		return 0;
+	return limit.rlim_cur < SIZE_MAX / 2 ? (size_t)limit.rlim_cur : SIZE_MAX / 2;
+}
+
 void secret_free(void *data)
 {
 	sodium_free(data); /* wipes; NULL is fine */

@@ -18,6 +18,8 @@ bool secret_equal(const void *a, const void *b, size_t len);
 /* Zeroed, locked where the limit allows, MADV_DONTDUMP. NULL without memory. */
 void *secret_alloc(size_t len);
 void secret_free(void *data); /* wipes; NULL is fine */
+/* How many bytes this process may lock; raises RLIMIT_MEMLOCK to `want` where it is lower and we may. */
+size_t secret_lock_limit(size_t want);
 /* free and realloc that wipe what is given back, for libraries that secrets pass through. */
 void secret_heap_free(void *data);
 void *secret_heap_realloc(void *data, size_t len);

@@ -68,7 +68,7 @@ static void tell_session(struct peer *p, struct note *note, const void *msg, siz
 	note->peer = p;
 	note->keypair = peer_make_keypair(p, note->now_ns);
 	if (note->keypair && !shards_tell(p->device, note, msg, len))
-		peer_free_keypair(note->keypair);
+		peer_free_keypair(p->device, note->keypair);
 }
 
 static void respond(struct tunnel *t, struct peer *p, struct note *note)

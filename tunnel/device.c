@@ -91,8 +91,7 @@ static void shard_free(struct tunnel *t)
 		munmap(t->rx, sizeof(*t->rx));
 	aead_engine_free(t->aead);
 	allowedips_done(&t->allowed);
-	secret_wipe(t, sizeof(*t));
-	free(t);
+	secret_free(t);
 }
 
 /* What every shard has of its own. */
@@ -134,7 +133,7 @@ static int control_init(struct tunnel *t, const struct tunnel_config *config)
 static int make_shards(const struct tunnel_config *config, unsigned count,
 		       struct tunnel **ret_tunnel)
 {
-	struct tunnel *t = calloc(1, sizeof(*t));
+	struct tunnel *t = secret_alloc(sizeof(*t)); /* has the private key */
 	int r;
 
 	if (!t)
@@ -144,14 +143,14 @@ static int make_shards(const struct tunnel_config *config, unsigned count,
 	else
 		r = shards_new(t, count, &t->shards);
 	if (r < 0) {
-		free(t);
+		secret_free(t);
 		return r;
 	}
 	r = shard_init(t, config, 0);
 	if (r == 0)
 		r = control_init(t, config);
 	for (unsigned i = 1; i < count && r == 0; i++) {
-		struct tunnel *more = calloc(1, sizeof(*more));
+		struct tunnel *more = secret_alloc(sizeof(*more));
 
 		t->shards->all[i] = more;
 		if (more)

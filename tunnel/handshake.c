@@ -96,9 +96,8 @@ void handshake_note(struct tunnel *t, const struct note *note, const uint8_t *da
 {
 	struct peer *p = note->peer;
 
-	(void)t;
 	if (!p->running) {
-		peer_free_keypair(note->keypair);
+		peer_free_keypair(t, note->keypair);
 		return;
 	}
 	if (note->type == NOTE_REFUSE_SOURCE)

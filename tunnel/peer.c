@@ -125,7 +125,7 @@ int peer_new(struct tunnel *t, const uint8_t key[static NOISE_KEY_BYTES], struct
 		if (r < 0)
 			return r;
 	}
-	p = calloc(1, sizeof(*p));
+	p = secret_pool_get(t->shards->peer_memory);
 	if (!p)
 		return -ENOMEM;
 	p->device = emptiest_shard(t);
@@ -184,8 +184,7 @@ void peer_remove(struct peer *p)
 
 void peer_free(struct peer *p)
 {
-	secret_wipe(p, sizeof(*p));
-	free(p);
+	secret_pool_put(p->device->shards->peer_memory, p);
 }
 
 /* ---- what the other side reads ---- */
@@ -258,14 +257,9 @@ void peer_drop(struct peer *p)
 
 /* ---- sessions ---- */
 
-void peer_free_keypair(struct keypair *kp)
+void peer_free_keypair(struct tunnel *t, struct keypair *kp)
 {
-	if (!kp)
-		return;
-	aead_done(&kp->seal);
-	aead_done(&kp->open);
-	secret_wipe(kp, sizeof(*kp));
-	free(kp);
+	secret_pool_put(t->shards->keypair_memory, kp);
 }
 
 static void keypair_drop(struct keypair **slot)
@@ -277,7 +271,7 @@ static void keypair_drop(struct keypair **slot)
 		return;
 	tx_seal(kp->peer->device);
 	index_remove(&kp->peer->device->index, kp->local_index);
-	peer_free_keypair(kp);
+	peer_free_keypair(kp->peer->device, kp);
 }
 
 void peer_clear_pending(struct peer *p)
@@ -305,17 +299,10 @@ void peer_expire_sessions(struct peer *p)
 	p->last_sent_handshake_ns = 0;
 }
 
-static int keypair_init(struct keypair *kp, const struct noise_keys *keys)
-{
-	int r = aead_init(&kp->seal, keys->send);
-
-	return r < 0 ? r : aead_init(&kp->open, keys->receive);
-}
-
 struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 {
 	struct noise_keys keys = {0};
-	struct keypair *kp = calloc(1, sizeof(*kp));
+	struct keypair *kp = secret_pool_get(p->device->shards->keypair_memory);
 	bool ok;
 
 	if (!kp) {
@@ -326,14 +313,15 @@ struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 	kp->local_index = p->handshake.local_index;
 	kp->remote_index = p->handshake.remote_index;
 	kp->created_ns = now_ns;
-	ok = noise_begin_session(&p->handshake, &keys) &&
-	     keypair_init(kp, &keys) == 0;
+	ok = noise_begin_session(&p->handshake, &keys);
+	aead_init(&kp->seal, keys.send);
+	aead_init(&kp->open, keys.receive);
 	kp->initiator = keys.initiator;
 	secret_wipe(&keys, sizeof(keys));
 	if (ok)
 		return kp;
 	noise_handshake_clear(&p->handshake);
-	peer_free_keypair(kp);
+	peer_free_keypair(p->device, kp);
 	return NULL;
 }
 
@@ -344,7 +332,7 @@ int peer_begin_session(struct peer *p, struct keypair *kp)
 	peer_clear_pending(p); /* ours, or one that theirs overtook */
 	r = index_add(&p->device->index, kp->local_index, p, kp);
 	if (r < 0) {
-		peer_free_keypair(kp);
+		peer_free_keypair(p->device, kp);
 		return r;
 	}
 	if (kp->initiator) {

@@ -133,7 +133,8 @@ void peer_changed(struct peer *p);
 void peer_free(struct peer *p);
 /* Makes a session out of the finished handshake (paper section 5.4.5); NULL without memory. */
 struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns);
-void peer_free_keypair(struct keypair *kp);
+/* t: any shard of its device. */
+void peer_free_keypair(struct tunnel *t, struct keypair *kp);
 
 /* ---- any thread ---- */
 

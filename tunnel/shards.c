@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "platform/bpf.h"
+#include "platform/secret.h"
 #include "tunnel/loop.h"
 #include "tunnel/ring.h"
 
@@ -51,6 +52,14 @@ int shards_new(struct tunnel *head, unsigned count, struct shards **ret_shards)
 	s->notes_fd = s->passed_fd = -1;
 	s->steer4 = s->steer6 = -1;
 	s->drops = head->drops;
+	/* Sessions are more, and come later. */
+	if (secret_pool_new(sizeof(struct peer), secret_lock_limit(0) / 4, &s->peer_memory) < 0 ||
+	    secret_pool_new(sizeof(struct keypair), secret_lock_limit(0) / 4 * 3,
+			    &s->keypair_memory) < 0) {
+		secret_pool_free(s->peer_memory);
+		free(s);
+		return -ENOMEM;
+	}
 	atomic_init(&s->current, &s->slots[0]);
 	*ret_shards = s;
 	return 0;
@@ -465,10 +474,9 @@ static int thread_init(struct shard_thread *th, struct tunnel *t)
 
 static void forget_note(struct tunnel *t, const struct note *note, const uint8_t *data, size_t len)
 {
-	(void)t;
 	(void)data;
 	(void)len;
-	peer_free_keypair(note->keypair);
+	peer_free_keypair(t, note->keypair);
 }
 
 void shards_stop(struct shards *s)
@@ -513,6 +521,8 @@ void shards_free(struct shards *s)
 		close(s->steer4);
 	if (s->steer6 >= 0)
 		close(s->steer6);
+	secret_pool_free(s->peer_memory);
+	secret_pool_free(s->keypair_memory);
 	free(s);
 }
 

@@ -9,6 +9,7 @@
 #ifndef WARREN_TUNNEL_SHARDS_H
 #define WARREN_TUNNEL_SHARDS_H
 
+#include "platform/secret_pool.h"
 #include "tunnel/device.h"
 
 #define SHARDS_MAX 64
@@ -61,6 +62,7 @@ struct shards {
 	unsigned count;
 	struct shards_threads *threads; /* NULL: none run */
 	_Atomic(const struct snapshot *) current;
+	struct secret_pool *peer_memory, *keypair_memory; /* any thread */
 
 	/* Control's. */
 	struct snapshot slots[2];

@@ -33,6 +33,7 @@
 #define LISTEN_TRIES 20
 #define POLL_MS	     1000
 #define MAX_SHARDS   64
+#define LOCK_BYTES   (64u << 20) /* keys of 20,000 peers with sessions */
 /* As quiet as wireguard-go when all is well; like it, what is amiss at the start is said. */
 #define DEFAULT_LEVEL LOG_LEVEL_WARN
 
@@ -570,6 +571,7 @@ int main(int argc, char **argv)
 		log_error("cannot protect this process's memory", NULL);
 		return WARREN_EXIT_FAILED;
 	}
+	(void)secret_lock_limit(LOCK_BYTES);
 	signal(SIGPIPE, SIG_IGN);
 	hold_signals(&signals);
 	r = start(&p, name, &err);

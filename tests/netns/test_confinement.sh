@@ -48,6 +48,12 @@ engine=$(only '--role engine' $broker)
 confined main "$main" warren
 confined engine "$engine" warren-engine
 nowhere engine $engine
+on first ping -c 3 -i 0.2 -W 1 $(overlay second) >/dev/null || true # there is a session
+jq -r .node $T/second/main/keys.json >$T/node-key
+python3 "$WARREN_SRC/tests/support/find_key.py" $engine $T/node-key >$T/keys 2>$T/where
+jq -e '.locked > 0 and .loose == 0' $T/keys >/dev/null || fail "the machine's key in the engine's memory: $(cat $T/keys $T/where)"
+# Two pools, one with the peer and one with its session, beside the device itself.
+[ "$(field $engine VmLck | cut -d' ' -f1)" -ge 80 ] || fail "the engine locks $(field $engine VmLck)"
 is "broker: account" "0 0 0 0" "$(field $broker Uid)"
 is "broker: core dumps" 0 "$(limit $broker 'Max core file size')"
 
