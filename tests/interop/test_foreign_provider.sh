@@ -32,7 +32,7 @@ chmod 644 $T/ca/ca.pem
 provider_start() {
 	spawn provider provider env PROVIDER_HOST=198.18.0.2 PROVIDER_TLS=$T/ca \
 		PROVIDER_CALLBACK=$CONTROL_URL/ssh/callback "$node" "$folder/provider.mjs" 9443
-	within 20 hook state '{}'
+	within 90 hook state '{}'
 }
 hook() { # NAME JSON
 	ip netns exec provider curl -sf --cacert $T/ca/ca.pem -X POST -H 'content-type: application/json' \
@@ -54,7 +54,7 @@ cat >$T/control.json <<EOF
   "issuer_ca_file": "$T/ca/ca.pem", "login_enrolls": true }
 EOF
 spawn control control warren-control serve --config $T/control.json
-within 20 ctl peer list
+within 90 ctl peer list
 expect 1 ctl user add $USER_MAIL --password-file $T/password
 says 'provider|issuer'
 setup_key --name test --reusable --expires 1h >/dev/null
@@ -83,8 +83,8 @@ on first warren up --control "$(ctl network)" --hostname first --ssh-jwt-cache-t
 wait $!
 ctl --json peer list | jq -e '.peers[] | select(.name == "first") | .identities == ["alice@example.com"]' \
 	>/dev/null || fail "first has another owner: $(ctl --json peer list)"
-within 30 direct first
-within 30 direct second
+within 90 direct first
+within 90 direct second
 host=second.warren.internal
 
 note "keyboard-interactive: control's page sends the person to the provider and back"
@@ -110,11 +110,11 @@ says '^deploy'
 
 note "the group decides: without it the login is refused, with the reason"
 group_policy somebody-elses
-within 15 sh -c "! WARREN_SOCKET=$T/first.sock ip netns exec first ssh -o BatchMode=yes deploy@$host true"
+within 90 sh -c "! WARREN_SOCKET=$T/first.sock ip netns exec first ssh -o BatchMode=yes deploy@$host true"
 expect 255 on first ssh -o BatchMode=yes deploy@$host true
 says 'alice@example.com'
 group_policy dev
-within 15 on first ssh -o BatchMode=yes deploy@$host true
+within 90 on first ssh -o BatchMode=yes deploy@$host true
 
 note "tokens that are not good: each refused at /v1/ssh/cert with its reason"
 on first warren --json status >$T/status.json
@@ -160,12 +160,13 @@ chmod 755 $T/bin/askpass
 password() { # STATUS KIND CLAIMS
 	hook mint "{\"kind\":\"$2\",\"claims\":{\"groups\":[\"dev\"],$3}}" | jq -r .token >$T/token
 	[ "$(wc -c <$T/token)" -lt 1023 ] || fail "$2: a token that ssh would cut"
-	expect $1 on first timeout 30 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
+	expect $1 on first timeout 90 env SSH_ASKPASS=$T/bin/askpass SSH_ASKPASS_REQUIRE=force ssh -F none \
 		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password \
 		-o NumberOfPasswordPrompts=1 -o PubkeyAuthentication=no deploy@"$(overlay second)" id -un
 }
 ours='"aud":"warren-ssh"'
-within 20 password 0 RS256 "$ours"
+try_password() { (password "$@"); } # a failure is not the test's yet
+within 90 try_password 0 RS256 "$ours"
 password 0 ES256 "$ours"
 says '^deploy'
 now=$(date +%s)
@@ -184,7 +185,7 @@ password 255 RS256 "$ours,\"email_verified\":false"
 for kind in none none-signed hs256 wrong-key bad-signature kid crit; do password 255 $kind "$ours"; done
 password 0 RS256 "$ours"
 group_policy dev
-within 15 on first ssh -o BatchMode=yes deploy@$host true
+within 90 on first ssh -o BatchMode=yes deploy@$host true
 
 note "the provider is down: who is logged in stays so, others are told"
 stop provider
@@ -205,7 +206,7 @@ refused kid unknown_key
 note "a provider under a CA that is not trusted"
 stop first
 peer_start first
-within 30 direct first
+within 90 direct first
 expect 4 on first warren login
 says 'certificate'
 echo "all good"
