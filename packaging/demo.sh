@@ -78,7 +78,7 @@ end_demo() {
 	[ -f $dir/made-etc-warren ] && rmdir /etc/warren 2>/dev/null
 	[ -L $link ] && [ "$(readlink $link)" = $lib/bin/warren ] && rm -f $link
 	rm -rf $lib
-	[ -S /run/warren/warrend.sock ] || rm -rf /run/warren/u # unless a daemon of this machine's own uses it
+	[ -S /run/warren/warrend.sock ] || rm -rf /run/warren/u /run/warren/ssh_names-*.conf # unless a daemon of this machine's own uses it
 	rmdir /run/warren 2>/dev/null
 	rm -rf $dir
 	set -e
