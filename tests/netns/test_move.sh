@@ -12,12 +12,12 @@ mkfifo $T/in
 on first ssh -o BatchMode=yes deploy@$host 'echo $$; cat' <$T/in >$T/flow 2>$T/err &
 session=$!
 exec 9>$T/in
-within 20 grep -q '^[0-9]' $T/flow
+within 60 grep -q '^[0-9]' $T/flow
 line=0
-alive() { # within 20 s a line comes back
+alive() { # within 60 s a line comes back
 	line=$((line + 1))
 	echo "line $line" >&9
-	within 20 grep -qx "line $line" $T/flow
+	within 60 grep -qx "line $line" $T/flow
 }
 alive
 readdress() { # NAMESPACE OLD NEW GATEWAY: the old one goes first, as a new lease does it
@@ -34,14 +34,14 @@ start=$SECONDS
 readdress first 192.0.2.2 192.0.2.77 192.0.2.1
 alive
 note "after $((SECONDS - start)) s the session goes on"
-within 20 endpoint_is second 192.0.2.77
+within 60 endpoint_is second 192.0.2.77
 
 note "the server's address changes"
 start=$SECONDS
 readdress second 203.0.113.2 203.0.113.88 203.0.113.1
 alive
 note "after $((SECONDS - start)) s the session goes on"
-within 20 endpoint_is first 203.0.113.88
+within 60 endpoint_is first 203.0.113.88
 
 note "the client moves to another network, with another router, and back"
 start=$SECONDS
@@ -54,19 +54,19 @@ ip -n first link set v-first down
 ip -n first route add default via 198.18.7.1
 alive
 note "after $((SECONDS - start)) s the session goes on"
-within 20 endpoint_is second 198.18.7.2
+within 60 endpoint_is second 198.18.7.2
 ip -n first link set w-first down
 ip -n first link set v-first up
 ip -n first route replace default via 192.0.2.1
 alive
-within 20 endpoint_is second 192.0.2.77
+within 60 endpoint_is second 192.0.2.77
 
 note "both at once: control's stream comes back and brings them together"
 readdress first 192.0.2.77 192.0.2.99 192.0.2.1
 readdress second 203.0.113.88 203.0.113.99 203.0.113.1
 start=$SECONDS
 echo together >&9
-within 45 grep -qx together $T/flow
+within 60 grep -qx together $T/flow
 note "after $((SECONDS - start)) s the session goes on"
 alive
 

@@ -9,10 +9,11 @@ mesh
 login
 stop second
 peer_start second --sshd-config $T/sshd
-within 20 direct first
+within 60 direct first
+within 60 served second
 second=$(overlay second)
 enter() { # STATUS COMMAND
-	expect $1 on first timeout 30 warren ssh deploy@second "$2"
+	expect $1 on first timeout 120 warren ssh deploy@second "$2"
 }
 config() { # NAME, text on standard input: whole when its name is there
 	cat >$T/sshd/tmp
@@ -45,7 +46,7 @@ says 'DenyUsers'
 printf 'AllowUsers deploy@%s\n' "$(overlay first)" | config 10.conf
 enter 0 'id -un'
 printf 'PermitRootLogin yes\nAllowTcpForwarding yes\n' | config 10.conf
-expect 255 on first timeout 30 warren ssh root@second id -un
+expect 255 on first timeout 120 warren ssh root@second id -un
 printf 'Match Peer first\nPubkeyAuthentication no\n' | config 10.conf
 enter 255 'id -un'
 
@@ -56,21 +57,21 @@ says '^good$'
 printf 'PermitTTY maybe\n' | config 20.conf
 enter 0 'echo $WHICH'
 says '^good$'
-within 5 grep -q '20.conf line 1: PermitTTY' $T/log/second
+within 60 grep -q '20.conf line 1: PermitTTY' $T/log/second
 warned() { on second warren --json status | jq -e '.warnings[] | select(contains("20.conf line 1: PermitTTY"))' >/dev/null; }
-within 5 warned
+within 60 warned
 printf 'RevokedKeys /nothing\n' | config 20.conf
 enter 0 'echo $WHICH'
 says '^good$'
-within 5 grep -q '20.conf line 1: RevokedKeys /nothing cannot be read' $T/log/second
+within 60 grep -q '20.conf line 1: RevokedKeys /nothing cannot be read' $T/log/second
 rm $T/sshd/20.conf
 enter 0 true
 calm() { ! warned; }
-within 5 calm
+within 60 calm
 printf 'Port 2222\nBanner /nothing\n' | config 20.conf
 enter 0 true
-within 5 grep -q '20.conf line 1: Port has no effect in a mesh' $T/log/second
-within 5 grep -q '20.conf line 2: Banner /nothing cannot be shown' $T/log/second
+within 60 grep -q '20.conf line 1: Port has no effect in a mesh' $T/log/second
+within 60 grep -q '20.conf line 2: Banner /nothing cannot be shown' $T/log/second
 rm $T/sshd/20.conf
 
 note "300 half-open connections and a port scanner"
@@ -89,14 +90,14 @@ for i in range(300):
     except OSError:
         pass
 print("held", flush=True)
-time.sleep(40)
+time.sleep(550)
 EOF
 spawn scanner first python3 $T/scan.py "$second"
 within 60 grep -q held $T/log/scanner
-grep -q 'unfinished logins from your address' $T/log/second || fail "nobody was turned away"
+within 60 grep -q 'unfinished logins from your address' $T/log/second
 on second warren --json status >$T/out || fail "the daemon does not answer"
 sleep 2
-within 20 on first timeout 20 warren ssh deploy@second true # from the scanner's own machine
+within 60 on first timeout 120 warren ssh deploy@second true # from the scanner's own machine
 enter 0 'id -un'
 says '^deploy$'
 stop scanner KILL
