@@ -119,6 +119,7 @@ if [ -z "$bin" ]; then
 	}
 	bin=build/demo/bin
 	say "Built in $((SECONDS - started)) s."
+	started=$SECONDS
 fi
 
 trap 'status=$?; trap - EXIT; [ $status = 0 ] || { logs; say "demo.sh: stopped with status $status"; }; end_demo; exit $status' EXIT
