@@ -102,6 +102,33 @@ done
 is "worker and verifier" 2 $count
 kill $held; wait $held 2>/dev/null
 
+echo "# on a machine that allows users no namespaces"
+# As the user, in a user namespace that may have none below it.
+none=(setpriv --reuid 2001 --regid 2001 --init-groups unshare -U --map-current-user --keep-caps
+	sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all "$@"' sh)
+if "${none[@]}" true 2>/dev/null && ! "${none[@]}" unshare -U true 2>/dev/null; then
+	"${none[@]}" "$bin/warren" sshd -D -f $own/conf -h $own/host -p 2306 -o ListenAddress=127.0.0.1 -o LogLevel=DEBUG -o PidFile=none 2>$own/log.none &
+	ends+=($!)
+	soon grep -q "listening on=" $own/log.none
+	is "a login" deploy "$(timeout 90 ssh -F ssh -p 2306 ours id -un)"
+	# Landlock takes the files away then (the kernel shows that nowhere: tests/unit/platform/test_process.c opens some).
+	timeout 90 ssh -F ssh -p 2306 ours 'sleep 301' & held=$!
+	soon sh -c 'pgrep -f "^sleep 301" -u 2001 >/dev/null'
+	monitor=$(pgrep -P "${ends[-1]}" -f warren-ssh-session | head -n 1)
+	count=0
+	for pid in $(pgrep -P "$monitor" -f 'warren-ssh-(worker|session)'); do
+		count=$((count + 1))
+		status=$(cat /proc/$pid/status)
+		[[ $status == *$'\nNoNewPrivs:\t1'* && $status == *$'\nSeccomp:\t2'* && $status == *$'\nCapEff:\t0000000000000000'* ]]; ok "no privileges, system calls by list"
+		is "no namespace of its own" "$(readlink /proc/$monitor/ns/user /proc/$monitor/ns/net)" "$(readlink /proc/$pid/ns/user /proc/$pid/ns/net)"
+	done
+	is "worker and verifier" 2 $count
+	kill $held; wait $held 2>/dev/null
+	seq 1 50000 >expect; timeout 90 ssh -F ssh -p 2306 ours seq 1 50000 | cmp -s - expect; ok "no byte is lost"
+else
+	echo "   skipped: no user namespace to try it in"
+fi
+
 echo "# other ways to start"
 is "inetd" inetd "$(timeout 90 ssh -F ssh -o ProxyCommand="setpriv --reuid 2001 --regid 2001 --init-groups $bin/warren sshd -i -f $own/conf -h $own/host" ours 'echo inetd')"
 as "$bin/warren" sshd -f $own/conf -h $own/host -p 2305 -o ListenAddress=127.0.0.1 -o PidFile=$own/pid </dev/null >/dev/null 2>&1; is "background" 0 $?

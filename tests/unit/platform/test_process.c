@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +290,53 @@ static void without_root(void **state)
 	assert_exits_zero(in_child(without_root_child));
 }
 
+/* Where the machine allows users no namespaces: unshare(2) fails, as a limit of 0 makes it. */
+static int no_namespaces(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = filter == NULL ? -ENOMEM
+				: seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSPC), SCMP_SYS(unshare), 0);
+
+	if (rc == 0)
+		rc = seccomp_load(filter);
+	seccomp_release(filter);
+	return rc;
+}
+
+/* Landlock alone, or, where the kernel has none, nothing but the capabilities, and it says so. */
+static int without_namespaces_child(void)
+{
+	bool landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 1; /* its version */
+	char *const argv[] = {(char[]){"true"}, NULL};
+	const char *how = NULL;
+
+	if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setresgid(54321, 54321, 54321) != 0 ||
+			       setresuid(12345, 12345, 12345) != 0))
+		return 9;
+	if (no_namespaces() != 0 || sandbox_without_root(&how) != 0)
+		return 1;
+	if (strcmp(how, landlock ? "landlock" : "neither") != 0)
+		return 2;
+	if (!landlock)
+		return 0;
+	if (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		return 3;
+	if (open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0 ||
+	    open("/tmp/warren-test-landlock", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0)
+		return 4;
+	if (execv("/bin/true", argv) == 0 || errno != EACCES)
+		return 5;
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		return 6;
+	return 0;
+}
+
+static void without_namespaces(void **state)
+{
+	(void)state;
+	assert_exits_zero(in_child(without_namespaces_child));
+}
+
 static int limits_child(void)
 {
 	struct rlimit files;
@@ -464,6 +512,7 @@ int main(void)
 		cmocka_unit_test(clocks),	 cmocka_unit_test(randomness),
 		cmocka_unit_test(account_names), cmocka_unit_test(accounts),
 		cmocka_unit_test(privileges),	 cmocka_unit_test(empty_root), cmocka_unit_test(without_root),
+		cmocka_unit_test(without_namespaces),
 		cmocka_unit_test(limits),
 #ifndef WARREN_SANITIZE
 		cmocka_unit_test(sandbox),
