@@ -194,13 +194,16 @@ check("gone: 255", status == 255, "%s" % status)
 
 def goodbye(text, code=11):
     def act(transport, channel):
+        # The client is at rest: it knows that its command runs, and its input has ended.
+        until = time.monotonic() + 60
+        while not channel.eof_received and time.monotonic() < until:
+            time.sleep(0.02)
         m = Message()
         m.add_byte(b"\x01")
         m.add_int(code)
         m.add_string(text)
         m.add_string("")
         transport._send_message(m)
-        time.sleep(0.3)
 
     return act
 
