@@ -10,11 +10,11 @@ mesh
 login
 on first warren openssh install
 host=second.warren.internal
-for ns in first second; do ip netns exec $ns socat TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 EXEC:cat & done
+for ns in first second; do ip netns exec $ns socat -t 60 TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 EXEC:cat & done
 listening first 7777
 listening second 7777
 eval "$(ip netns exec first ssh-agent)" >/dev/null
-head -c 40000000 /dev/zero >$T/large
+truncate -s 400M $T/large # a quarter of an hour, at their rate
 rules='"rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22,7000-7010" } ]'
 audit=$T/second/root/audit.jsonl
 
@@ -39,7 +39,7 @@ live() {
 	echo "put $T/large large" >$T/batch
 	background sftp sftp -l 4000 -b $T/batch deploy@$host
 	background scp scp -B -l 4000 -O deploy@$host:$T/large $T/copy
-	within 30 grep -q agent=/ $T/terminal
+	within 60 grep -q agent=/ $T/terminal
 	agent=$(tr -d '\r' <$T/terminal | sed -n 's/^agent=//p')
 	[ -S "$agent" ] || fail "no agent: $agent"
 	agent_socket=$agent
@@ -50,23 +50,23 @@ live() {
 	exec 7>$T/in.remote 8>$T/in.dynamic
 	echo one >&7
 	echo one >&8
-	within 10 grep -q one $T/flow.remote
-	within 10 grep -q one $T/flow.dynamic
-	within 20 test -s $T/home/deploy/large
+	within 60 grep -q one $T/flow.remote
+	within 60 grep -q one $T/flow.dynamic
+	within 60 test -s $T/home/deploy/large
 	ends=$(grep -c '"event":"ssh.ending"' $audit || true)
 }
 ended() { # TEXT
 	local name pid got start=${EPOCHREALTIME/./}
 	for name in terminal remote dynamic sftp scp; do
 		pid=${!name}
-		for _ in $(seq 200); do
+		for _ in $(seq 3000); do
 			kill -0 $pid 2>/dev/null || break
 			sleep 0.02
 		done
 		[ $name != dynamic ] || echo "   over after $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
 	done
 	# What transfers at a limited rate sleeps before it looks.
-	within 20 sh -c "! kill -0 $sftp && ! kill -0 $scp"
+	within 60 sh -c "! kill -0 $sftp && ! kill -0 $scp"
 	for name in terminal remote dynamic sftp scp; do
 		got=0
 		wait ${!name} || got=$?
@@ -74,12 +74,12 @@ ended() { # TEXT
 		*:255 | scp:1 | sftp:141) ;; # sftp dies of SIGPIPE while it writes
 		*) fail "$name ended with $got: $(cat $T/$name)" ;;
 		esac
-		grep -qiE -- "$1" $T/$name || fail "$name does not say \"$1\": $(cat $T/$name)"
+		within 60 grep -qiE -- "$1" $T/$name # sftp ends before its ssh does
 	done
 	exec 7>&- 8>&-
 	wait $flow_remote $flow_dynamic 2>/dev/null || true
-	within 5 sh -c '! ip netns exec second ss -Hltn | grep -q 127.0.0.1:7901'
-	within 5 sh -c "! pgrep -u deploy && ! pgrep -f '[w]arren-ssh-session'"
+	within 60 sh -c '! ip netns exec second ss -Hltn | grep -q 127.0.0.1:7901'
+	within 60 sh -c "! pgrep -u deploy && ! pgrep -f '[w]arren-ssh-session'"
 	[ ! -e "$agent_socket" ] || fail "the agent's socket is still there"
 	[ "$(tail -n +1 $audit | grep -c '"event":"ssh.ending"')" = $((ends + 5)) ] || fail "audit: not five ends"
 	tail -n 60 $audit | jq -es --arg t "$1" '[.[] | select(.event == "ssh.ending")][-5:] | all(.reason | test($t; "i"))' >/dev/null ||
@@ -88,7 +88,7 @@ ended() { # TEXT
 }
 allowed() {
 	usual_policy
-	within 20 on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true
+	within 60 on first ssh -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 }
 
 note "another rule in its place"
@@ -108,7 +108,7 @@ allowed
 note "by an administrator, one by one"
 live
 for id in $(on second warren --json sessions | jq -r '.sessions[].id'); do
-	on second warren sessions end "$id" >/dev/null
+	on second warren sessions end "$id" >/dev/null || true
 done
 ended 'administrator|ended'
 
@@ -120,7 +120,7 @@ policy <<<"{ $rules }"
 sleep 1
 kill -0 $terminal || fail "ended by nobody who could know"
 ip -n second route del blackhole 198.51.100.2
-within 60 sh -c "! kill -0 $terminal"
+within 120 sh -c "! kill -0 $terminal"
 ended withdrawn
 allowed
 echo "all good"

@@ -15,15 +15,17 @@ listening second 7000
 
 engine() { pgrep -P "$(cat $T/pids/$1)" -f -- '--role engine'; }
 STREAMS=()
-streams() { # SECONDS: two up and two down
+streams() { # SECONDS: two up and two down, which begin when all four are connected
 	local direction
 	STREAMS=()
+	rm -f $T/go
 	for direction in up down up down; do
-		ip netns exec first timeout 100 python3 "$WARREN_SRC/tests/support/steady.py" $direction "$second" 7000 $1 2>>$T/log/streams &
+		ip netns exec first timeout 400 python3 "$WARREN_SRC/tests/support/steady.py" $direction "$second" 7000 $1 $T/go 2>>$T/log/streams &
 		STREAMS+=($!)
 	done
 	connected() { [ "$(ip netns exec first ss -Htn state established "dport = :7000" | wc -l)" -ge 4 ]; }
-	within 15 connected
+	within 60 connected
+	touch $T/go
 	sleep 0.5
 }
 arrive() { # WHAT
@@ -38,7 +40,7 @@ line=0
 talks() { # WHAT: the SSH session that was idle meanwhile
 	line=$((line + 1))
 	echo "line $line" >&9
-	for _ in $(seq 250); do
+	for _ in $(seq 600); do
 		if grep -qx "line $line" $T/flow; then return; fi
 		sleep 0.1
 	done
@@ -51,16 +53,16 @@ killed() { # NAME: its engine, and another one is there
 	old=$(engine $1)
 	kill -KILL $old
 	another() { [ -n "$(engine $1)" ] && [ "$(engine $1)" != "$2" ]; }
-	within 10 another $1 $old
+	within 60 another $1 $old
 }
 note "the engine is killed, on the server, then on the client"
 start=$SECONDS
 streams 4
 killed second
-within 20 direct first
+within 60 direct first
 talks "server's engine"
 killed first
-within 20 direct first
+within 60 direct first
 talks "client's engine"
 arrive "engines"
 note "$((SECONDS - start)) s for streams of 4"
@@ -69,8 +71,8 @@ note "the interface is deleted"
 start=$SECONDS
 streams 3
 ip -n first link del wrn0
-within 10 ip -n first link show wrn0
-within 20 direct first
+within 60 ip -n first link show wrn0
+within 60 direct first
 arrive "interface"
 talks "interface"
 note "$((SECONDS - start)) s for streams of 3"
@@ -108,7 +110,7 @@ ssh_mtu() { # of the interface in the SSH server's namespace
 		nsenter --net=$fd cat /sys/class/net/wrnssh0/mtu 2>/dev/null || nsenter --net=$fd ip -o link show wrnssh0 | sed 's/.* mtu \([0-9]*\) .*/\1/'
 	done
 }
-within 5 eval '[ "$(ssh_mtu)" = 1001 ]'
+within 60 eval '[ "$(ssh_mtu)" = 1001 ]'
 ip netns exec second nft -f - <<'N'
 table inet t {
 	counter full { }
@@ -128,16 +130,16 @@ policy <<EOP
   "ssh": [ { "from": ["ops"], "to": ["servers"], "logins": ["deploy"], "allow": ["shell", "exec"] } ]
 }
 EOP
-within 10 ip netns exec first ping -q -c 1 -W 1 -M do -s 973 $second
+within 60 ip netns exec first ping -q -c 1 -W 1 -M do -s 973 $second
 count() { ip netns exec second nft list counter inet t $1 | sed -n 's/.*packets \([0-9]*\).*/\1/p'; }
 [ "$(count full)" -ge 1 ] && [ "$(count beyond)" = 0 ] || fail "packets of 1041 bytes: $(count full), larger: $(count beyond)"
 for p in first second; do ip -n $p link set wrn0 mtu 1280; done
 
 note "fragments of IPv4 and IPv6 pass the filter with their first"
-ip netns exec first ping -q -c 2 -i 0.2 -W 2 -s 6000 $second >/dev/null || fail "no fragments over IPv4"
+ip netns exec first ping -q -c 1 -w 30 -s 6000 $second >/dev/null || fail "no fragments over IPv4"
 second6=$(on second warren --json status | jq -r '.overlayIp6 // .overlay6 // empty')
 [ -n "$second6" ] || second6=$(ip -n second -6 -o addr show dev wrn0 scope global | awk '{ sub(/\/.*/, "", $4); print $4; exit }')
-ip netns exec first ping -q -c 2 -i 0.2 -W 2 -s 6000 "$second6" >/dev/null || fail "no fragments over IPv6"
+ip netns exec first ping -q -c 1 -w 30 -s 6000 "$second6" >/dev/null || fail "no fragments over IPv6"
 
 note "an ICMP error about the SSH server's segment finds its connection in the namespace"
 icmp() { # FIELD of the namespace's counters
@@ -150,9 +152,12 @@ icmp() { # FIELD of the namespace's counters
 ip netns exec first nft add table inet r
 ip netns exec first nft add chain inet r input '{ type filter hook input priority 0; }'
 ip netns exec first nft add rule inet r input iifname wrn0 tcp sport 22 tcp flags 'syn,ack' / 'syn,ack' reject with icmpx type host-unreachable
-ip netns exec first timeout 2 socat -u TCP:"$second":22,connect-timeout=1 STDOUT >/dev/null 2>&1 || true
+unreachable() {
+	ip netns exec first timeout 2 socat -u TCP:"$second":22,connect-timeout=1 STDOUT >/dev/null 2>&1 || true
+	[ "$(icmp InDestUnreachs)" -ge 1 ]
+}
+within 60 unreachable
 ip netns exec first nft delete table inet r
-[ "$(icmp InDestUnreachs)" -ge 1 ] || fail "no error came into the namespace"
 [ "$(icmp InErrors)" = 0 ] || fail "$(icmp InErrors) errors about connections that the namespace does not know"
 
 note "the daemon is killed and started again"
@@ -160,9 +165,9 @@ start=$SECONDS
 streams 3
 stop first KILL
 gone() { [ -z "$(pgrep -f "state-dir $T/first " || true)" ] && ! ip -n first link show wrn0; }
-within 10 gone
+within 60 gone
 peer_start first 9>&-
-within 30 direct first
+within 60 direct first
 arrive "daemon"
 talks "daemon"
 note "$((SECONDS - start)) s for streams of 3"
@@ -170,14 +175,14 @@ exec 9>&-
 wait $session || fail "the session ended with $?: $(cat $T/err)"
 
 note "a target that starts again is heard at once by who only ever asks it"
-within 10 ip netns exec first ping -q -c 1 -W 1 $second
+within 60 ip netns exec first ping -q -c 1 -W 1 $second
 stop second KILL
 gone() { [ -z "$(pgrep -f "state-dir $T/second " || true)" ] && ! ip -n second link show wrn0; }
-within 10 gone
+within 60 gone
 peer_start second 9>&-
-within 30 direct second
+within 60 direct second
 # Not by first's own new handshake, for which it waits 15 s.
-ip netns exec first ping -q -c 4 -W 1 $second >/dev/null || fail "no answer from a target that started again"
+ip netns exec first ping -q -c 1 -w 11 $second >/dev/null || fail "no answer from a target that started again"
 
 ! grep -aE 'role=engine signal=31|ERROR|AddressSanitizer' $T/log/first $T/log/second || fail "see above"
 echo "all good"

@@ -10,14 +10,17 @@ need iperf3 jq python3
 make_hosts
 make_keys
 
+iperf_listens() { [[ $(in_b ss -Hltn) == *:5201\ * ]]; }
 bulk() { # WHAT MINIMUM-MBIT
-	local direction rate
+	local direction rate server
 	for direction in "" -R; do
 		in_b iperf3 -s -1 >/dev/null &
-		PIDS+=($!)
-		sleep 0.3
+		server=$!
+		PIDS+=("$server")
+		wait_for 60 iperf_listens || fail "iperf3 does not listen"
 		# shellcheck disable=SC2086
 		in_a iperf3 -c 10.9.0.2 -t ${SECONDS_EACH:-2} -J $direction >"$WORK/iperf.json" || fail "$1: $(jq -c .error "$WORK/iperf.json")"
+		wait "$server" || true # the next one wants the port
 		rate=$(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/iperf.json")
 		note "$1 $direction $rate Mbit/s"
 		[ "$rate" -ge "$2" ] || fail "$1 $direction is too slow"
@@ -31,7 +34,7 @@ configure() {
 		allowed-ips 10.9.0.1/32,fd09::1/128 endpoint 192.0.2.1:1001
 	address a wa 1
 	address b wb 2
-	in_a ping -c 2 -i 0.2 -W 3 10.9.0.2 >/dev/null || fail "no answer"
+	in_a ping -c 1 -w 60 10.9.0.2 >/dev/null || fail "no answer"
 }
 
 # Opens a plain TUN and the socket itself and hands both over.
@@ -55,13 +58,13 @@ mkdir -p /var/run/wireguard
 ip netns exec a python3 "$WORK/handover.py" wa "$WARREN_BIN/warren-wg" &
 a=$!
 PIDS+=("$a")
-wait_for 3 in_a wg show wa || fail "no start with handed-over descriptors"
+wait_for 60 in_a wg show wa || fail "no start with handed-over descriptors"
 start b warren-wg wb
 configure
 bulk "plain TUN" 30
 kill "$a"
 wait "$a" 2>/dev/null || true
-wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "handed-over socket is left"
+wait_for 60 test ! -e /var/run/wireguard/wa.sock || fail "handed-over socket is left"
 
 start a warren-wg wa
 configure
@@ -80,7 +83,7 @@ if sys.argv[1] == "send":
 else:
     s.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE
     s.bind((here, 7999))
-    s.settimeout(5)
+    s.settimeout(60)
     print("ready", flush=True)
     want, got = 1365 + 65472 + most - 1 + most, 0
     while got < want:
@@ -91,7 +94,7 @@ for family in 4 6; do
 	: >"$WORK/trains"
 	ip netns exec b python3 "$WORK/trains.py" receive $family >"$WORK/trains" 2>&1 &
 	receiver=$!
-	wait_for 5 grep -q ready "$WORK/trains" || fail "no receiver"
+	wait_for 60 grep -q ready "$WORK/trains" || fail "no receiver"
 	in_a python3 "$WORK/trains.py" send $family || fail "UDP_SEGMENT over IPv$family"
 	wait $receiver || fail "segments of IPv$family are missing: $(tail -n 1 "$WORK/trains")"
 done
@@ -117,15 +120,15 @@ fi
 stop_both() {
 	kill "${LAST_TWO[@]}"
 	wait "${LAST_TWO[@]}" 2>/dev/null || true
-	wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
-	wait_for 3 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
+	wait_for 60 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
+	wait_for 60 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
 }
 counter() { awk -v name="$1" '$1 == name { print $2 }' "$WORK/counters"; }
 
 if [ -x "$WARREN_BIN/../tests/warren-wg-lab" ]; then
 	kill "${PIDS[@]}" 2>/dev/null || true
-	wait_for 3 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
-	wait_for 3 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
+	wait_for 60 test ! -e /var/run/wireguard/wa.sock || fail "socket of a is left"
+	wait_for 60 test ! -e /var/run/wireguard/wb.sock || fail "socket of b is left"
 	export SECONDS_EACH=1
 	for missing in uso uso,tso uso,tso,csum gso gro gso,gro eio; do
 		export LAB_WITHOUT=$missing LAB_GSO_EIO=0
@@ -138,8 +141,11 @@ if [ -x "$WARREN_BIN/../tests/warren-wg-lab" ]; then
 		bulk "without $missing" 30
 		if [ "$missing" = uso ]; then # datagrams of one size, which USO would have carried
 			in_b iperf3 -s -1 >/dev/null &
-			sleep 0.3
-			in_a iperf3 -c 10.9.0.2 -u -l 1200 -b 40M -t 1 -J >"$WORK/iperf.json" || fail "UDP"
+			server=$!
+			PIDS+=("$server")
+			wait_for 60 iperf_listens || fail "iperf3 does not listen"
+			in_a iperf3 -c 10.9.0.2 -u -l 1200 -b 20M -k 4000 -J >"$WORK/iperf.json" || fail "UDP"
+			wait "$server" || true
 			jq -e '.end.sum | .packets > 2000 and .lost_packets < .packets / 2' "$WORK/iperf.json" >/dev/null ||
 				fail "UDP: $(jq -c .end.sum "$WORK/iperf.json")"
 		fi

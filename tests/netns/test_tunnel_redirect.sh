@@ -33,8 +33,8 @@ start_device() {
 	ip netns exec b "$WORK/tunnel_redirect" wb s 1002 <"$WORK/b.uapi" 2>"$WORK/redirect.log" &
 	device=$!
 	PIDS+=("$device")
-	wait_for 3 in_b ip link show wb || { cat "$WORK/redirect.log"; fail "no device"; }
-	wait_for 3 ip netns exec s ip link show ssh0 || fail "no second TUN"
+	wait_for 60 in_b ip link show wb || { cat "$WORK/redirect.log"; fail "no device"; }
+	wait_for 60 ip netns exec s ip link show ssh0 || fail "no second TUN"
 	address b wb 2
 	ip netns exec s ip addr add 10.9.0.2/32 dev ssh0
 	ip netns exec s ip addr add fd09::2/128 dev ssh0 nodad
@@ -48,13 +48,19 @@ in_a wg set wa listen-port 1001 private-key "$WORK/a.key" peer "$(cat "$WORK/b.p
 	allowed-ips 10.9.0.2/32,fd09::2/128 endpoint 192.0.2.2:1002
 address a wa 1
 
-in_a ping -c 1 -W 3 10.9.0.2 >/dev/null || fail "no answer"
+in_a ping -c 1 -w 60 10.9.0.2 >/dev/null || fail "no answer"
 
+listens() { # NAMESPACE PORT: waits until somebody does
+	wait_for 60 eval "[[ \$(ip netns exec $1 ss -Hltn) == *:$2\\ * ]]" || fail "nobody listens on $2 in $1"
+}
 bulk() { # NAMESPACE SERVER-PORT CLIENT-PORT ADDRESS [-R]
+	local server
 	ip netns exec "$1" iperf3 -s -1 -p "$2" >/dev/null &
-	PIDS+=($!)
-	sleep 0.3
+	server=$!
+	PIDS+=("$server")
+	listens "$1" "$2"
 	in_a iperf3 -c "$4" -p "$3" -t "${SECONDS_EACH:-2}" -J "${@:5}" >"$WORK/iperf.json" || fail "$*: $(jq -c .error "$WORK/iperf.json")"
+	wait "$server" || true # the next one wants the port
 	note "$* $(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/iperf.json") Mbit/s"
 }
 bulk s 22022 22 10.9.0.2
@@ -70,7 +76,7 @@ bytes_arrive() { # NAMESPACE FAMILY ADDRESS: both ways
 	ip netns exec "$1" socat -u "TCP$2-LISTEN:22022,reuseaddr" CREATE:"$WORK/copy" &
 	server=$!
 	PIDS+=("$server")
-	sleep 0.3
+	listens "$1" 22022
 	in_a socat -u FILE:"$WORK/data" "TCP$2:$3:22"
 	wait "$server"
 	cmp "$WORK/data" "$WORK/copy" || fail "changed on the way"
@@ -78,7 +84,7 @@ bytes_arrive() { # NAMESPACE FAMILY ADDRESS: both ways
 	ip netns exec "$1" socat -U "TCP$2-LISTEN:22022,reuseaddr" FILE:"$WORK/data" &
 	server=$!
 	PIDS+=("$server")
-	sleep 0.3
+	listens "$1" 22022
 	in_a socat -U CREATE:"$WORK/copy" "TCP$2:$3:22"
 	wait "$server"
 	cmp "$WORK/data" "$WORK/copy" || fail "changed on the way back"
@@ -90,8 +96,8 @@ bytes_arrive s 6 "[fd09::2]"
 note "port 22 of the host is not reached"
 in_b socat TCP4-LISTEN:22,reuseaddr,fork EXEC:"echo host" 2>/dev/null &
 PIDS+=($!)
-sleep 0.3
-! in_a timeout 2 socat -T 1 - TCP4:10.9.0.2:22 </dev/null 2>/dev/null | grep -q host || fail "the host answered on 22"
+listens b 22
+[[ $(in_a timeout 2 socat -T 1 - TCP4:10.9.0.2:22 </dev/null 2>/dev/null || true) != *host* ]] || fail "the host answered on 22"
 kill -0 "$device" || { cat "$WORK/redirect.log"; fail "the device died"; }
 
 export SECONDS_EACH=1
@@ -103,11 +109,11 @@ for where in second host; do
 		[ $where-$form != second-full ] || continue
 		kill "$device"
 		wait "$device" 2>/dev/null || true
-		wait_for 3 eval '! in_b ip link show wb' || fail "wb is left"
-		wait_for 3 eval '! ip netns exec s ip link show ssh0' || fail "ssh0 is left"
+		wait_for 60 eval '! in_b ip link show wb' || fail "wb is left"
+		wait_for 60 eval '! ip netns exec s ip link show ssh0' || fail "ssh0 is left"
 		note "the $where TUN serves, offloads: $form"
 		REDIRECT_FORM=$form start_device
-		in_b ping -q -c 1 -w 8 10.9.0.1 >/dev/null || fail "no answer" # b has no session, so it begins
+		in_b ping -q -c 1 -w 60 10.9.0.1 >/dev/null || fail "no answer" # b has no session, so it begins
 		bulk $server 22022 22 10.9.0.2
 		bulk $server 22022 22 10.9.0.2 -R
 		bytes_arrive $server 4 10.9.0.2
