@@ -15,15 +15,16 @@ if command -v ansible >/dev/null; then
 	mkdir -p $HOME
 	: >$T/screen
 	(
-		within 40 grep -aq https:// $T/screen
+		within 60 grep -aq https:// $T/screen
 		sleep 12
 		signin_from $T/screen
 	) &
 	signer=$!
 	got=0
-	on first timeout 120 script -qefc "ansible -i $T/hosts all -m ping" $T/screen </dev/null >/dev/null 2>&1 || got=$?
+	on first timeout 300 script -qefc "ansible -i $T/hosts all -m ping" $T/screen </dev/null >/dev/null 2>&1 || got=$?
 	wait $signer || fail "nobody could sign in: $(cat $T/screen)"
 	[ $got = 0 ] && grep -aq pong $T/screen || fail "Ansible: $got: $(cat $T/screen)"
+	export ANSIBLE_TIMEOUT=60
 	head -c 300000 /dev/urandom >$T/blob
 	expect 0 on first ansible -i $T/hosts all -m copy -a "src=$T/blob dest=$T/home/deploy/ansible" </dev/null
 	cmp $T/blob $T/home/deploy/ansible || fail "Ansible's copy"
@@ -70,26 +71,26 @@ cut_off() { # FILE COMMAND…: when FILE has begun the connection is cut
 	shift
 	on first "$@" >$T/out 2>&1 &
 	pid=$!
-	within 20 half $file
+	within 60 half $file
 	pkill -KILL -f 'warren-ssh-worker --worker' || true
 	wait $pid || got=$?
 	[ $got != 0 ] || fail "rsync ended with 0 though it was cut off"
 	# The other one puts what it has in place as well, and must not do so later.
-	within 20 no_rsync
+	within 60 no_rsync
 }
 no_rsync() { ! pgrep -x rsync >/dev/null; }
-cut_off $T/home/deploy/up rsync --partial --bwlimit=6000 $T/big deploy@$host:up
+cut_off $T/home/deploy/up rsync --partial --bwlimit=500 $T/big deploy@$host:up
 expect 0 on first rsync --partial $T/big deploy@$host:up
 cmp $T/big $T/home/deploy/up || fail "up"
 mkdir $T/down
-cut_off $T/down/up rsync --partial --bwlimit=6000 deploy@$host:up $T/down/
+cut_off $T/down/up rsync --partial --bwlimit=500 deploy@$host:up $T/down/
 expect 0 on first rsync --partial deploy@$host:up $T/down/
 cmp $T/big $T/down/up || fail "down"
 
 note "an editor: a script that unpacks its server, the server behind -D, commands beside it"
-printf '#!/bin/sh\nexec socat TCP-LISTEN:$1,bind=127.0.0.1,fork,reuseaddr EXEC:cat\n' >$T/server
+printf '#!/bin/sh\nexec socat -t 60 TCP-LISTEN:$1,bind=127.0.0.1,fork,reuseaddr EXEC:cat\n' >$T/server
 tar -C $T -cf $T/server.tar server
-on first ssh -T -D 127.0.0.1:8020 -o ConnectTimeout=15 deploy@$host bash >$T/editor 2>&1 <<-'EOS' &
+on first ssh -T -D 127.0.0.1:8020 -o ConnectTimeout=30 deploy@$host bash >$T/editor 2>&1 <<-'EOS' &
 	mkdir -p ~/.editor && cd ~/.editor
 	until [ -s server.tar ]; do sleep 0.1; done
 	tar -xf server.tar && chmod +x server
@@ -102,12 +103,12 @@ on first ssh -T -D 127.0.0.1:8020 -o ConnectTimeout=15 deploy@$host bash >$T/edi
 EOS
 editor=$!
 there() { [ -d $T/home/deploy/.editor ]; }
-within 20 there
+within 60 there
 expect 0 on first scp -q $T/server.tar deploy@$host:.editor/server.part
 expect 0 on first ssh deploy@$host 'mv .editor/server.part .editor/server.tar'
-within 20 grep -q listening $T/editor
+within 60 grep -q listening $T/editor
 for i in 1 2 3; do
-	[ "$(echo hello $i | on first nc -N -w 10 -X 5 -x 127.0.0.1:8020 127.0.0.1 7009)" = "hello $i" ] || fail "the server behind -D"
+	[ "$(echo hello $i | on first nc -N -w 60 -X 5 -x 127.0.0.1:8020 127.0.0.1 7009)" = "hello $i" ] || fail "the server behind -D"
 done
 on first ssh deploy@$host 'touch .editor/stop'
 got=0
