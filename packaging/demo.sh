@@ -60,7 +60,7 @@ end_demo() {
 		for name in first second control; do
 			[ -f $dir/pids/$name ] || continue
 			pid=$(cat $dir/pids/$name)
-			for tries in $(seq 100); do
+			for tries in $(seq 600); do
 				kill -0 "$pid" 2>/dev/null || break
 				sleep 0.05
 			done
@@ -230,7 +230,7 @@ control() { on $nsc $lib/bin/warren-control "$@"; }
 step "The control server, with its embedded defaults and one user"
 mkdir -m 700 $dir/secret
 daemon control $nsc $lib/bin/warren-control serve --demo
-wait_for 20 "the control server's start" control peer list
+wait_for 60 "the control server's start" control peer list
 head -c 18 /dev/urandom | base64 | tr '+/' '-_' >$dir/secret/password
 chmod 600 $dir/secret/password
 control user add $user --password-file $dir/secret/password
@@ -265,8 +265,8 @@ step "Two peers join with a setup key"
 for name in first second; do
 	daemon $name warren-demo-$name $lib/bin/warrend
 done
-wait_for 15 "the start of the daemons" on $ns1 warren status --check live
-wait_for 15 "the start of the daemons" on $ns2 warren status --check live
+wait_for 60 "the start of the daemons" on $ns1 warren status --check live
+wait_for 60 "the start of the daemons" on $ns2 warren status --check live
 say "second\$ warren up --control https://198.51.100.2:8443 --setup-key-file … --allow-server-ssh …"
 on $ns2 warren up --control https://198.51.100.2:8443 --setup-key-file $dir/secret/setup-key \
 	--hostname second --allow-server-ssh --enable-ssh-sftp \
@@ -276,9 +276,10 @@ on $ns1 warren up --control https://198.51.100.2:8443 --setup-key-file $dir/secr
 	--hostname first --ssh-jwt-cache-ttl 3600
 control policy set $dir/policy.json
 
-direct() { on "$1" warren --json status | tr -d ' \n' | grep -q '"connectionType":"direct"'; }
-wait_for 30 "a direct path from first" direct $ns1
-wait_for 30 "a direct path from second" direct $ns2
+direct() { [[ $(on "$1" warren --json status | tr -d ' \n') == *'"connectionType":"direct"'* ]]; }
+wait_for 60 "a direct path from first" direct $ns1
+wait_for 60 "a direct path from second" direct $ns2
+wait_for 60 "SSH on second" on $ns1 warren openssh detect $fqdn 22
 step "1. Both sides see the other, over a direct path"
 say "first\$ warren status"
 on $ns1 warren status
@@ -290,7 +291,8 @@ signin() { # watches FILE for a login URL and signs in there
 	local file=$1 limit=$((SECONDS + 60)) url=
 	while [ -z "$url" ]; do
 		[ $SECONDS -lt $limit ] || return 1
-		url=$(grep -oE 'https://[^[:space:]"]+' "$file" 2>/dev/null | head -n 1 || true)
+		# A line that has no end yet is still being written.
+		url=$(tr '\r\n' '  ' <"$file" 2>/dev/null | grep -aoE 'https://[^[:space:]"]+[[:space:]"]' | tr -d ' "' | head -n 1 || true)
 		sleep 0.1
 	done
 	$lib/signin "$url" >>$dir/log/signin.log 2>&1
@@ -364,9 +366,9 @@ browser=$!
 on $ns1 warren login 2> >(tee $dir/log/prompt3 >&2)
 wait $browser
 say "A live session, while the rule goes:"
-on $ns1 ssh -tt $login@$fqdn 'echo "session is up"; sleep 60' </dev/null >$dir/log/live 2>&1 &
+on $ns1 ssh -tt $login@$fqdn 'echo "session is up"; sleep 600' </dev/null >$dir/log/live 2>&1 &
 live=$!
-wait_for 15 "the live session" grep -q 'session is up' $dir/log/live
+wait_for 60 "the live session" grep -q 'session is up' $dir/log/live
 sed '/"ssh": \[/,/^  \],/d; /"sshTests"/d' $dir/policy.json >$dir/policy-2.json
 control policy set $dir/policy-2.json
 code=0

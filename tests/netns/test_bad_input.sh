@@ -38,7 +38,7 @@ up 1 $T/key https://198.51.100.2:9
 says '198.51.100.2:9'
 spawn control2 control warren-control serve --demo --state-dir $T/control2 --listen 0.0.0.0:8444 \
 	--public-url https://198.51.100.2:8444 --stun "" --socket $T/control2.sock
-within 20 ip netns exec control warren-control --socket $T/control2.sock peer list
+within 60 ip netns exec control warren-control --socket $T/control2.sock peer list
 up 1 $T/key https://198.51.100.2:8444
 says 'signing key'
 up 0 $T/key
@@ -72,11 +72,11 @@ for f in $T/first/main/keys.json $T/first/root/switches.json; do
 	head -c 20 $T/saved >$f
 	cp -p $f $T/broken
 	spawn first first warrend --state-dir $T/first --socket $T/first.sock
-	for _ in $(seq 50); do
+	named() {
 		on first warren status >$T/out 2>&1 || true
-		grep -q "$(basename $f)" $T/out $T/log/first && break
-		sleep 0.1
-	done
+		grep -q "$(basename $f)" $T/out $T/log/first
+	}
+	within 60 named
 	cat $T/log/first >>$T/out
 	says "$(basename $f)"
 	kill "$(cat $T/pids/first)" 2>/dev/null || true
@@ -86,7 +86,7 @@ for f in $T/first/main/keys.json $T/first/root/switches.json; do
 	rm -f $T/first.sock $T/first.sock.root
 done
 peer_start first
-within 20 on first warren status --check ready
+within 60 on first warren status --check ready
 
 note "garbage on the daemon's sockets and ports"
 head -c 3000 /dev/urandom | ip netns exec first socat -t 1 - UNIX-CONNECT:$T/first.sock >/dev/null 2>&1 || true
@@ -104,7 +104,7 @@ rm -rf $T/second
 gcc -shared -fPIC -D_GNU_SOURCE -o $T/clock_shim.so "$WARREN_SRC/tests/support/clock_shim.c" -ldl
 spawn second second env LD_PRELOAD=$T/clock_shim.so CLOCK_SHIM_OFFSET=-3600 warrend --state-dir $T/second \
 	--socket $T/second.sock
-within 15 on second warren status --check live
+within 60 on second warren status --check live
 ctl setup-key create --name clock --reusable >$T/key
 expect 1 on second warren up --control $CONTROL_URL --setup-key-file $T/key --hostname second
 one_sentence
@@ -114,7 +114,7 @@ stop second
 note "no TUN device: the daemon runs, up says what is missing"
 rm -rf $T/second
 spawn second second unshare --mount bash -c "mount -t tmpfs t /dev/net && exec warrend --state-dir $T/second --socket $T/second.sock"
-within 15 on second warren status --check live
+within 60 on second warren status --check live
 expect 1 on second warren up --control $CONTROL_URL --setup-key-file $T/key --hostname second
 one_sentence
 says '/dev/net/tun'

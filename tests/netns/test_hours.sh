@@ -12,20 +12,21 @@ host=second.warren.internal
 second=$(overlay second)
 
 # The time zone puts noon where the test wants it: zones go by seconds.
-zone() { # SECONDS until it is 12:00 there: "+HH:MM:SS"
-	local offset=$((43200 - $1 - $(date +%s) % 86400)) sign=+
+zone() { # SECONDS of the epoch when it is 12:00 there: "+HH:MM:SS"
+	local offset=$((43200 - $1 % 86400)) sign=+
 	[ $offset -le 43200 ] || offset=$((offset - 86400))
 	[ $offset -ge -43200 ] || offset=$((offset + 86400))
 	[ $offset -ge 0 ] || { sign=- offset=$((-offset)); }
 	printf '%s%02d:%02d:%02d' $sign $((offset / 3600)) $((offset / 60 % 60)) $((offset % 60))
 }
-mornings() { # SECONDS until they are over [MORE of when]
+mornings() { # SECONDS until they are over, from now; that moment is left in $end [MORE of when]
+	end=$(($(date +%s) + $1))
 	policy <<EOP
 { "rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22" },
              { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "7001",
-               "when": { "hours": "00:00-12:00", "tz": "$(zone $1)" } } ],
+               "when": { "hours": "00:00-12:00", "tz": "$(zone $end)" } } ],
   "ssh": [ { "from": ["$USER_MAIL"], "to": ["peer:second"], "logins": ["deploy"], "allow": ["shell", "exec", "forward"],
-             "when": { "hours": "00:00-12:00", "tz": "$(zone $1)"${2:+, $2} } } ] }
+             "when": { "hours": "00:00-12:00", "tz": "$(zone $end)"${2:+, $2} } } ] }
 EOP
 }
 
@@ -65,22 +66,21 @@ ctl policy set $T/policy.json
 explains() { # TIME TEXT
 	on first warren policy explain --at $1 $USER_MAIL second:22 >$T/out && grep -q "$2" $T/out
 }
-within 10 explains 2027-01-04T08:00:00+01:00 'ssh logins of alice@example.com: deploy'
+within 60 explains 2027-01-04T08:00:00+01:00 'ssh logins of alice@example.com: deploy'
 explains 2027-01-04T08:00:00+01:00 'allowed by the rule' || fail "$(cat $T/out)"
 explains 2027-01-04T20:00:00+01:00 'not at this hour' || fail "$(cat $T/out)"
 explains 2027-01-04T20:00:00+01:00 'ssh logins of alice@example.com: none' || fail "$(cat $T/out)"
 expect 2 on first warren policy explain --at noon $USER_MAIL second:22
 
 note "the window closes while a session, a forward and a flow are open"
-ip netns exec second socat TCP-LISTEN:7001,fork,reuseaddr EXEC:cat &
+ip netns exec second socat -t 60 TCP-LISTEN:7001,fork,reuseaddr EXEC:cat &
 listening second 7001
-mornings 25
-end=$(($(date +%s) + 25))
-logs_in() { on first ssh -o BatchMode=yes -o ConnectTimeout=5 deploy@$host true; }
-within 10 logs_in
-on first ssh -tt -L 127.0.0.1:7100:127.0.0.1:7001 deploy@$host 'echo up; sleep 120' </dev/null >$T/live 2>&1 &
+mornings 3600
+logs_in() { on first ssh -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true; }
+within 60 logs_in
+on first ssh -tt -L 127.0.0.1:7100:127.0.0.1:7001 deploy@$host 'echo up; sleep 600' </dev/null >$T/live 2>&1 &
 live=$!
-within 5 grep -q up $T/live
+within 60 grep -q up $T/live
 mkfifo $T/in $T/in2
 ip netns exec first socat -t 1 - TCP:$second:7001 <$T/in >$T/flow 2>/dev/null &
 flow=$!
@@ -90,23 +90,23 @@ ip netns exec first socat -t 1 - TCP:127.0.0.1:7100 <$T/in2 >$T/forward 2>/dev/n
 forward=$!
 exec 8>$T/in2
 echo one >&8
-within 5 grep -q one $T/flow
-within 5 grep -q one $T/forward
+within 60 grep -q one $T/flow
+within 60 grep -q one $T/forward
+mornings 25 # now that all is open
 on first warren ssh-cert --batch --out $T/cert deploy@second
 valid=$(date -d "$(ssh-keygen -Lf $T/cert-cert.pub | sed -n 's/.* to //p')" +%s)
 [ $((valid - end)) -ge -2 ] && [ $((valid - end)) -le 2 ] || fail "the certificate ends at $valid, the window at $end"
-grep -q withdrawn $T/live && fail "it ended before its time: $(cat $T/live)"
 got=0
 wait $live || got=$?
-ended=$(date +%s)
 [ $got = 255 ] || fail "the live session ended with $got: $(cat $T/live)"
 grep -q 'access was withdrawn: .*not in force at this hour' $T/live || fail "the session does not say why: $(cat $T/live)"
+record() { warren --json audit show --dir $T/second/root --event ssh.ending; }
+within 60 eval '[ -n "$(record)" ]'
+ended=$(date -d "$(record | jq -rs 'last.time')" +%s) # by the target's clock
 [ $ended -ge $((end - 2)) ] || fail "it ended at $ended, before its window ($end)"
 echo "it ended $((ended - end)) s after the window"
 wait $forward || true
-echo two >&9 || true
-sleep 1.5
-grep -q two $T/flow && fail "a flow outlived its hours"
+ends 9 $T/flow || fail "a flow outlived its hours"
 exec 8>&- 9>&-
 kill $flow 2>/dev/null || true
 
@@ -116,20 +116,21 @@ says 'not in force at this hour'
 expect 5 on first warren ssh-cert --batch --out $T/none deploy@second
 says 'not in force at this hour'
 # A client that shows the old certificate although it ended.
-expect 255 on first timeout 20 ssh -F none -i $T/cert -o CertificateFile=$T/cert-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
+expect 255 on first timeout 120 ssh -F none -i $T/cert -o CertificateFile=$T/cert-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
 	-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null deploy@$second true
-within 5 bash -c "warren audit show --dir $T/second/root --event ssh.login.refused | grep -q 'expired'"
+expired() { [[ $(warren audit show --dir $T/second/root --event ssh.login.refused) == *expired* ]]; }
+within 60 expired
 
 note "the next window lets in again"
 mornings 3600
-within 10 logs_in
+within 60 logs_in
 
 note "from other networks: neither by certificate nor by a machine that forgot it"
 mornings 3600 '"from_networks": ["100.64.0.0/32", "fd99::/16"]'
 refuses() { ! on first ssh -o BatchMode=yes deploy@$host true >$T/out 2>&1 && grep -q 'from_networks' $T/out; }
-within 10 refuses
+within 60 refuses
 expect 5 on first warren ssh-cert --batch --out $T/none deploy@second
 says "not from this machine's address"
 mornings 3600 "\"from_networks\": [\"$(overlay first)\"]"
-within 10 logs_in
+within 60 logs_in
 echo "all good"
