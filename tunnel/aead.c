@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packets: OpenSSL's ChaCha20 and Poly1305, and intel-ipsec-mb where it is there and pays. An engine
- * has one context for all keys: OpenSSL makes no schedule of them, so another key costs 40 ns, and no
- * copies of keys lie about in its memory.
+ * Packets: OpenSSL's ChaCha20 with a context kept per key (only the nonce changes) and its
+ * Poly1305, and intel-ipsec-mb where it is there and pays.
  */
 #include "tunnel/aead.h"
 
@@ -29,27 +28,13 @@
  * instead of 1190 ns. */
 struct aead_engine {
 	struct aead_mb *mb; /* NULL: EVP alone */
-	EVP_CIPHER_CTX *cipher;
 	EVP_MAC_CTX *mac;
 	uint8_t *scratch; /* [key block][packet], and room to round up */
-	uint8_t key[AEAD_KEY_BYTES]; /* that the context has */
 };
-
-/* Is the context's key this one? In constant time. */
-static bool has_key(const struct aead_engine *e, const uint8_t key[static AEAD_KEY_BYTES])
-{
-	uint64_t a[AEAD_KEY_BYTES / 8], b[AEAD_KEY_BYTES / 8];
-
-	memcpy(a, e->key, sizeof(a));
-	memcpy(b, key, sizeof(b));
-	return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) == 0;
-}
-
-static const uint8_t no_key[AEAD_KEY_BYTES]; /* also a nonce */
 
 int aead_engine_new(const char *name, struct aead_engine **ret_engine)
 {
-	struct aead_engine *e = secret_alloc(sizeof(*e));
+	struct aead_engine *e = calloc(1, sizeof(*e));
 	EVP_MAC *poly1305 = EVP_MAC_fetch(NULL, "POLY1305", NULL);
 	int r = 0;
 
@@ -63,15 +48,10 @@ int aead_engine_new(const char *name, struct aead_engine **ret_engine)
 		r = -ENOTSUP;
 	if (!name)
 		r = 0;
-	e->cipher = EVP_CIPHER_CTX_new();
-	if (e->cipher && EVP_EncryptInit_ex(e->cipher, EVP_chacha20(), NULL, no_key, no_key) != 1) {
-		EVP_CIPHER_CTX_free(e->cipher);
-		e->cipher = NULL;
-	}
 	e->mac = poly1305 ? EVP_MAC_CTX_new(poly1305) : NULL;
 	EVP_MAC_free(poly1305);
 	e->scratch = aligned_alloc(BLOCK_BYTES, SCRATCH);
-	if (r == 0 && (!e->cipher || !e->mac || !e->scratch))
+	if (r == 0 && (!e->mac || !e->scratch))
 		r = -ENOMEM;
 	if (r < 0) {
 		aead_engine_free(e);
@@ -86,10 +66,9 @@ void aead_engine_free(struct aead_engine *e)
 	if (!e)
 		return;
 	aead_mb_free(e->mb);
-	EVP_CIPHER_CTX_free(e->cipher);
 	EVP_MAC_CTX_free(e->mac);
 	free(e->scratch);
-	secret_free(e);
+	free(e);
 }
 
 const char *aead_engine_name(const struct aead_engine *e)
@@ -97,36 +76,43 @@ const char *aead_engine_name(const struct aead_engine *e)
 	return e->mb ? "ipsec-mb" : "evp";
 }
 
-void aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES])
+int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES])
 {
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	uint8_t iv[IV_BYTES] = {0};
+
+	if (!ctx)
+		return -ENOMEM;
+	if (EVP_EncryptInit_ex(ctx, EVP_chacha20(), NULL, key, iv) != 1) {
+		EVP_CIPHER_CTX_free(ctx);
+		return -ENOTSUP;
+	}
+	a->evp = ctx;
 	memcpy(a->key, key, AEAD_KEY_BYTES);
+	return 0;
 }
 
 void aead_done(struct aead *a)
 {
+	EVP_CIPHER_CTX_free(a->evp);
 	secret_wipe(a, sizeof(*a));
 }
 
 /* data[len] into scratch behind the key block, and both through the cipher. */
-static bool cipher(struct aead_engine *e, const uint8_t key[static AEAD_KEY_BYTES],
-		   uint64_t counter, const uint8_t *data, uint32_t len)
+static bool cipher(struct aead_engine *e, EVP_CIPHER_CTX *ctx, uint64_t counter,
+		   const uint8_t *data, uint32_t len)
 {
 	uint32_t whole = (BLOCK_BYTES + len + BLOCK_BYTES - 1) & ~(BLOCK_BYTES - 1u);
-	const uint8_t *new_key = NULL;
 	uint8_t iv[IV_BYTES] = {0};
 	int out = 0;
 
 	assert(len <= MAX_PACKET);
-	if (!has_key(e, key)) {
-		memcpy(e->key, key, sizeof(e->key));
-		new_key = key;
-	}
 	memset(e->scratch, 0, BLOCK_BYTES);
 	if (len)
 		memcpy(e->scratch + BLOCK_BYTES, data, len);
 	bytes_put_le64(iv + 8, counter);
-	return EVP_EncryptInit_ex(e->cipher, NULL, NULL, new_key, iv) == 1 &&
-	       EVP_EncryptUpdate(e->cipher, e->scratch, &out, e->scratch, (int)whole) == 1 &&
+	return EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, iv) == 1 &&
+	       EVP_EncryptUpdate(ctx, e->scratch, &out, e->scratch, (int)whole) == 1 &&
 	       out == (int)whole;
 }
 
@@ -146,9 +132,9 @@ static bool authenticate(struct aead_engine *e, const uint8_t *sealed, uint32_t 
 }
 
 /* A failed seal must never let plaintext out. */
-static void evp_seal(struct aead_engine *e, const struct aead *a, const struct aead_job *job)
+static void evp_seal(struct aead_engine *e, EVP_CIPHER_CTX *ctx, const struct aead_job *job)
 {
-	if (!cipher(e, a->key, job->counter, job->data, job->len))
+	if (!cipher(e, ctx, job->counter, job->data, job->len))
 		abort();
 	if (job->len)
 		memcpy(job->data, e->scratch + BLOCK_BYTES, job->len);
@@ -156,26 +142,19 @@ static void evp_seal(struct aead_engine *e, const struct aead *a, const struct a
 		abort();
 }
 
-static bool evp_open(struct aead_engine *e, const struct aead *a, const struct aead_job *job)
+static bool evp_open(struct aead_engine *e, EVP_CIPHER_CTX *ctx, const struct aead_job *job)
 {
 	uint32_t len = job->len - AEAD_TAG_BYTES;
 	uint8_t tag[AEAD_TAG_BYTES];
 
 	assert(job->len >= AEAD_TAG_BYTES);
-	if (!cipher(e, a->key, job->counter, job->data, len) ||
+	if (!cipher(e, ctx, job->counter, job->data, len) ||
 	    !authenticate(e, job->data, len, tag) ||
 	    !secret_equal(tag, job->data + len, AEAD_TAG_BYTES))
 		return false;
 	if (len)
 		memcpy(job->data, e->scratch + BLOCK_BYTES, len);
 	return true;
-}
-
-/* The Poly1305 key of the last packet. (The cipher's context keeps the last key: one of a session that
- * is in use, until the next is set.) */
-static void forget(struct aead_engine *e)
-{
-	secret_wipe(e->scratch, BLOCK_BYTES);
 }
 
 /* The jobs from one end of the batch on that go the same way. */
@@ -201,11 +180,11 @@ void aead_seal_many(struct aead_engine *e, struct aead *a, struct aead_job *jobs
 		if (mb)
 			aead_mb_run(e->mb, a->key, jobs, n, true);
 		for (size_t i = 0; !mb && i < n; i++)
-			evp_seal(e, a, &jobs[i]);
+			evp_seal(e, a->evp, &jobs[i]);
 		jobs += n;
 		count -= n;
 	}
-	forget(e);
+	secret_wipe(e->scratch, BLOCK_BYTES);
 }
 
 void aead_open_many(struct aead_engine *e, struct aead *a, struct aead_job *jobs, size_t count)
@@ -217,9 +196,9 @@ void aead_open_many(struct aead_engine *e, struct aead *a, struct aead_job *jobs
 		if (mb)
 			aead_mb_run(e->mb, a->key, jobs, n, false);
 		for (size_t i = 0; !mb && i < n; i++)
-			jobs[i].ok = evp_open(e, a, &jobs[i]);
+			jobs[i].ok = evp_open(e, a->evp, &jobs[i]);
 		jobs += n;
 		count -= n;
 	}
-	forget(e);
+	secret_wipe(e->scratch, BLOCK_BYTES);
 }

@@ -20,8 +20,8 @@
 
 struct aead_engine;
 
-/* The key and nothing else, so that whoever holds it decides in which memory it is. */
 struct aead {
+	void *evp; /* EVP_CIPHER_CTX, wiped by aead_done */
 	uint8_t key[AEAD_KEY_BYTES];
 };
 
@@ -38,8 +38,8 @@ int aead_engine_new(const char *name, struct aead_engine **ret_engine) WARREN_MU
 void aead_engine_free(struct aead_engine *e);
 const char *aead_engine_name(const struct aead_engine *e);
 
-void aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES]);
-void aead_done(struct aead *a); /* wipes */
+int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES]) WARREN_MUST_USE;
+void aead_done(struct aead *a);
 /* At most AEAD_BATCH jobs under one key. Sealing cannot fail for any input; opening wants
  * len >= AEAD_TAG_BYTES. */
 void aead_seal_many(struct aead_engine *e, struct aead *a, struct aead_job *jobs, size_t count);

@@ -259,6 +259,10 @@ void peer_drop(struct peer *p)
 
 void peer_free_keypair(struct tunnel *t, struct keypair *kp)
 {
+	if (!kp)
+		return;
+	aead_done(&kp->seal);
+	aead_done(&kp->open);
 	secret_pool_put(t->shards->keypair_memory, kp);
 }
 
@@ -299,6 +303,13 @@ void peer_expire_sessions(struct peer *p)
 	p->last_sent_handshake_ns = 0;
 }
 
+static int keypair_init(struct keypair *kp, const struct noise_keys *keys)
+{
+	int r = aead_init(&kp->seal, keys->send);
+
+	return r < 0 ? r : aead_init(&kp->open, keys->receive);
+}
+
 struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 {
 	struct noise_keys keys = {0};
@@ -313,9 +324,7 @@ struct keypair *peer_make_keypair(struct peer *p, uint64_t now_ns)
 	kp->local_index = p->handshake.local_index;
 	kp->remote_index = p->handshake.remote_index;
 	kp->created_ns = now_ns;
-	ok = noise_begin_session(&p->handshake, &keys);
-	aead_init(&kp->seal, keys.send);
-	aead_init(&kp->open, keys.receive);
+	ok = noise_begin_session(&p->handshake, &keys) && keypair_init(kp, &keys) == 0;
 	kp->initiator = keys.initiator;
 	secret_wipe(&keys, sizeof(keys));
 	if (ok)

@@ -181,7 +181,8 @@ static void aead_costs(void)
 
 		if (aead_engine_new(engines[i], &e) < 0)
 			continue;
-		aead_init(&a, key);
+		if (aead_init(&a, key) < 0)
+			abort();
 		for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++)
 			printf("aead_ns %s, %u bytes, batch of %zu=%.0f\n", engines[i],
 			       shapes[k].len, shapes[k].batch,

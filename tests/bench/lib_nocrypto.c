@@ -31,10 +31,11 @@ const char *aead_engine_name(const struct aead_engine *e)
 	return "none";
 }
 
-void aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES])
+int aead_init(struct aead *a, const uint8_t key[static AEAD_KEY_BYTES])
 {
 	(void)key;
 	memset(a, 0, sizeof(*a));
+	return 0;
 }
 
 void aead_done(struct aead *a)

@@ -123,8 +123,8 @@ static void one_batch(struct aead_engine *e, struct aead_mb *mb, size_t count, b
 
 	for (size_t i = 0; i < 32; i++)
 		key[i] = (uint8_t)rand64();
-	aead_init(&seal, key);
-	aead_init(&open, key);
+	assert_int_equal(aead_init(&seal, key), 0);
+	assert_int_equal(aead_init(&open, key), 0);
 	make_batch(key, jobs, count);
 	run_jobs(e, mb, &seal, jobs, count, true);
 	for (size_t i = 0; i < count; i++) {

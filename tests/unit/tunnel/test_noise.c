@@ -133,7 +133,7 @@ static void test_vectors(void **state)
 	assert_memory_equal(keys_r.send, v.initiator_receive, 32);
 	assert_int_equal(i.hs.state, NOISE_ZEROED);
 
-	aead_init(&aead, keys_r.receive);
+	assert_int_equal(aead_init(&aead, keys_r.receive), 0);
 	memcpy(packet, v.data + 16, sizeof(packet));
 	job = (struct aead_job){.data = packet, .len = sizeof(packet), .counter = 5};
 	assert_int_equal(aead_engine_new(NULL, &engine), 0);
