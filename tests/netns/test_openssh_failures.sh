@@ -123,9 +123,21 @@ narrow() {
 EOF2
 }
 dies "the policy" narrow
-grep -q 'Received disconnect from .*:11: access was withdrawn' $T/live.$count || fail "no reason: $(cat $T/live.$count)"
+grep -q 'access was withdrawn' $T/live.$count || fail "no reason: $(cat $T/live.$count)"
 expect 255 on first $CLIENT -o BatchMode=yes deploy@$host true
 says rule
+usual_policy
+within 60 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
+# Without a session that could say it, the connection's last words do.
+on first timeout 100 $CLIENT -o BatchMode=yes -N deploy@$host >$T/idle 2>&1 &
+idle=$!
+here() { on second warren --json sessions | jq -e '[.sessions[] | select(.identity != null and .identity != "")] | length == 1'; }
+within 60 here
+narrow
+got=0
+wait $idle || got=$?
+[ $got = 255 ] || fail "an idle connection: status $got: $(cat $T/idle)"
+grep -q 'Received disconnect from .*:11: access was withdrawn: no ssh rule' $T/idle || fail "no last words: $(cat $T/idle)"
 usual_policy
 within 60 on first $CLIENT -o BatchMode=yes -o ConnectTimeout=30 deploy@$host true
 
