@@ -20,7 +20,7 @@ static struct {
 	uint8_t *data; /* [LIBSSH_AHEAD_BYTES]; NULL: not started */
 	size_t at, len;
 	bool paused;
-	void (*taken)(size_t left);
+	void (*taken)(size_t came);
 } ahead;
 
 int libssh_ahead_start(int fd)
@@ -46,7 +46,7 @@ bool libssh_ahead_waiting(void)
 	return ahead.at < ahead.len && !ahead.paused;
 }
 
-void libssh_ahead_tell(void (*taken)(size_t left))
+void libssh_ahead_tell(void (*taken)(size_t came))
 {
 	ahead.taken = taken;
 }
@@ -77,7 +77,7 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *out, size_t ca
 	memcpy(out, ahead.data + ahead.at, cap);
 	ahead.at += cap;
 	if (ahead.taken)
-		ahead.taken(ahead.len - ahead.at);
+		ahead.taken(ahead.len);
 	return (ssize_t)cap;
 }
 

@@ -20,8 +20,8 @@ int libssh_ahead_start(int fd) WARREN_MUST_USE;
 void libssh_ahead_stop(void);
 /* Bytes were read that libssh has not taken: poll(2) would not tell of them. */
 bool libssh_ahead_waiting(void);
-/* Calls this (NULL: nobody) whenever libssh takes bytes, with how many more there are for it. */
-void libssh_ahead_tell(void (*taken)(size_t left));
+/* Calls this (NULL: nobody) whenever libssh takes bytes, with how many one read of the socket brought. */
+void libssh_ahead_tell(void (*taken)(size_t came));
 /* While it is on nothing comes in: neither what was read ahead nor what the socket has. */
 void libssh_ahead_pause(bool on);
 

@@ -14,7 +14,7 @@
 #include "platform/encode.h"
 #include "ssh/libssh_ahead.h"
 
-#define LOGGED_BYTES 4096 /* that were read ahead */
+#define LOGGED_BYTES 4096 /* of one read */
 #define PUMP_READS   64 /* of 4 KiB each, before channels get their turn */
 #define ED25519_BLOB 51
 #define UNHEARD_MAX  (256u << 10) /* bytes of answers that may wait */
@@ -184,9 +184,9 @@ static void read_log(int priority, const char *function, const char *buffer, voi
 
 /* A line for each packet is too much where much comes in; requests come in small pieces. Packets of our
  * own have none: whoever writes lowers the level again. */
-static void listen_closely(size_t left)
+static void listen_closely(size_t came)
 {
-	ssh_set_log_level(left > LOGGED_BYTES ? SSH_LOG_PROTOCOL : SSH_LOG_PACKET);
+	ssh_set_log_level(came > LOGGED_BYTES ? SSH_LOG_PROTOCOL : SSH_LOG_PACKET);
 }
 
 void libssh_server_started(void)
