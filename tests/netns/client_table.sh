@@ -7,11 +7,11 @@ host=second.warren.internal
 listen() { # NAMESPACE PORT TEXT: says the text after an empty line or the end of what it is sent
 	printf '#!/bin/sh\nsed -u "/^\r*$/q" >/dev/null\necho %s\n' "$3" >$T/bin/say-$3
 	chmod 755 $T/bin/say-$3
-	ip netns exec "$1" socat TCP-LISTEN:$2,fork,reuseaddr,bind=127.0.0.1 EXEC:$T/bin/say-$3 2>>$T/log/socat &
-	within 5 ip netns exec "$1" bash -c "exec 3<>/dev/tcp/127.0.0.1/$2"
+	ip netns exec "$1" socat -t 60 TCP-LISTEN:$2,fork,reuseaddr,bind=127.0.0.1 EXEC:$T/bin/say-$3 2>>$T/log/socat &
+	within 60 ip netns exec "$1" bash -c "exec 3<>/dev/tcp/127.0.0.1/$2"
 }
-get() { ip netns exec "$1" socat - TCP:127.0.0.1:$2 </dev/null; } # NAMESPACE PORT
-closed() { ! ip netns exec "$1" ss -Hltn | grep -q ":$2 "; }	   # NAMESPACE PORT
+get() { ip netns exec "$1" socat -t 60 - TCP:127.0.0.1:$2 </dev/null; } # NAMESPACE PORT
+closed() { [[ $(ip netns exec "$1" ss -Hltn) != *:"$2 "* ]]; }		    # NAMESPACE PORT
 on_terminal() { # STEP… -- ARGUMENTS of the client
 	local steps=()
 	while [ "$1" != -- ]; do
@@ -56,7 +56,7 @@ table_bytes() {
 	[ "$(on first $CLIENT deploy@$host cat big </dev/null | sha256sum)" = "$sum" ] || fail "down"
 	[ "$(on first $CLIENT deploy@$host cat <$T/big | sha256sum)" = "$sum" ] || fail "both at once"
 	on first $CLIENT deploy@$host 'cat big; cat big >&2' </dev/null 2> >(sha256sum >$T/sum2) | sha256sum >$T/sum1
-	within 10 test -s $T/sum2
+	within 60 test -s $T/sum2
 	[ "$(cat $T/sum1)" = "$sum" ] && [ "$(cat $T/sum2)" = "$sum" ] || fail "stderr beside stdout"
 	[ "$(on first $CLIENT deploy@$host cat big </dev/null | (sleep 1; sha256sum))" = "$sum" ] || fail "a slow reader"
 	[ "$(on first $CLIENT deploy@$host 'cat big; exit 5' </dev/null | head -c 5 | wc -c)" = 5 ] || fail "a reader that leaves"
@@ -95,13 +95,13 @@ table_forwards() {
 	on first $CLIENT -N -o ExitOnForwardFailure=yes -L 127.0.0.1:8001:127.0.0.1:7777 -L 8006:localhost:7777 -D 127.0.0.1:8002 \
 		-R 127.0.0.1:8005:127.0.0.1:8004 -R 0:localhost:8004 deploy@$host 2>$T/forwards &
 	pid=$!
-	listening first 8001
+	for port in 8001 8006 8002; do listening first $port; done
 	listening second 8005
 	[ "$(get first 8001)" = from-second ] || fail "-L"
 	[ "$(get first 8006)" = from-second ] || fail "-L without an address"
-	[ "$(ip netns exec first socat - 'TCP6:[::1]:8006' </dev/null)" = from-second ] || fail "-L on ::1"
+	[ "$(ip netns exec first socat -t 60 - 'TCP6:[::1]:8006' </dev/null)" = from-second ] || fail "-L on ::1"
 	for version in 4 4a 5 5-hostname; do
-		[ "$(ip netns exec first curl -s -m 10 --http0.9 --socks$version 127.0.0.1:8002 http://127.0.0.1:7777/ || true)" = from-second ] ||
+		[ "$(ip netns exec first curl -s -m 60 --http0.9 --socks$version 127.0.0.1:8002 http://127.0.0.1:7777/ || true)" = from-second ] ||
 			fail "-D with SOCKS $version"
 	done
 	[ "$(on first $CLIENT -W 127.0.0.1:7777 deploy@$host </dev/null)" = from-second ] || fail "-W"
@@ -111,7 +111,7 @@ table_forwards() {
 	expect 255 on first $CLIENT -o ConnectTimeout=9 -W 198.18.0.9:9 deploy@$host </dev/null
 	note "-R with a port given and with one of the server's choice"
 	[ "$(get second 8005)" = from-first ] || fail "-R"
-	within 5 grep -q 'Allocated port' $T/forwards
+	within 60 grep -q 'Allocated port' $T/forwards
 	port=$(grep -oE 'Allocated port [0-9]+' $T/forwards | grep -oE '[0-9]+$')
 	[ "$(get second $port)" = from-first ] || fail "-R 0"
 	note "a forward that cannot be made is said, and with ExitOnForwardFailure ends the connection"
@@ -121,23 +121,23 @@ table_forwards() {
 	[ "$(get first 8001)" = from-second ] || fail "-L afterwards"
 	kill $(pgrep -f -- '-L 127.0.0.1:8001:' | tr '\n' ' ') 2>/dev/null || true
 	wait $pid || true
-	within 10 closed first 8001
-	within 10 closed second 8005
+	within 60 closed first 8001
+	within 60 closed second 8005
 	note "-f"
 	on first $CLIENT -f -N -L 127.0.0.1:8007:127.0.0.1:7777 deploy@$host </dev/null
 	[ "$(get first 8007)" = from-second ] || fail "-f -N -L"
 	kill $(pgrep -f -- '-L 127.0.0.1:8007:' | tr '\n' ' ') 2>/dev/null || true
-	within 10 closed first 8007
+	within 60 closed first 8007
 	note "the editor's way: -T with a long-lived -D, a script on stdin"
 	rm -f $T/script
 	mkfifo $T/script
-	on first $CLIENT -T -D 127.0.0.1:8010 -o ConnectTimeout=15 deploy@$host bash <$T/script >$T/editor 2>&1 &
+	on first $CLIENT -T -D 127.0.0.1:8010 -o ConnectTimeout=30 deploy@$host bash <$T/script >$T/editor 2>&1 &
 	pid=$!
 	exec 9>$T/script
 	echo 'echo ready' >&9
-	within 10 grep -q ready $T/editor
+	within 60 grep -q ready $T/editor
 	for _ in 1 2 3; do
-		[ "$(ip netns exec first curl -s -m 10 --http0.9 --socks5 127.0.0.1:8010 http://127.0.0.1:7777/ || true)" = from-second ] ||
+		[ "$(ip netns exec first curl -s -m 60 --http0.9 --socks5 127.0.0.1:8010 http://127.0.0.1:7777/ || true)" = from-second ] ||
 			fail "-D of the editor"
 	done
 	echo 'exit 5' >&9
@@ -170,7 +170,7 @@ table_agent() {
 	export SSH_AUTH_SOCK=$T/agent
 	expect 0 on first $CLIENT -A deploy@$host 'ssh-add -l; echo "$SSH_AUTH_SOCK" >sock'
 	says of-the-user
-	within 5 ip netns exec second sh -c "[ ! -S \"\$(cat $T/home/deploy/sock)\" ]"
+	within 60 ip netns exec second sh -c "[ ! -S \"\$(cat $T/home/deploy/sock)\" ]"
 	expect 1 on first $CLIENT deploy@$host '[ -n "$SSH_AUTH_SOCK" ]'
 	unset SSH_AUTH_SOCK
 }

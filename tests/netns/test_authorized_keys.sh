@@ -58,7 +58,7 @@ ssh_to() { # PORT ARGUMENTS…
 	local port=$1
 	shift
 	# shellcheck disable=SC2086
-	on first timeout 20 ssh $options -p $port "$@"
+	on first timeout ${LIMIT:-120} ssh $options -p $port "$@"
 }
 
 rows=0 wrong=
@@ -87,7 +87,7 @@ tries() { # WHAT EXPECTED KEYS COMMAND: with the usual key
 keys "$KEY\n"
 expect 255 ssh_to 22 -i $ID deploy@$second true
 on second warren up --enable-ssh-authorized-keys >$T/out 2>&1 || fail "the switch: $(cat $T/out)"
-within 10 ssh_to 22 -i $ID deploy@$second true
+within 60 ssh_to 22 -i $ID deploy@$second true
 
 note "lines"
 in_ "a key" "$KEY\n"
@@ -250,7 +250,7 @@ keys "from=\"first\" $KEY\n"
 expect 0 ssh_to 22 -i $ID deploy@$second true
 keys "$KEY\n"
 expect 0 ssh_to 22 -i $ID deploy@$second true
-grep -q 'method=authorized_keys' $T/log/second || fail "the audit does not say how"
+within 60 grep -q 'method=authorized_keys' $T/log/second
 grep -q "key=$(ssh-keygen -lf $ID.pub | cut -d' ' -f2)" $T/log/second || fail "the audit does not name the key"
 # sshd takes a certificate without principals for everybody's; ours for nobody's.
 sign cert -V +1h $T/cert.pub 2>/dev/null
@@ -270,21 +270,21 @@ expect 255 ssh_to 22 -i $T/sk.pub deploy@$second true
 expect 0 ssh_to 22 -i $T/sk.pub -i $ID deploy@$second true
 keys "$KEY\n"
 machine_policy '"machine"'
-expect 255 ssh_to 22 -i $ID deploy@$second true
+becomes 255 ssh_to 22 -i $ID deploy@$second true
 machine_policy '"identity"'
 expect 255 ssh_to 22 -i $ID deploy@$second true
 machine_policy '"key"'
-within 10 ssh_to 22 -i $ID deploy@$second true
+within 60 ssh_to 22 -i $ID deploy@$second true
 # What policy takes back ends what runs.
-ssh_to 22 -i $ID deploy@$second 'echo on; sleep 60' >$T/running 2>&1 &
+LIMIT=500 ssh_to 22 -i $ID deploy@$second 'echo on; sleep 600' >$T/running 2>&1 &
 running=$!
-within 10 grep -q on $T/running
+within 60 grep -q on $T/running
 machine_policy '"identity"'
 got=0
 wait $running || got=$?
 [ $got != 0 ] || fail "a session goes on that policy no longer allows"
 machine_policy '"key"'
-within 10 ssh_to 22 -i $ID deploy@$second true
+within 60 ssh_to 22 -i $ID deploy@$second true
 on second warren up --enable-ssh-authorized-keys=false >$T/out 2>&1
 expect 255 ssh_to 22 -i $ID deploy@$second true
 echo "all good"

@@ -36,7 +36,7 @@ differ=0
 run() { # WHICH FLAGS COMMAND
 	local got=0
 	# shellcheck disable=SC2086
-	LC_TEST=value on first timeout 20 ssh $2 ${!1} "$3" <"$T/stdin" >"$T/$1.out" 2>"$T/$1.err" || got=$?
+	LC_TEST=value on first timeout 120 ssh $2 ${!1} "$3" <"$T/stdin" >"$T/$1.out" 2>"$T/$1.err" || got=$?
 	echo $got >"$T/$1.status"
 	sed -i 's#/dev/pts/[0-9]*#/dev/pts/N#g; s/\r$/<CR>/' "$T/$1.out"
 	# Who is connected with whom is of the network.
@@ -80,7 +80,7 @@ for which in ours stock; do
 	for size in 32000 33000 60000 65400 65600 100000 131050 131060 140000 150000 200000 250000; do
 		got=0
 		# shellcheck disable=SC2046,SC2086
-		on first timeout 20 ssh -S $T/mux-$which ${!which} 'echo ' $(long $((size / 2))) $(long $((size / 2))) '| wc -c' \
+		on first timeout 120 ssh -S $T/mux-$which ${!which} 'echo ' $(long $((size / 2))) $(long $((size / 2))) '| wc -c' \
 			<$T/stdin >$T/long.out 2>$T/long.err || got=$?
 		echo "$size $got $(cat $T/long.out)"
 		[ $size -lt 147000 ] || [ $which = stock ] || { [ $got = 255 ] && grep -q 'too long' $T/long.err; } ||
@@ -94,7 +94,7 @@ done
 # Those that fit into our packets: the same. Longer ones no system executes.
 diff <(head -n 9 $T/long-stock) <(head -n 9 $T/long-ours) || differ=$((differ + 1))
 for size in 511 512 4095 4096 9000; do # of a variable: from 4096 on only sshd takes it
-	got=$(LC_LONG=$(long $size) on first timeout 20 ssh -o SendEnv=LC_LONG $ours 'echo "$LC_LONG" | wc -c') ||
+	got=$(LC_LONG=$(long $size) on first timeout 120 ssh -o SendEnv=LC_LONG $ours 'echo "$LC_LONG" | wc -c') ||
 		fail "a variable of $size bytes ends the session"
 	[ "$got" = $((size < 4096 ? size + 1 : 1)) ] || fail "a variable of $size bytes: $got"
 done
@@ -152,10 +152,10 @@ done
 
 note "a remote forward belongs to its connection; one to a socket's path is refused at once"
 on first ssh -M -S $T/mux-a -fN -o ExitOnForwardFailure=yes -R 7960:127.0.0.1:22 $ours
-expect 255 on first timeout 10 ssh -N -o ExitOnForwardFailure=yes -R 7960:127.0.0.1:22 $ours
+expect 255 on first timeout 60 ssh -N -o ExitOnForwardFailure=yes -R 7960:127.0.0.1:22 $ours
 says 'remote port forwarding failed'
 listening second 7960
-expect 255 on first timeout 10 ssh -N -o ExitOnForwardFailure=yes -R $T/forward.sock:127.0.0.1:22 $ours
+expect 255 on first timeout 60 ssh -N -o ExitOnForwardFailure=yes -R $T/forward.sock:127.0.0.1:22 $ours
 says 'remote port forwarding failed'
 on first ssh -O exit -S $T/mux-a $ours 2>/dev/null
 
@@ -169,10 +169,10 @@ policy <<X
   "ssh": [ { "from": ["$USER_MAIL"], "to": ["peer:second"], "logins": ["deploy", "gone"],
              "allow": ["shell", "exec", "sftp", "forward"] } ] }
 X
-within 20 on first ssh -o BatchMode=yes deploy@$host true
+within 60 on first ssh -o BatchMode=yes deploy@$host true
 for how in "gone@$host true" "-tt gone@$host" "-N -L 7901:127.0.0.1:22 gone@$host" "-s gone@$host sftp"; do
 	# shellcheck disable=SC2086
-	expect 255 on first timeout 20 ssh -o BatchMode=yes $how </dev/null
+	expect 255 on first timeout 120 ssh -o BatchMode=yes $how </dev/null
 done
 
 note "algorithms: strict key exchange; no CBC, no 3DES, no SHA-1, no MD5, nothing without encryption"

@@ -18,7 +18,7 @@ sshd_stock() { # NAMESPACE PORT ADDRESS: a server that is not ours, key $T/id
 	chmod 700 $T/home/deploy/.ssh
 	printf 'Port %s\nHostKey %s\nPidFile none\nUsePAM no\nSubsystem sftp internal-sftp\n' $2 $T/hostkey-$1 >$T/sshd-$1.conf
 	spawn sshd-$1 "$1" /usr/sbin/sshd -D -e -f $T/sshd-$1.conf
-	within 5 ip netns exec first bash -c "exec 3<>/dev/tcp/$3/$2"
+	within 60 ip netns exec first bash -c "exec 3<>/dev/tcp/$3/$2"
 }
 stock="-i $T/id -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=$T/known"
 
@@ -33,6 +33,7 @@ port=$(on first ssh -o ControlPath=$T/mux -O forward -R 127.0.0.1:0:127.0.0.1:80
 on first ssh -o ControlPath=$T/mux -O forward -R 127.0.0.1:8005:127.0.0.1:8004 deploy@$host
 [ "$(get second 8005)" = from-first ] || fail "-R"
 on first ssh -o ControlPath=$T/mux -O cancel -R 127.0.0.1:8005:127.0.0.1:8004 deploy@$host
+within 60 closed second 8005 # nobody waits for the answer to a cancellation
 [ -z "$(get second 8005 2>/dev/null || true)" ] || fail "a cancelled -R still answers"
 [ "$(get second $port)" = from-first ] || fail "cancelling one -R took the other"
 on first ssh -o ControlPath=$T/mux -O cancel -L 127.0.0.1:8001:127.0.0.1:7777 deploy@$host
@@ -93,7 +94,8 @@ for name in 198.51.100.2 github github.com warren.internal.example; do
 	[ "$(asked $name)" = 0 ] || fail "detect runs for $name"
 done
 for name in second $host. Second.Warren.Internal "$(overlay second)"; do
-	on first ssh -G $name | grep -q '^proxycommand.*warren' || fail "$name is not ours"
+	on first ssh -G $name >$T/configuration
+	grep -q '^proxycommand.*warren' $T/configuration || fail "$name is not ours"
 done
 
 note "warren ssh has prepared its own login: detect leaves it alone, and it alone"
@@ -116,7 +118,7 @@ note "a peer whose SSH is off falls back to its own sshd"
 on second warren up --allow-server-ssh=false >/dev/null
 sshd_stock second 22 203.0.113.2
 off() { ! on first warren openssh detect $host 22; }
-within 15 off
+within 60 off
 expect 0 on first ssh $stock deploy@"$(overlay second)" 'echo stock'
 says stock
 
@@ -124,9 +126,9 @@ if command -v ansible >/dev/null; then
 	note "Ansible: ping and copy"
 	on second warren up --allow-server-ssh >/dev/null
 	stop sshd-second
-	within 15 on first warren openssh detect $host 22
+	within 60 on first warren openssh detect $host 22
 	printf '%s ansible_user=deploy ansible_python_interpreter=/usr/bin/python3\n' $host >$T/hosts
-	export ANSIBLE_LOCAL_TEMP=$T/ansible ANSIBLE_HOST_KEY_CHECKING=True
+	export ANSIBLE_LOCAL_TEMP=$T/ansible ANSIBLE_HOST_KEY_CHECKING=True ANSIBLE_TIMEOUT=60
 	expect 0 on first ansible -i $T/hosts all -m ping </dev/null
 	says pong
 	expect 0 on first ansible -i $T/hosts all -m copy -a "src=$T/blob dest=$T/home/deploy/ansible" </dev/null
