@@ -24,7 +24,7 @@ sshd_with() { # PORT CA-FILE: a stock sshd on second
 	printf 'Port %s\nHostKey %s\nPidFile none\nTrustedUserCAKeys %s\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n' \
 		$1 $T/hostkey-$1 $2 >$T/sshd-$1.conf
 	spawn sshd-$1 second /usr/sbin/sshd -D -e -f $T/sshd-$1.conf
-	within 5 ip netns exec first bash -c "exec 3<>/dev/tcp/$second/$1"
+	within 60 ip netns exec first bash -c "exec 3<>/dev/tcp/$second/$1"
 }
 sshd_with 7001 $T/ca
 sshd_with 7002 $T/ca-first
@@ -55,7 +55,7 @@ expect 1 on first warren ssh-cert --batch --key $T/own deploy@second
 says 'private key'
 
 try() { # KEY PORT ADDRESS USER
-	on first timeout 20 ssh -F none -i $T/$1 -o CertificateFile=$T/$1-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
+	on first timeout 120 ssh -F none -i $T/$1 -o CertificateFile=$T/$1-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
 		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p $2 $4@$3 'echo in as $(id -un)'
 }
 note "a stock sshd accepts both"
@@ -69,7 +69,7 @@ says 'in as deploy'
 
 note "refused: another address, another user, another host"
 expect 255 try new 7001 203.0.113.2 deploy
-grep -q 'not from a permitted source address\|source-address' $T/log/sshd-7001 || grep -qi 'certificate.*address' $T/log/sshd-7001 || fail "not for its address: $(tail -5 $T/log/sshd-7001)"
+within 60 grep -qi 'not from a permitted source address\|source-address\|certificate.*address' $T/log/sshd-7001
 expect 255 try new 7001 $second other
 expect 255 try new 7001 $second root
 expect 255 try new 7002 $second deploy
@@ -90,7 +90,7 @@ short() {
 	on first warren ssh-cert --batch --out $T/short deploy@second &&
 		[ $(($(date -d "$(ssh-keygen -Lf $T/short-cert.pub | sed -n 's/.* to //p')" +%s) - $(date +%s))) -le 60 ]
 }
-within 10 short
+within 60 short
 expect 0 try short 7001 $second deploy
 note "(a shared connection and its sessions outlive the certificate)"
 on first warren openssh install

@@ -58,11 +58,10 @@ says 'another host key'
 cp $T/bin/real-client $T/bin/warren-ssh
 
 note "a server that is gone: ServerAliveInterval ends it, with 255"
-on first warren ssh --client=own -o ServerAliveInterval=1 -o ServerAliveCountMax=2 deploy@second 'echo up; sleep 300' >$T/gone 2>&1 &
+on first warren ssh --client=own -o ServerAliveInterval=3 -o ServerAliveCountMax=3 deploy@second 'echo up; sleep 500' >$T/gone 2>&1 &
 pid=$!
-within 10 grep -q up $T/gone
-worker=$(pgrep -f -- 'warren-ssh-worker' | head -n 1)
-[ -n "$worker" ] || worker=$(pgrep -f -- '--worker' | head -n 1)
+within 60 grep -q up $T/gone
+worker=$(pgrep -n -f -- 'warren-ssh-worker --worker') # the youngest: those of before may be ending
 kill -STOP $worker
 got=0
 wait $pid || got=$?
