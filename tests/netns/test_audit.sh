@@ -17,7 +17,7 @@ with open(sys.argv[1], "ab", 0) as f:
     while True:
         f.write(s.recv(200000) + b"\n")
 X
-within 5 test -S /run/systemd/journal/socket
+within 60 test -S /run/systemd/journal/socket
 chmod 666 /run/systemd/journal/socket
 mesh
 login
@@ -26,7 +26,7 @@ on first warren openssh install
 log=$T/second/root/audit.jsonl
 verify() { warren audit verify --dir $T/second/root "$@"; }
 record() { # JQ CONDITION: there is such a record
-	within 5 jq -e -s "any(.[]; $1)" $log
+	within 60 jq -e -s "any(.[]; $1)" $log
 }
 sh_() { on first ssh -o BatchMode=yes deploy@$host "$@"; }
 
@@ -34,7 +34,7 @@ note "what happened is in the log, with who, from where and on which connection"
 expect 7 sh_ 'exit 7'
 echo hello >$T/file
 on first scp -q $T/file deploy@$host:one
-ip netns exec second socat TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-second' &
+ip netns exec second socat -t 60 TCP-LISTEN:7777,fork,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-second' &
 listening second 7777
 on first ssh -W 127.0.0.1:7777 deploy@$host </dev/null >$T/out
 expect 255 on first ssh -o BatchMode=yes root@$host true
@@ -48,15 +48,15 @@ record '.event == "ssh.sftp" and .op == "close" and (.path | endswith("one")) an
 record '.event == "ssh.forward" and .to == "127.0.0.1:7777"'
 record '.event == "ssh.forward.end" and .to == "127.0.0.1:7777" and .bytes_sent == 12'
 record '.event == "ssh.end" and .duration_ms > 0 and .bytes_sent > 0'
-[ "$(jq -s '[.[] | select(.event == "ssh.connection")] | length' $log)" -ge 3 ] || fail "a connection is missing"
-grep -q 'WARREN_EVENT=ssh.login' $T/journal || fail "the journal has no copy"
-grep -q 'SYSLOG_IDENTIFIER=warren-audit' $T/journal || fail "the journal does not know whose records they are"
+within 60 jq -e -s '[.[] | select(.event == "ssh.connection")] | length >= 3' $log
+within 60 grep -q 'WARREN_EVENT=ssh.login' $T/journal
+within 60 grep -q 'SYSLOG_IDENTIFIER=warren-audit' $T/journal
 
 note "parallel connections make one chain"
 for i in $(seq 12); do sh_ "echo $i" >/dev/null & pids="${pids:-} $!"; done
 for p in $pids; do wait $p || fail "a login"; done
-within 5 verify
-verify >$T/out
+good() { verify >$T/out; }
+within 60 good
 says 'good: [0-9]+ records, number 1 to'
 
 note "show and tail"
@@ -70,18 +70,25 @@ expect 2 warren audit show --since tomorrow
 
 note "a name that wants to be a record, or to write on the terminal"
 sh_ $'echo "\n{\\"seq\\":1}" $\'\\e[31m\' >/dev/null' || true
-within 5 verify
-warren audit tail --dir $T/second/root | grep -q $'\e' && fail "an escape sequence comes through"
+within 60 verify
+[[ $(warren audit tail --dir $T/second/root) != *$'\e'* ]] || fail "an escape sequence comes through"
 
 note "tampering is named: edited, missing, exchanged, cut off"
-cp -r $T/second/root $T/copy
+over() { # every connection has its end in the log
+	jq -e -s '[.[] | select(.event == "ssh.connection") | .connection] - [.[] | select(.event == "ssh.end") | .connection] == []' $log
+}
+within 60 over
+whole() { # a copy of all of it, which nothing is added to any more
+	rm -rf $T/copy
+	cp -r $T/second/root $T/copy && warren audit verify --dir $T/copy && cmp $log $T/copy/audit.jsonl &&
+		[ "$(jq .seq $T/copy/audit.head)" = "$(tail -n 1 $log | jq .seq)" ] # which is noted a second later
+}
+within 60 whole
 bad() { # PATTERN
 	expect 1 warren audit verify --dir $T/copy
 	says "$1"
-	cp -r $T/second/root/audit.* $T/copy/
+	cp $T/second/root/audit.* $T/copy/
 }
-sleep 1.5
-cp -r $T/second/root/audit.* $T/copy/
 sed -i '5s/"event":"[^"]*"/"event":"nothing"/' $T/copy/audit.jsonl
 bad 'audit.jsonl:5: record 5 was edited'
 sed -i 7d $T/copy/audit.jsonl
@@ -105,11 +112,11 @@ note "the chain goes on after a restart of the daemon"
 before=$(tail -n 1 $log | jq .seq)
 stop second
 peer_start second
-within 30 direct second
-expect 0 verify
+within 60 direct second
+within 60 verify
 record '.event == "audit.start" and .seq > '$before
 record '.event == "audit.stop"'
-within 30 sh_ true
+within 60 sh_ true
 
 note "a full disk: logins go on, the log says what it lacks"
 dd if=/dev/zero of=$T/second/fill bs=64k 2>/dev/null || true
@@ -123,7 +130,7 @@ done
 rm $T/second/fill $T/second/fill2
 sh_ true
 record '.event == "audit.lost" and .records > 0'
-within 5 verify
+within 60 verify
 
 note "files_only: sftp and scp in the home folder, and nothing else"
 policy <<EOF
@@ -132,7 +139,7 @@ policy <<EOF
   "ssh": [ { "from": ["ops"], "to": ["peer:second"], "logins": ["deploy"], "files_only": true } ] }
 EOF
 refused() { sh_ true >$T/out 2>&1 && return 1; grep -q 'only transfer files' $T/out; }
-within 10 refused
+within 60 refused
 echo more >$T/file2
 on first scp -q $T/file2 deploy@$host:two
 on first scp -q -O $T/file2 deploy@$host:three
@@ -146,15 +153,15 @@ record '.event == "ssh.sftp" and .op == "close" and (.path | endswith("two")) an
 record '.event == "ssh.sftp" and .op == "refused" and .path == "true"'
 # The certificate says so to a stock sshd, too.
 on first warren ssh-cert deploy@second --out $T/c >/dev/null 2>&1 || on first warren ssh-cert deploy@second >$T/c-cert.pub 2>/dev/null || true
-for f in $T/c*; do ssh-keygen -Lf "$f" 2>/dev/null | grep -q 'force-command internal-sftp' && forced=1; done
+for f in $T/c*; do [[ $(ssh-keygen -Lf "$f" 2>/dev/null) != *'force-command internal-sftp'* ]] || forced=1; done
 [ "${forced:-0}" = 1 ] || fail "the certificate would give a shell elsewhere"
 
 note "narrowed to files only: what runs ends"
 usual_policy
-within 10 sh_ true
-sh_ 'echo up; sleep 60' >$T/live 2>&1 &
+within 60 sh_ true
+sh_ 'echo up; sleep 600' >$T/live 2>&1 &
 live=$!
-within 10 grep -q up $T/live
+within 60 grep -q up $T/live
 policy <<EOF
 { "groups": { "ops": ["$USER_MAIL"] },
   "rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22" } ],
@@ -164,5 +171,5 @@ got=0
 wait $live || got=$?
 [ $got = 255 ] || fail "a narrowed session leaves status $got"
 record '.event == "ssh.ending" and (.reason | contains("narrowed"))'
-expect 0 verify
+within 60 verify
 echo "all good"

@@ -25,10 +25,11 @@ waits() { # COMMAND…: on a terminal, until it shows a URL; its status goes to 
 	: >$T/screen
 	(
 		got=0
-		on first timeout 100 script -qefc "$*" $T/screen </dev/null >/dev/null 2>&1 || got=$?
+		on first timeout 250 script -qefc "$*" $T/screen </dev/null >/dev/null 2>&1 || got=$?
 		echo $got >$T/status
 	) &
-	within 20 grep -aq 'https://' $T/screen
+	page() { urls $T/screen | grep .; }
+	within 60 page
 }
 ended() { # WHAT SECONDS WORDS: what waited
 	within $2 test -s $T/status
@@ -37,9 +38,9 @@ ended() { # WHAT SECONDS WORDS: what waited
 }
 restart() { # PEER
 	peer_start $1
-	within 40 direct $1
+	within 60 direct $1
 	# The tunnel's session has to be a new one, too.
-	within 40 ip netns exec first bash -c "exec 3<>/dev/tcp/$second/22"
+	within 60 ip netns exec first bash -c "exec 3<>/dev/tcp/$second/22"
 }
 joined() { on $1 warren --json status | jq -e .management.connected; }
 
@@ -47,7 +48,7 @@ note "in a browser's login: the caller's daemon dies, the control server dies, t
 for client in "${clients[@]}"; do
 	waits $client deploy@$host true
 	kill -9 "$(cat $T/pids/first)"
-	ended "the daemon, $client" 15 'daemon|warren:'
+	ended "the daemon, $client" 90 'daemon|warren:'
 	restart first
 done
 for client in ssh; do
@@ -58,7 +59,7 @@ for client in ssh; do
 	control_start
 	# The provider is back, and with it the login: one that is answered later is as good.
 	signin_from $T/screen || true
-	within 60 test -s $T/status
+	within 200 test -s $T/status
 	[ "$(cat $T/status)" = 0 ] || grep -aqiE 'warren:|log in' $T/screen || fail "control, $client: $(cat $T/status $T/screen)"
 	within 60 joined first
 	on first warren logout >/dev/null
@@ -74,12 +75,12 @@ within 60 joined first
 within 60 joined second
 waits ssh $plain deploy@$second true
 stop second # killed, nobody would be there to tell an idle client
-ended "the target's daemon, keyboard-interactive" 15 'closed|denied|reset|broken|disconnect'
+ended "the target's daemon, keyboard-interactive" 90 'closed|denied|reset|broken|disconnect'
 restart second
-within 30 direct first
+within 60 direct first
 waits ssh $plain deploy@$second true
 kill -9 $(pgrep -f warren-ssh-worker)
-ended "the target's worker, keyboard-interactive" 15 'closed|reset|broken'
+ended "the target's worker, keyboard-interactive" 90 'closed|reset|broken'
 
 note "before: the control server is gone, with a login and without"
 login
@@ -87,19 +88,19 @@ expect 0 on first ssh -o BatchMode=yes deploy@$host true
 stop control KILL
 rm -f /run/warren/u/0/*
 for client in "${clients[@]}"; do
-	fails "no control server, $client" 60 'control server' $client -o BatchMode=yes deploy@$host true
+	fails "no control server, $client" 150 'control server' $client -o BatchMode=yes deploy@$host true
 done
 rm -f $T/control.sock
 control_start
-within 40 on first ssh -o BatchMode=yes deploy@$host true
+within 60 on first ssh -o BatchMode=yes deploy@$host true
 
 note "before: the target is gone"
 kill -9 "$(cat $T/pids/second)"
 for client in "${clients[@]}"; do
-	fails "no target, $client" 60 'cannot connect|timed out' $client -o BatchMode=yes deploy@$host true
+	fails "no target, $client" 150 'cannot connect|timed out' $client -o BatchMode=yes deploy@$host true
 done
 restart second
-within 40 on first ssh -o BatchMode=yes deploy@$host true
+within 60 on first ssh -o BatchMode=yes deploy@$host true
 
 note "before: the caller's daemon is gone"
 kill -9 "$(cat $T/pids/first)"
@@ -108,6 +109,6 @@ for client in "${clients[@]}"; do
 	ssh) words="warren|daemon|could not resolve" ;;
 	*) words="daemon" ;;
 	esac
-	fails "no daemon, $client" 60 "$words" $client -o BatchMode=yes deploy@$host true
+	fails "no daemon, $client" 150 "$words" $client -o BatchMode=yes deploy@$host true
 done
 echo "all good"
