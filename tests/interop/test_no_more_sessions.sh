@@ -11,25 +11,25 @@ import sys, paramiko
 port, how = int(sys.argv[1]), sys.argv[2]
 paramiko.util.log_to_file("/mnt/compare/paramiko.log")
 t = paramiko.Transport(("127.0.0.1", port))
-t.start_client(timeout=10)
+t.start_client(timeout=60)
 t.auth_publickey("deploy", paramiko.Ed25519Key.from_private_key_file("/mnt/compare/id"))
 def run(c, command):
-    c.settimeout(10)
+    c.settimeout(60)
     c.exec_command(command)
     return c.makefile().read().decode().strip()
-waiting, running = t.open_session(timeout=10), t.open_session(timeout=10)
-running.settimeout(10)
+waiting, running = t.open_session(timeout=60), t.open_session(timeout=60)
+running.settimeout(60)
 running.exec_command("cat")
 if how == "twice":
     t.global_request("no-more-sessions@openssh.com", wait=False)
 t.global_request("no-more-sessions@openssh.com", wait=how == "answer")
 print("a running one:", running.send(b"on\n"), running.recv(10))
 print("a waiting one:", run(waiting, "echo runs"))
-forward = t.open_channel("direct-tcpip", ("127.0.0.1", 2399), ("127.0.0.1", 1), timeout=10)
-forward.settimeout(10)
+forward = t.open_channel("direct-tcpip", ("127.0.0.1", 2399), ("127.0.0.1", 1), timeout=60)
+forward.settimeout(60)
 print("a forward:", forward.recv(100))
 try:
-    print("another one:", run(t.open_session(timeout=10), "echo runs"))
+    print("another one:", run(t.open_session(timeout=60), "echo runs"))
 except Exception as e:
     print("another one: refused")
 t.join(10)
@@ -39,7 +39,7 @@ socat TCP-LISTEN:2399,reuseaddr,fork,bind=127.0.0.1 SYSTEM:'echo there; sleep 20
 soon socat -u OPEN:/dev/null TCP:127.0.0.1:2399
 for how in plain twice answer; do
 	for which in ours stock; do
-		timeout 60 /usr/bin/python3 client.py $([[ $which == ours ]] && echo 2301 || echo 2302) $how >$which.out 2>$which.err
+		timeout 200 /usr/bin/python3 client.py $([[ $which == ours ]] && echo 2301 || echo 2302) $how >$which.out 2>$which.err
 		echo $? >$which.status
 	done
 	compare "$how"

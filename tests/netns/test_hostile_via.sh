@@ -38,8 +38,8 @@ policy <<EOF
   ]
 }
 EOF
-within 30 direct first
-within 30 direct third
+within 60 direct first
+within 60 direct third
 login
 on first warren openssh install
 second=$(overlay second)
@@ -70,7 +70,7 @@ note "what it sees: the host key, which is no secret, and nothing of who comes"
 hostile record $T/seen $third 22
 expect 0 on first $jump $target 'echo in-third'
 says in-third
-within 10 test -s $T/seen/order
+within 60 test -s $T/seen/order
 certificate=
 for file in /run/warren/u/0/*-cert.pub; do
 	ssh-keygen -Lf $file | grep -A 3 source-address | grep -q "$second" && certificate=$file
@@ -132,7 +132,7 @@ cp $T/id-cert.pub $T/stolen/
 ssh-keygen -y -f $T/id >$T/stolen/id.pub
 tape() { python3 "$WARREN_SRC/tests/support/agent_tape.py" "$@" >>$T/log/tape 2>&1; }
 tape record $T/record $T/stolen/tape $T/agent &
-within 5 test -S $T/record
+within 60 test -S $T/record
 attempt() { # FROM AGENT IDENTITY
 	on $1 timeout 20 env SSH_AUTH_SOCK=$2 ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
 		-o IdentitiesOnly=yes -o PreferredAuthentications=publickey -i $3 -o CertificateFile=$T/stolen/id-cert.pub deploy@$third id -un
@@ -142,7 +142,7 @@ says '^deploy'
 stop agent
 before=$(logins)
 tape replay $T/replay $T/stolen/tape $T/stolen/id.pub &
-within 5 test -S $T/replay
+within 60 test -S $T/replay
 rm -f $T/stolen/tape.played
 expect 255 attempt second $T/replay $T/stolen/id.pub
 says 'Permission denied'

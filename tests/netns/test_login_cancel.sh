@@ -21,6 +21,7 @@ terminal() { # STEP… -- COMMAND…
 	on first env --default-signal=INT python3 "$WARREN_SRC/tests/support/terminal.py" "$@" >$T/terminal 2>&1 || fail "$(cat $T/terminal)"
 }
 url() { grep -aoE 'https://[^[:space:]]+' $1 | head -n 1; }
+shown() { [ -n "$(urls $1)" ]; } # whole
 nobody_waits() { ! pgrep -f '^([^ ]*/)?(warren (openssh proxy|login|ssh)|warren-ssh --connection)'; }
 # The page of a login that was given up says so or, where the provider does not know of it, leads nowhere.
 given_up() { # STATUS COMMAND…: Ctrl-C behind the prompt; then somebody signs in at its page all the same
@@ -30,7 +31,7 @@ given_up() { # STATUS COMMAND…: Ctrl-C behind the prompt; then somebody signs 
 	rm -f $T/screen
 	# What the terminal shows is in a file as well, for its URL.
 	terminal expect:'gives up|https://' send:'\x03' status:$status restored -- script -qefc "$*" $T/screen
-	within 5 nobody_waits
+	within 60 nobody_waits
 	[ -n "$(url $T/screen)" ] || fail "no page: $(cat $T/screen)"
 	signin_url "$(url $T/screen)" || true
 	sleep 1
@@ -47,7 +48,7 @@ given_up 255 own-plain deploy@$host true
 
 note "nothing of them waits at the target, and none was logged in"
 idle() { [ "$(on second warren --json sessions | jq '.sessions | length')" = 0 ]; }
-within 10 idle
+within 60 idle
 ! grep -q 'ssh login .*identity=' $T/log/second || fail "somebody got in: $(grep 'ssh login' $T/log/second)"
 
 note "ssh is killed alone: what it started to log in ends, and so does the login"
@@ -57,11 +58,11 @@ for sig in KILL TERM HUP; do
 	# The terminal stays, as it does in front of a shell: its end would end everything.
 	on first script -qefc "ssh deploy@$host true; echo ended-\$?; sleep 60" $T/screen </dev/null >/dev/null 2>&1 &
 	waiting=$!
-	within 20 grep -aq https:// $T/screen
+	within 60 shown $T/screen
 	pid=$(pgrep -xf "ssh deploy@$host true") || fail "where is ssh?"
 	kill -$sig $pid
-	within 5 grep -aq 'ended-[1-9]' $T/screen
-	within 5 nobody_waits
+	within 60 grep -aq 'ended-[1-9]' $T/screen
+	within 60 nobody_waits
 	kill $waiting
 	signin_url "$(url $T/screen)" || true
 	sleep 1
@@ -73,7 +74,7 @@ rm -f $T/screen
 : >$T/one
 on first warren ssh deploy@second 'echo one is in' >$T/one-out 2>$T/one &
 one=$!
-within 20 grep -q https:// $T/one
+within 60 shown $T/one
 terminal expect:https:// send:'\x03' status:130 -- script -qefc "ssh deploy@$host true" $T/screen
 [ "$(url $T/screen)" = "$(url $T/one)" ] || fail "two logins: $(url $T/screen) $(url $T/one)"
 sleep 0.5

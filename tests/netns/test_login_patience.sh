@@ -50,11 +50,12 @@ waits() { # NAME COMMAND: on a terminal, until it shows its page; its status goe
 		on first script -qefc "$2" $T/screen.$1 </dev/null >/dev/null 2>&1 || got=$?
 		echo $got >$T/status.$1
 	) &
-	within 20 grep -aq 'https://' $T/screen.$1
+	within 60 shown $T/screen.$1
 }
-url() { grep -aoE 'https://[^[:space:]]+' $T/screen.$1 | head -n 1; }
+url() { urls $T/screen.$1 | sed -n 1p; }
+shown() { [ -n "$(urls $1)" ]; }
 over() { # NAME STATUS
-	within 40 test -s $T/status.$1
+	within 60 test -s $T/status.$1
 	[ "$(cat $T/status.$1)" = $2 ] || fail "$1: status $(cat $T/status.$1): $(cat $T/screen.$1)"
 }
 as_ben="setpriv --reuid 61822 --regid 61822 --clear-groups"
@@ -76,7 +77,7 @@ all_wait
 note "nearly ten minutes go by"
 for step in 290 290; do
 	later $step
-	within 30 direct first
+	within 60 direct first
 	sleep 3
 	for n in $names; do
 		[ ! -e $T/status.$n ] || fail "$n gave up: $(cat $T/status.$n $T/screen.$n)"
@@ -99,7 +100,7 @@ for step in 290 290 25; do
 	sleep 2
 done
 for n in $names; do
-	within 40 test -s $T/status.$n
+	within 60 test -s $T/status.$n
 	[ "$(cat $T/status.$n)" != 0 ] || fail "$n ends with 0: $(cat $T/screen.$n)"
 	grep -aqiE 'warren: .*(expired|ended|in time)|nobody logged in for ten minutes' $T/screen.$n || fail "$n says nothing: $(cat $T/screen.$n)"
 done

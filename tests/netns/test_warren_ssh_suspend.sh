@@ -21,7 +21,7 @@ terminal() { # STEP…: in front of a shell
 		fail "$(cat $T/terminal)"
 }
 start() { echo "send:sh -c 'echo \$\$ >$T/client; exec $*'\\r"; }
-stopped="run:for i in \$(seq 100); do grep -q '^State:.T' /proc/\$(cat $T/client)/status && exit 0; sleep 0.05; done; exit 1"
+stopped="run:for i in \$(seq 1200); do grep -q '^State:.T' /proc/\$(cat $T/client)/status && exit 0; sleep 0.05; done; exit 1"
 remote='PS1="re""mote> "\r' # its own echo does not look like the prompt
 
 for client in "warren ssh --client=own" ssh; do
