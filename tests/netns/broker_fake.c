@@ -370,7 +370,7 @@ static void cmd_names(FILE *out, char *const *arg)
 
 	while (arg[2 + count])
 		count++;
-	writer_u8(&w, (uint8_t)atoi(arg[1]));
+	writer_u8(&w, (uint8_t)strtoul(arg[1], NULL, 10));
 	writer_u16(&w, count);
 	for (uint16_t i = 0; i < count; i++) {
 		writer_u8(&w, (uint8_t)strlen(arg[2 + i]));
