@@ -10,7 +10,9 @@
 #
 # Tests find the tree in WARREN_SRC and the programs in WARREN_BIN; unset: this tree, its release build.
 set -u
-export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
+# What the caller's login put into the environment is no part of a test.
+export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin" SHELL=/bin/bash HOME=/root USER=root LOGNAME=root TERM=xterm
+unset SSH_AUTH_SOCK SSH_CONNECTION SSH_CLIENT SSH_TTY SSH_ASKPASS DISPLAY WAYLAND_DISPLAY LANG LANGUAGE TZ MAIL XDG_RUNTIME_DIR
 
 WARREN_SRC=${WARREN_SRC:-$(cd "$(dirname "$(readlink -f "$0")")/../.." && pwd)}
 WARREN_BIN=${WARREN_BIN:-$WARREN_SRC/build/release/bin}
