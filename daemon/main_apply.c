@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From a verified map to packets: broker (interface), engine (policy, peers), path machine, SSH
- * object, in this order, one run at a time; what changes meanwhile makes another run. Fails closed:
- * a policy that does not compile, or a map that has ended, is replaced by one that denies
- * everything.
+ * From a verified map to packets: broker (interface), engine (policy), broker (SSH object), engine (peers), path
+ * machine, in this order, one run at a time; what changes meanwhile makes another run. SSH is served
+ * before a peer can send a packet, so none meets what else listens on port 22. Fails closed: a policy
+ * that does not compile, or a map that has ended, is replaced by one that denies everything.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -44,38 +44,6 @@ static void finish(struct main_core *m, const char *error)
 		main_apply(m);
 	}
 	main_up_check(m);
-}
-
-static void on_ssh_object(struct main_core *m, void *ctx, bool ok, const char *sentence,
-			  struct reader *r)
-{
-	(void)r;
-	(void)ctx;
-	if (!ok) {
-		log_warn("the broker refused the SSH object", "sentence=\"%s\"", sentence);
-		free(m->apply->ssh_sent);
-		m->apply->ssh_sent = NULL;
-	}
-}
-
-static void send_ssh_object(struct main_core *m)
-{
-	struct main_apply *a = m->apply;
-	const json_t *component = map_get(m->map.map, "ssh");
-	const char *text = json_string_value(json_object_get(component, "signed"));
-	int fd;
-
-	if (text == NULL || (a->ssh_sent != NULL && strcmp(a->ssh_sent, text) == 0))
-		return;
-	fd = main_memfd("warren-ssh-object", text, strlen(text));
-	if (fd < 0) {
-		log_error("no memory for the SSH object", NULL);
-		return;
-	}
-	free(a->ssh_sent);
-	a->ssh_sent = strdup(text);
-	main_broker_request(m, WIRE_SSH_OBJECT, NULL, fd, on_ssh_object, NULL);
-	file_close(&fd);
 }
 
 /* Peers are probed once when the mesh comes up or they join it, so that `status` knows them. */
@@ -134,7 +102,6 @@ static void on_configured_peers(struct main_core *m, void *ctx, int result, cons
 		a->reconciled = true;
 		probe_all(m);
 	}
-	send_ssh_object(m);
 	main_names_tell(m);
 	main_network_path_tick(m);
 	finish(m, NULL);
@@ -167,6 +134,43 @@ static void on_engine_state(struct main_core *m, void *ctx, int result, const ch
 	main_engine_uapi(m, a->text.data, a->text.len, on_configured_peers, NULL);
 }
 
+/* The mesh comes up without SSH where the broker refuses the object. */
+static void on_ssh_object(struct main_core *m, void *ctx, bool ok, const char *sentence,
+			  struct reader *r)
+{
+	(void)r;
+	(void)ctx;
+	if (!ok) {
+		log_warn("the broker refused the SSH object", "sentence=\"%s\"", sentence);
+		free(m->apply->ssh_sent);
+		m->apply->ssh_sent = NULL;
+	}
+	if (m->network.wanted_up)
+		main_engine_refresh(m, on_engine_state, NULL);
+	else
+		finish(m, NULL); /* taken down meanwhile */
+}
+
+static void send_ssh_object(struct main_core *m)
+{
+	struct main_apply *a = m->apply;
+	const json_t *component = map_get(m->map.map, "ssh");
+	const char *text = json_string_value(json_object_get(component, "signed"));
+	bool known = text == NULL || (a->ssh_sent != NULL && strcmp(a->ssh_sent, text) == 0);
+	int fd = known ? -1 : main_memfd("warren-ssh-object", text, strlen(text));
+
+	if (fd < 0) {
+		if (!known)
+			log_error("no memory for the SSH object", NULL);
+		main_engine_refresh(m, on_engine_state, NULL);
+		return;
+	}
+	free(a->ssh_sent);
+	a->ssh_sent = strdup(text);
+	main_broker_request(m, WIRE_SSH_OBJECT, NULL, fd, on_ssh_object, NULL);
+	file_close(&fd);
+}
+
 static void on_policy(struct main_core *m, void *ctx, int result, const char *reply, size_t len)
 {
 	(void)ctx;
@@ -176,7 +180,7 @@ static void on_policy(struct main_core *m, void *ctx, int result, const char *re
 		finish(m, "the engine refused the compiled policy");
 		return;
 	}
-	main_engine_refresh(m, on_engine_state, NULL);
+	send_ssh_object(m);
 }
 
 static int compile(struct main_core *m, bool deny_all, void **ret_block, size_t *ret_len,

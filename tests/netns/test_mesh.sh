@@ -6,6 +6,10 @@ prepare
 mesh
 second=$(overlay second)
 
+note "SSH is served before a peer can ask for it, and when up returns"
+sed -n '/SSH from the mesh is served/p;/configuring peers/p' $T/log/second | head -n 1 | grep -q served ||
+	fail "peers came first"
+
 note "status in its forms"
 expect 0 on first warren status
 says 'second.warren.internal'
