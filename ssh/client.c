@@ -128,10 +128,14 @@ bool client_took_signal(void *client)
 
 void client_say_over(struct client *c, const char *what)
 {
-	char text[512], shown[512];
+	char shown[512];
 	uint32_t code;
+	const char *text = libssh_client_farewell(c->ssh, &code);
 
-	if (libssh_client_farewell(c->ssh, &code, text, sizeof(text))) {
+	if (c->over_said)
+		return;
+	c->over_said = true;
+	if (text) {
 		client_terminal_clean_line(shown, sizeof(shown), text);
 		client_say(c, CLIENT_LOG_ERROR, "Received disconnect from %s:%u: %s", c->name, code,
 			   shown);
@@ -402,8 +406,9 @@ static int run(struct client *c)
 	if (r == 0)
 		r = client_session_start(c);
 	if (r < 0) {
-		if (!libssh_client_alive(c->ssh) && c->ssh && r != -EACCES && r != -ETIMEDOUT)
-			client_say(c, CLIENT_LOG_DEBUG1, "the connection is over");
+		if (c->ssh && !c->quit && r != -EACCES && r != -ETIMEDOUT &&
+		    !libssh_client_alive(c->ssh))
+			client_say_over(c, NULL);
 		return CLIENT_FAILED;
 	}
 	terminal = client_terminal_is_raw();

@@ -93,6 +93,7 @@ struct client {
 	uint8_t *scratch; /* [CLIENT_WINDOW] */
 	int exit_status;
 	bool quit; /* ~. or a signal */
+	bool over_said;
 	uint64_t heard_bytes, heard_ns, asked_ns;
 	uint32_t unanswered;
 };

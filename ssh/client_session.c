@@ -109,7 +109,7 @@ static int request_command(struct client *c, struct client_channel *ch)
 		UNTIL_ANSWERED(c, r, libssh_client_request_exec(ch->ssh, o->command));
 	else
 		UNTIL_ANSWERED(c, r, libssh_client_request_shell(ch->ssh));
-	if (r < 0 && r != -ECANCELED)
+	if (r < 0 && r != -ECANCELED && libssh_client_alive(c->ssh))
 		client_say(c, CLIENT_LOG_ERROR, "%s does not start %s", c->name,
 			   o->subsystem ? o->command
 			   : o->command ? "the command"

@@ -114,6 +114,7 @@ int libssh_client_connect(struct libssh_client *c)
 {
 	int rc = ssh_connect(c->session);
 
+	libssh_client_heed(c);
 	if (rc == SSH_AGAIN)
 		return ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR) ? -EPIPE : 0;
 	if (rc != SSH_OK)
@@ -142,6 +143,7 @@ int libssh_client_host_key(struct libssh_client *c, char **ret_text)
 
 bool libssh_client_alive(struct libssh_client *c)
 {
+	libssh_client_heed(c);
 	return !c->dead && ssh_is_connected(c->session) &&
 	       !(ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR));
 }
@@ -151,22 +153,27 @@ const char *libssh_client_error(struct libssh_client *c)
 	return ssh_get_error(c->session);
 }
 
-/* libssh 0.10 shows a client's program what the server said only in its own error, and any later error
- * replaces that. */
-bool libssh_client_farewell(struct libssh_client *c, uint32_t *ret_code, char *out, size_t cap)
+void libssh_client_heed(struct libssh_client *c)
 {
 	static const char prefix[] = "Received SSH_MSG_DISCONNECT: ";
 	const char *text = ssh_get_error(c->session);
 	char *end;
 
-	if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
-		return false;
-	text += sizeof(prefix) - 1;
-	*ret_code = (uint32_t)strtoul(text, &end, 10);
+	if (c->has_farewell || strncmp(text, prefix, sizeof(prefix) - 1) != 0)
+		return;
+	c->farewell_code = (uint32_t)strtoul(text + sizeof(prefix) - 1, &end, 10);
 	if (*end != ':')
-		return false;
-	(void)snprintf(out, cap, "%s", end + 1);
-	return true;
+		return;
+	(void)snprintf(c->farewell, sizeof(c->farewell), "%s", end + 1);
+	c->has_farewell = true;
+}
+
+const char *libssh_client_farewell(struct libssh_client *c, uint32_t *ret_code)
+{
+	libssh_client_heed(c);
+	if (c->has_farewell)
+		*ret_code = c->farewell_code;
+	return c->has_farewell ? c->farewell : NULL;
 }
 
 bool libssh_client_waiting(const struct libssh_client *c)
@@ -202,6 +209,7 @@ int libssh_client_pump(struct libssh_client *c)
 
 static enum libssh_client_auth translate(struct libssh_client *c, int rc)
 {
+	libssh_client_heed(c);
 	switch (rc) {
 	case SSH_AUTH_SUCCESS:
 		return LIBSSH_CLIENT_ACCEPTED;
@@ -338,6 +346,7 @@ int libssh_client_listen(struct libssh_client *c, const char *address, uint16_t 
 	int bound = 0;
 	int rc = ssh_channel_listen_forward(c->session, address, port, &bound);
 
+	libssh_client_heed(c);
 	if (rc == SSH_AGAIN)
 		return libssh_client_alive(c) ? 0 : -EPIPE;
 	if (rc != SSH_OK)

@@ -41,6 +41,12 @@ class Server(paramiko.ServerInterface):
     def check_auth_none(self, username):
         return paramiko.AUTH_SUCCESSFUL
 
+    def before(self, stage):
+        """The words that end the connection overtake the answer to this request."""
+        if self.case.get("goodbye") == stage:
+            say_goodbye(self.transport, "access was withdrawn: before the " + stage)
+            self.started.set()
+
     def get_allowed_auths(self, username):
         return "publickey"
 
@@ -48,17 +54,41 @@ class Server(paramiko.ServerInterface):
         return self.case.get("banner"), "en-US"
 
     def check_channel_request(self, kind, chanid):
+        self.before("session")
         return paramiko.OPEN_SUCCEEDED
 
+    def check_channel_env_request(self, channel, name, value):
+        self.before("environment")
+        return True
+
+    def check_channel_pty_request(self, channel, *size):
+        self.before("terminal")
+        return True
+
+    def check_channel_forward_agent_request(self, channel):
+        self.before("agent")
+        return True
+
+    def check_channel_direct_tcpip_request(self, chanid, origin, destination):
+        self.before("connection of -W")
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_subsystem_request(self, channel, name):
+        self.before("subsystem")
+        return False
+
     def check_channel_exec_request(self, channel, command):
+        self.before("command")
         self.channel = channel
         self.started.set()
         return True
 
     def check_channel_shell_request(self, channel):
+        self.before("shell")
         return False
 
     def check_port_forward_request(self, address, port):
+        self.before("forward of -R")
         return port or 9001
 
 
@@ -126,6 +156,7 @@ def serve(sock, case):
     transport = None
     try:
         transport = paramiko.Transport(sock)
+        server.transport = transport
         transport.banner_timeout = transport.handshake_timeout = 90
         transport.add_server_key(host_key)
         transport.start_server(server=server)
@@ -140,6 +171,15 @@ def serve(sock, case):
             time.sleep(0.02)
         if transport:
             transport.close()
+
+
+def say_goodbye(transport, text, code=11):
+    m = Message()
+    m.add_byte(b"\x01")
+    m.add_int(code)
+    m.add_string(text)
+    m.add_string("")
+    transport._send_message(m)
 
 
 def finish(channel, status=3):
@@ -198,12 +238,7 @@ def goodbye(text, code=11):
         until = time.monotonic() + 60
         while not channel.eof_received and time.monotonic() < until:
             time.sleep(0.02)
-        m = Message()
-        m.add_byte(b"\x01")
-        m.add_int(code)
-        m.add_string(text)
-        m.add_string("")
-        transport._send_message(m)
+        say_goodbye(transport, text, code)
 
     return act
 
@@ -220,6 +255,14 @@ check("a disconnect with escapes: one line of text", status == 255 and err.count
       not set(err) & {0x1B, 0x07, 0x0D, 0x9B, 0xE2}, "%s %r" % (status, err))
 status, out, err = run({"act": goodbye("")})
 check("a disconnect without words", status == 255 and err == b"Received disconnect from hostile:11: \n", "%s %r" % (status, err))
+for stage, arguments, no_command in (("session", [], False), ("agent", ["-A"], False), ("terminal", ["-tt"], False),
+                                     ("environment", ["-o", "SetEnv=A=B"], False), ("command", [], False), ("shell", [], True),
+                                     ("subsystem", ["-s"], False), ("forward of -R", ["-R", "9001:127.0.0.1:1"], False),
+                                     ("forward of -R", ["-R", "9001:127.0.0.1:1", "-o", "ExitOnForwardFailure=yes"], False),
+                                     ("connection of -W", ["-W", "127.0.0.1:1"], True)):
+    status, out, err = run({"goodbye": stage, "act": lambda t, c: None, "no_command": no_command}, arguments, {"SSH_AUTH_SOCK": agent.path})
+    check("a disconnect that overtakes the answer: %s %s" % (stage, " ".join(arguments)), status == 255 and
+          err == b"Received disconnect from hostile:11: access was withdrawn: before the %s\n" % stage.encode(), "%s %r" % (status, err))
 
 
 def strange_end(transport, channel):
