@@ -69,8 +69,22 @@ static void take_signal(struct client *c)
 		default:
 			client_say(c, CLIENT_LOG_VERBOSE, "Killed by signal %u.", info.ssi_signo);
 			c->quit = true;
+			if (!c->begun)
+				c->quit_signal = (int)info.ssi_signo;
 		}
 	}
+}
+
+/* As if it had not been caught: whoever started us (a shell's script) wants to see that. */
+static void end_by_signal(int sig)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	signal(sig, SIG_DFL);
+	raise(sig); /* blocked, so it waits for the next line */
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static int open_signals(void)
@@ -403,8 +417,10 @@ static int run(struct client *c)
 		r = client_forward_start(c);
 	if (r == 0 && c->options.background)
 		r = go_background();
-	if (r == 0)
+	if (r == 0) {
+		c->begun = true;
 		r = client_session_start(c);
+	}
 	if (r < 0) {
 		if (c->ssh && !c->quit && r != -EACCES && r != -ETIMEDOUT &&
 		    !libssh_client_alive(c->ssh))
@@ -482,7 +498,7 @@ static int prepare(struct client *c, int argc, char **argv)
 int client_main(int argc, char **argv)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	int status = CLIENT_FAILED;
+	int status = CLIENT_FAILED, sig;
 
 	if (!c || secret_process_init() < 0)
 		return CLIENT_FAILED;
@@ -501,6 +517,9 @@ int client_main(int argc, char **argv)
 	client_options_done(&c->options);
 	file_close(&c->signal_fd);
 	free(c->scratch);
+	sig = c->quit_signal;
 	free(c);
+	if (sig != 0)
+		end_by_signal(sig);
 	return status;
 }

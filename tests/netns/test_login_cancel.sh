@@ -44,7 +44,21 @@ given_up 130 ssh deploy@$host true
 given_up 130 warren ssh --client=system deploy@second true
 given_up 130 warren ssh --client=own deploy@second true
 given_up 130 ssh $plain deploy@$second true
-given_up 255 own-plain deploy@$host true
+given_up 130 own-plain deploy@$host true
+
+note "what Ctrl-C ends has ended by the signal, so that a script around it stops as well; so it is with the others"
+cat >$T/bin/around <<'EOF'
+#!/bin/bash
+"$@"
+echo "went on with $?"
+EOF
+chmod 755 $T/bin/around
+for command in "ssh $plain deploy@$second true" "own-plain deploy@$host true" "warren-ssh deploy@$host true" "warren ssh deploy@$host true" \
+	"warren ssh --client=own deploy@$host true" "warren login" "warren ssh-cert --out $T/none deploy@second"; do
+	terminal expect:https:// send:'\x03' status:-2 restored -- around $command
+done
+terminal expect:https:// kill:TERM status:-15 restored -- own-plain deploy@$host true
+within 60 nobody_waits
 
 note "nothing of them waits at the target, and none was logged in"
 idle() { [ "$(on second warren --json sessions | jq '.sessions | length')" = 0 ]; }
