@@ -93,7 +93,7 @@ struct client {
 	uint8_t *scratch; /* [CLIENT_WINDOW] */
 	int exit_status;
 	bool quit; /* ~. or a signal */
-	bool begun;	/* the login and what was asked for before the session are done */
+	bool begun;	 /* the login and what was asked for before the session are done */
 	int quit_signal; /* which one, where it came before that; else 0 */
 	bool over_said;
 	uint64_t heard_bytes, heard_ns, asked_ns;

@@ -59,8 +59,8 @@ int libssh_client_host_key(struct libssh_client *c, char **ret_text) WARREN_MUST
 bool libssh_client_alive(struct libssh_client *c);
 /* libssh's words for what went wrong last. */
 const char *libssh_client_error(struct libssh_client *c);
-/* Why the server ended the connection (RFC 4253 section 11.1): its words, as they came (the first kilobyte), valid
- * as long as the connection; NULL when it said nothing. */
+/* Why the server ended the connection (RFC 4253 section 11.1): its words, as they came (the first
+ * kilobyte), valid as long as the connection; NULL when it said nothing. */
 const char *libssh_client_farewell(struct libssh_client *c, uint32_t *ret_code);
 bool libssh_client_waiting(const struct libssh_client *c);	/* read ahead: do not wait */
 bool libssh_client_congested(struct libssh_client *c);		/* wait for POLLOUT as well */
