@@ -1,38 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Logins at the network's OIDC provider (design section 8). Owns the provider's client, the token
- * cache and the pending logins; one per account, shared by all that wait for it. The token goes to
- * the control server only.
+ * Logins at the network's OIDC provider (design section 8). Owns the pending logins; one per
+ * account, shared by all that wait for it. The token goes to the control server only. What stays of
+ * a login is login_kept.c's.
  */
-#include "daemon/login.h"
+#include "daemon/login_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/login_provider.h"
-#include "daemon/login_refresh.h"
 #include "daemon/logout.h"
 #include "identity/oidc.h"
-#include "identity/token_cache.h"
 #include "platform/json.h"
 #include "platform/log.h"
 
 #define MAX_PENDING 64
 
-struct pending;
-
 struct login_wait {
 	struct login_wait *next, **link;
-	struct pending *pending;
+	struct login_pending *pending;
 	struct login_ops ops;
 	bool cached_only; /* nobody can be asked: a renewal at most */
 };
 
 /* One login on its way. */
-struct pending {
-	struct pending *next, **link;
+struct login_pending {
+	struct login_pending *next, **link;
 	struct main_core *m;
 	uid_t uid;
 	bool enrols;
@@ -46,14 +41,6 @@ struct pending {
 	char url[2048], code[64], verification_uri[1024];
 	struct login_wait *waits;
 	bool finishing;
-};
-
-struct login_service {
-	struct token_cache *cache;
-	struct login_refresh *refresh;
-	struct login_providers providers;
-	struct pending *pending;
-	unsigned count;
 };
 
 int login_service_new(struct main_core *m)
@@ -72,7 +59,7 @@ int login_service_new(struct main_core *m)
 	return 0;
 }
 
-static void pending_free(struct pending *p)
+static void pending_free(struct login_pending *p)
 {
 	*p->link = p->next;
 	if (p->next != NULL)
@@ -84,7 +71,7 @@ static void pending_free(struct pending *p)
 }
 
 /* Tells all that wait, in the order they came is not promised. */
-static void pending_finish(struct pending *p, const struct login_result *result)
+static void pending_finish(struct login_pending *p, const struct login_result *result)
 {
 	p->finishing = true;
 	while (p->waits != NULL) {
@@ -100,7 +87,7 @@ static void pending_finish(struct pending *p, const struct login_result *result)
 	pending_free(p);
 }
 
-static void pending_fail(struct pending *p, int exit_code, const char *message)
+static void pending_fail(struct login_pending *p, int exit_code, const char *message)
 {
 	struct login_result result = {.exit_code = exit_code, .message = message};
 
@@ -123,68 +110,18 @@ static bool network_error(int code)
 }
 
 /* code: what the network said. */
-static void pending_fail_network(struct pending *p, int exit_code, int code, const char *message)
+static void pending_fail_network(struct login_pending *p, int exit_code, int code,
+				 const char *message)
 {
-	struct login_result result = {.exit_code = exit_code,
-				      .message = message,
-				      .unreachable = network_error(code)};
+	struct login_result result = {
+		.exit_code = exit_code, .message = message, .unreachable = network_error(code)};
 
 	pending_finish(p, &result);
 }
 
-/* ---- the provider */
-
-static void on_revoked_silently(void *ctx, const struct error *err)
-{
-	(void)ctx;
-	if (err != NULL && err->code != -ENOTSUP)
-		log_warn("a refresh token was not revoked", "reason=\"%s\"", err->text);
-}
-
-/* What was obtained and is not kept is not left to live on at the provider. */
-static void revoke_silently(struct login_provider *provider, const char *refresh_token)
-{
-	struct error err = {0};
-
-	if (refresh_token != NULL &&
-	    oidc_revoke(login_provider_oidc(provider), refresh_token, LOGIN_REVOKE_MS,
-			on_revoked_silently, NULL, &err) < 0)
-		on_revoked_silently(NULL, &err);
-}
-
-static void refresh_end_all(struct login_service *s)
-{
-	for (const struct login_refresh *e = s->refresh; e != NULL && s->providers.current != NULL;
-	     e = e->next)
-		revoke_silently(s->providers.current, e->token);
-	login_refresh_clear(&s->refresh);
-}
-
-/* Nothing of one provider is ever shown to another, and what was made for other settings control would
- * refuse. */
-static void provider_changed(struct main_core *m, const struct control_server *server)
-{
-	struct login_service *s = m->login;
-
-	if (!login_providers_differ(&s->providers, server))
-		return;
-	log_info("the login provider's settings have changed", "issuer=%s", server->issuer);
-	refresh_end_all(s);
-	token_cache_clear(s->cache);
-	login_providers_retire(&s->providers);
-}
-
-void login_server_changed(struct main_core *m)
-{
-	const struct control_server *server = control_client_known(m->control);
-
-	if (server != NULL)
-		provider_changed(m, server);
-}
-
 /* ---- a login */
 
-static void tell_prompt(const struct pending *p, const struct login_wait *wait)
+static void tell_prompt(const struct login_pending *p, const struct login_wait *wait)
 {
 	struct login_prompt prompt = {p->url, p->code, p->verification_uri};
 
@@ -194,7 +131,7 @@ static void tell_prompt(const struct pending *p, const struct login_wait *wait)
 
 static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
 {
-	struct pending *p = ctx;
+	struct login_pending *p = ctx;
 
 	(void)snprintf(p->url, sizeof(p->url), "%s", prompt->url);
 	(void)snprintf(p->code, sizeof(p->code), "%s",
@@ -206,27 +143,7 @@ static void on_prompt(void *ctx, const struct oidc_prompt *prompt)
 		tell_prompt(p, w);
 }
 
-/* A renewed login lives as long as the login it renews would have. True: what renews it was kept. */
-static bool keep(struct pending *p, uint32_t ttl_s)
-{
-	struct login_service *s = p->m->login;
-	uint64_t now_ns = clock_monotonic_ns(p->m->clock);
-	const struct login_refresh *old =
-		p->renewed ? login_refresh_find(&s->refresh, p->uid, now_ns) : NULL;
-	uint64_t until_ns = old != NULL ? old->until_ns : now_ns + ttl_s * NSEC_PER_SEC;
-	int64_t end_s =
-		clock_realtime_s(p->m->clock) + (int64_t)((until_ns - now_ns) / NSEC_PER_SEC);
-
-	if (p->tokens.expires_s < end_s)
-		end_s = p->tokens.expires_s;
-	token_cache_set_ttl(s->cache, ttl_s);
-	if (token_cache_put(s->cache, p->uid, p->tokens.identity.user, p->tokens.bearer,
-			    p->tokens.identity.issued_s, end_s) < 0)
-		log_warn("a login could not be kept", "uid=%u", p->uid);
-	return login_refresh_keep(&s->refresh, p->uid, &p->tokens, until_ns);
-}
-
-static void succeed(struct pending *p)
+static void succeed(struct login_pending *p)
 {
 	struct login_result result = {.exit_code = WARREN_EXIT_OK,
 				      .message = "",
@@ -236,8 +153,9 @@ static void succeed(struct pending *p)
 	struct main_core *m = p->m;
 	int64_t ttl_s = json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl"));
 
-	if (p->enrols || ttl_s <= 0 || !keep(p, (uint32_t)ttl_s))
-		revoke_silently(p->provider, p->tokens.refresh_token);
+	if (p->enrols || ttl_s <= 0 ||
+	    !login_keep(m, p->uid, &p->tokens, p->renewed, (uint32_t)ttl_s))
+		login_revoke_silently(p->provider, p->tokens.refresh_token);
 	if (!p->enrols)
 		logout_note(m, p->uid, p->tokens.identity.user);
 	log_info("logged in", "uid=%u identity=%s", p->uid, p->tokens.identity.user);
@@ -246,19 +164,18 @@ static void succeed(struct pending *p)
 
 static void on_told_control(void *ctx, const struct control_reply *reply)
 {
-	struct pending *p = ctx;
+	struct login_pending *p = ctx;
 
 	p->call = NULL;
 	if (reply->error == 0 && reply->status >= 200 && reply->status <= 299)
 		succeed(p);
 	else
-		pending_fail_network(p,
-				     reply->error == 0 ? control_reply_exit(reply)
-						       : WARREN_EXIT_FAILED,
-				     reply->error, reply->message);
+		pending_fail_network(
+			p, reply->error == 0 ? control_reply_exit(reply) : WARREN_EXIT_FAILED,
+			reply->error, reply->message);
 }
 
-static void tell_control(struct pending *p)
+static void tell_control(struct login_pending *p)
 {
 	json_t *body = json_pack("{s:s}", "id_token", p->tokens.bearer);
 	int r = body == NULL ? -ENOMEM
@@ -274,7 +191,7 @@ static void tell_control(struct pending *p)
 static void on_server(void *ctx, const struct control_server *server,
 		      const struct error *server_err);
 
-static bool renewal_good(struct pending *p, const struct oidc_tokens *tokens)
+static bool renewal_good(struct login_pending *p, const struct oidc_tokens *tokens)
 {
 	const struct login_refresh *kept =
 		login_refresh_find(&p->m->login->refresh, p->uid, clock_monotonic_ns(p->m->clock));
@@ -283,7 +200,7 @@ static bool renewal_good(struct pending *p, const struct oidc_tokens *tokens)
 }
 
 /* The renewal came to nothing: who can be asked is asked. */
-static void ask_person(struct pending *p)
+static void ask_person(struct login_pending *p)
 {
 	struct login_result result = {
 		.exit_code = WARREN_EXIT_LOGIN_NEEDED,
@@ -314,7 +231,7 @@ static void ask_person(struct pending *p)
 
 static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct error *err)
 {
-	struct pending *p = ctx;
+	struct login_pending *p = ctx;
 
 	p->login = NULL;
 	if (p->finishing) {
@@ -352,7 +269,7 @@ static void on_login_done(void *ctx, struct oidc_tokens *tokens, const struct er
 static void on_server(void *ctx, const struct control_server *server,
 		      const struct error *server_err)
 {
-	struct pending *p = ctx;
+	struct login_pending *p = ctx;
 	struct main_core *m = p->m;
 	struct oidc_login_ops ops = {on_prompt, on_login_done, p};
 	enum oidc_flow flow = (p->flags & LOGIN_BROWSER) != 0 ? OIDC_FLOW_PKCE : OIDC_FLOW_DEVICE;
@@ -371,7 +288,7 @@ static void on_server(void *ctx, const struct control_server *server,
 				     error_text(server_err));
 		return;
 	}
-	provider_changed(m, server);
+	login_provider_changed(m, server);
 	login_provider_put(p->provider);
 	p->provider = login_provider_get(m, &m->login->providers, server, &err);
 	r = p->provider == NULL ? -EIO : 0;
@@ -384,10 +301,12 @@ static void on_server(void *ctx, const struct control_server *server,
 		return;
 	}
 	if (r == 0 && p->renews) {
-		r = oidc_refresh(login_provider_oidc(p->provider), kept->token, &ops, &p->login, &err);
+		r = oidc_refresh(login_provider_oidc(p->provider), kept->token, &ops, &p->login,
+				 &err);
 	} else if (r == 0 && p->enrols) {
 		control_client_nonce(m->control, nonce);
-		r = oidc_login_start_nonce(login_provider_oidc(p->provider), flow, nonce, &ops, &p->login, &err);
+		r = oidc_login_start_nonce(login_provider_oidc(p->provider), flow, nonce, &ops,
+					   &p->login, &err);
 	} else if (r == 0) {
 		r = oidc_login_start(login_provider_oidc(p->provider), flow, &ops, &p->login, &err);
 	}
@@ -395,10 +314,11 @@ static void on_server(void *ctx, const struct control_server *server,
 		pending_fail(p, WARREN_EXIT_FAILED, error_text(&err));
 }
 
-static struct pending *pending_new(struct main_core *m, uid_t uid, unsigned flags, bool enrols)
+static struct login_pending *pending_new(struct main_core *m, uid_t uid, unsigned flags,
+					 bool enrols)
 {
 	struct login_service *s = m->login;
-	struct pending *p;
+	struct login_pending *p;
 
 	if (s->count >= MAX_PENDING)
 		return NULL;
@@ -429,7 +349,7 @@ static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
 		 const struct login_ops *ops, struct login_wait **ret_wait)
 {
 	struct login_wait *wait = calloc(1, sizeof(*wait));
-	struct pending *p;
+	struct login_pending *p;
 	bool fresh = false;
 	bool renews =
 		!enrols && (flags & LOGIN_FORCE) == 0 &&
@@ -469,7 +389,7 @@ static void join(struct main_core *m, uid_t uid, unsigned flags, bool enrols,
 /* Without a person; not while another login of theirs waits for one. */
 static bool may_renew(struct main_core *m, uid_t uid)
 {
-	for (const struct pending *p = m->login->pending; p != NULL; p = p->next)
+	for (const struct login_pending *p = m->login->pending; p != NULL; p = p->next)
 		if (p->uid == uid && !p->enrols && !p->finishing && !p->renews)
 			return false;
 	return login_refresh_find(&m->login->refresh, uid, clock_monotonic_ns(m->clock)) != NULL;
@@ -489,7 +409,7 @@ void login_want(struct main_core *m, uid_t uid, unsigned flags, const struct log
 	token_cache_set_ttl(m->login->cache, (uint32_t)json_integer_value(json_object_get(
 						     m->switches, "ssh_jwt_cache_ttl")));
 	if (json_integer_value(json_object_get(m->switches, "ssh_jwt_cache_ttl")) == 0)
-		refresh_end_all(m->login);
+		login_refresh_end_all(m->login);
 	if ((flags & LOGIN_FORCE) == 0)
 		result.token =
 			token_cache_get(m->login->cache, uid, &result.identity, &result.expires_s);
@@ -513,7 +433,7 @@ void login_enrol(struct main_core *m, uid_t uid, const struct login_ops *ops,
 
 void login_cancel(struct login_wait *wait)
 {
-	struct pending *p;
+	struct login_pending *p;
 
 	if (wait == NULL)
 		return;
@@ -536,90 +456,4 @@ void login_cancel(struct login_wait *wait)
 		pending_free(p);
 	}
 	/* Else the server object is being fetched: on_server finds nobody waiting. */
-}
-
-/* ---- the cache */
-
-void login_identity(struct main_core *m, uid_t uid, char ret_identity[256])
-{
-	const char *identity = NULL;
-	int64_t expires_s;
-
-	ret_identity[0] = '\0';
-	if (token_cache_get(m->login->cache, uid, &identity, &expires_s) != NULL &&
-	    identity != NULL)
-		(void)snprintf(ret_identity, 256, "%s", identity);
-}
-
-void login_forget(struct main_core *m, uid_t uid)
-{
-	token_cache_forget(m->login->cache, uid);
-	login_refresh_forget(&m->login->refresh, uid);
-}
-
-bool login_revoke(struct main_core *m, uid_t uid, void (*done)(void *ctx, const struct error *err),
-		  void *ctx)
-{
-	struct login_service *s = m->login;
-	const struct login_refresh *kept =
-		login_refresh_find(&s->refresh, uid, clock_monotonic_ns(m->clock));
-	struct error err = {0};
-
-	if (kept == NULL || s->providers.current == NULL)
-		return false;
-	if (oidc_revoke(login_provider_oidc(s->providers.current), kept->token, LOGIN_REVOKE_MS,
-			done, ctx, &err) == 0)
-		return true;
-	log_warn("a refresh token was not revoked", "uid=%u reason=\"%s\"", uid, err.text);
-	return false;
-}
-
-struct revoking {
-	unsigned waits;
-	struct error err; /* of the last that failed */
-	bool revoked;
-	void (*done)(void *ctx, const struct error *err);
-	void *ctx;
-};
-
-static void on_one_revoked(void *ctx, const struct error *err)
-{
-	static const struct error nothing = {.code = -ENOTSUP};
-	struct revoking *r = ctx;
-
-	if (err == NULL)
-		r->revoked = true;
-	else if (err->code != -ENOTSUP)
-		r->err = *err;
-	if (--r->waits > 0)
-		return;
-	r->done(r->ctx, r->err.code != 0 ? &r->err : r->revoked ? NULL : &nothing);
-	free(r);
-}
-
-bool login_revoke_all(struct main_core *m, void (*done)(void *ctx, const struct error *err),
-		      void *ctx)
-{
-	struct revoking *r = calloc(1, sizeof(*r));
-
-	if (r == NULL)
-		return false;
-	r->done = done;
-	r->ctx = ctx;
-	for (const struct login_refresh *e = m->login->refresh, *next; e != NULL; e = next) {
-		next = e->next; /* one that is over goes */
-		if (login_revoke(m, e->uid, on_one_revoked, r))
-			r->waits++;
-	}
-	if (r->waits > 0)
-		return true;
-	free(r);
-	return false;
-}
-
-void login_forget_all(struct main_core *m)
-{
-	token_cache_clear(m->login->cache);
-	login_refresh_clear(&m->login->refresh);
-	login_providers_end(&m->login->providers);
 }
