@@ -154,6 +154,8 @@ static int try_key(struct client *c, const char *path)
 	int r;
 
 	if (libssh_client_load_key(c->ssh, path, ask_passphrase, &question, &err) < 0) {
+		if (c->quit)
+			return -ECANCELED;
 		client_say(c, CLIENT_LOG_ERROR, "%s", error_text(&err));
 		return 0;
 	}

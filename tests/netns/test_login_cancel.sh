@@ -57,6 +57,8 @@ for command in "ssh $plain deploy@$second true" "own-plain deploy@$host true" "w
 	"warren ssh --client=own deploy@$host true" "warren login" "warren ssh-cert --out $T/none deploy@second"; do
 	terminal expect:https:// send:'\x03' status:-2 restored -- around $command
 done
+ssh-keygen -q -t ed25519 -N 'open sesame' -f $T/locked
+terminal expect:'Enter passphrase' send:'open\x03' status:-2 never:'cannot read|https:' restored -- around own-plain -i $T/locked deploy@$host true
 terminal expect:https:// kill:TERM status:-15 restored -- own-plain deploy@$host true
 within 60 nobody_waits
 

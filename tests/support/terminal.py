@@ -6,7 +6,7 @@
 
 STEP: expect:REGEX (in what came since the last match), send:TEXT (\\r \\n \\xNN), resize:COLSxROWS,
 raw, cooked (the terminal is in that mode), kill:SIGNAL (to the command), run:COMMAND (a shell's, elsewhere; it has to
-succeed), status:N (the command ends with it), restored (the terminal is as it was before the command). Prints what the terminal showed when a step
+succeed), status:N (the command ends with it), never:REGEX (in all that came so far), restored (the terminal is as it was before the command). Prints what the terminal showed when a step
 fails, and exits 1."""
 
 import fcntl
@@ -93,6 +93,11 @@ def main():
                 pass
             if status != int(text):
                 fail(f"{step} (it is {status})")
+        elif kind == "never":
+            while read_some(0):
+                pass
+            if re.search(text.encode(), shown):
+                fail(step)
         elif kind == "restored":
             if termios.tcgetattr(slave) != before:
                 fail(step)
