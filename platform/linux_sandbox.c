@@ -168,18 +168,27 @@ static int add_argument_rules(scmp_filter_ctx filter, const struct sandbox_rule 
 	return rc;
 }
 
+static int add_lists(scmp_filter_ctx filter, const struct sandbox_profile *profile)
+{
+	int rc = add_rules(filter, SCMP_ACT_ALLOW, profile->allow);
+
+	if (rc == 0)
+		rc = add_argument_rules(filter, profile->rules);
+	if (rc == 0)
+		rc = add_rules(filter, SCMP_ACT_ERRNO(EACCES), profile->eacces);
+	return rc;
+}
+
 static int fill_filter(scmp_filter_ctx filter, const struct sandbox_profile *profile)
 {
 	static const char *const debug_calls[] = {"write", NULL};
 	int rc;
 
 	rc = add_rules(filter, SCMP_ACT_ALLOW, sandbox_calls_base);
+	if (rc == 0 && profile->base)
+		rc = add_lists(filter, profile->base);
 	if (rc == 0)
-		rc = add_rules(filter, SCMP_ACT_ALLOW, profile->allow);
-	if (rc == 0)
-		rc = add_argument_rules(filter, profile->rules);
-	if (rc == 0)
-		rc = add_rules(filter, SCMP_ACT_ERRNO(EACCES), profile->eacces);
+		rc = add_lists(filter, profile);
 	if (rc == 0 && debug_wanted())
 		rc = add_rules(filter, SCMP_ACT_ALLOW, debug_calls);
 	/* All threads, or the load fails. */

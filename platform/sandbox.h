@@ -22,6 +22,8 @@ struct sandbox_rule {
 
 struct sandbox_profile {
 	const char *name;
+	/* Whose lists count as well (not its `lenient`, and not its own base); may be NULL. */
+	const struct sandbox_profile *base;
 	/* System call names, NULL-terminated; unknown names are skipped. "bpf" is allowed for setting
 	 * and deleting elements of maps alone. */
 	const char *const *allow;
@@ -47,5 +49,10 @@ int sandbox_without_root(const char **ret_how) WARREN_MUST_USE;
 int sandbox_limits(unsigned max_files, int no_fork, int no_write) WARREN_MUST_USE;
 /* What every profile allows: memory, time, signals, exit. NULL-terminated. */
 extern const char *const sandbox_calls_base[];
+/* The base of our two processes that serve others with libcurl and the system's name services inside:
+ * files and their locks, sockets of IP, unix and netlink, an event loop, threads. No program, no process
+ * of its own, no other user, no mount, no namespace, no device, no memory that is both written and
+ * executed. */
+extern const struct sandbox_profile sandbox_service;
 
 #endif
