@@ -101,7 +101,7 @@ expect 0 ctl peer list
 note "a clock that is off by an hour"
 stop second
 rm -rf $T/second
-gcc -shared -fPIC -D_GNU_SOURCE -o $T/clock_shim.so "$WARREN_SRC/tests/support/clock_shim.c" -ldl
+gcc -shared -fPIC -D_GNU_SOURCE -o $T/clock_shim.so "$WARREN_SRC"/tests/support/clock_{shim,wall}.c -ldl
 spawn second second env LD_PRELOAD=$T/clock_shim.so CLOCK_SHIM_OFFSET=-3600 warrend --state-dir $T/second \
 	--socket $T/second.sock
 within 60 on second warren status --check live

@@ -15,7 +15,7 @@ mkdir $T/all-etc
 cp -a /etc/. $T/all-etc/ 2>/dev/null || true
 mount --bind $T/all-etc /etc
 for f in passwd group shadow; do mount --bind $T/etc/$f /etc/$f; done
-gcc -shared -fPIC -O1 -D_GNU_SOURCE -DCLOCK_JUMP_FILE="\"$T/clock\"" -o $T/clock_jump.so "$WARREN_SRC/tests/support/clock_jump.c" -ldl
+gcc -shared -fPIC -O1 -D_GNU_SOURCE -DCLOCK_JUMP_FILE="\"$T/clock\"" -o $T/clock_jump.so "$WARREN_SRC"/tests/support/clock_{jump,wall}.c -ldl
 chmod 755 $T/clock_jump.so
 head -c 8 /dev/zero >$T/clock
 chmod 644 $T/clock

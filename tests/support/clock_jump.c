@@ -3,6 +3,7 @@
  * Preloaded into the programs of a test (/etc/ld.so.preload of its box): moves all their clocks by the
  * seconds that CLOCK_JUMP_FILE (8 bytes) holds at the moment, and what sleeps in poll or epoll wakes when
  * its time is over by the moved clock. Other programs (shells, curl) keep the machine's time.
+ * With clock_wall.c.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,27 +72,6 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	    id != CLOCK_THREAD_CPUTIME_ID)
 		ts->tv_sec += *jump;
 	return r;
-}
-
-time_t time(time_t *ret_time)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	if (ret_time != NULL)
-		*ret_time = ts.tv_sec;
-	return ts.tv_sec;
-}
-
-int gettimeofday(struct timeval *restrict tv, void *restrict tz)
-{
-	struct timespec ts;
-
-	(void)tz;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	tv->tv_sec = ts.tv_sec;
-	tv->tv_usec = ts.tv_nsec / 1000;
-	return 0;
 }
 
 static int64_t now_ms(void)
