@@ -7,9 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "platform/file.h"
@@ -100,8 +103,8 @@ static int explain_refusal(const char *name, int code, struct error *err)
 			 strerror(code));
 }
 
-int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ], int *ret_fd,
-	     struct tun_caps *ret_caps, struct error *err)
+static int open_queue(const char *name, int flags, char ret_name[static IFNAMSIZ], int *ret_fd,
+		      struct tun_caps *ret_caps, struct error *err)
 {
 	struct ifreq request = {0};
 	int fd, rc;
@@ -115,9 +118,7 @@ int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ],
 	fd = open_device(err);
 	if (fd < 0)
 		return fd;
-	request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
-	if (multi_queue)
-		request.ifr_flags |= IFF_MULTI_QUEUE;
+	request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | flags);
 	memcpy(request.ifr_name, name, strlen(name));
 	if (ioctl(fd, TUNSETIFF, &request) < 0) {
 		rc = explain_refusal(name, errno, err);
@@ -137,6 +138,14 @@ int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ],
 	return 0;
 }
 
+int tun_open(const char *name, bool multi_queue, char ret_name[static IFNAMSIZ], int *ret_fd,
+	     struct tun_caps *ret_caps, struct error *err)
+{
+	/* Or the kernel would have us share another program's. */
+	return open_queue(name, multi_queue ? IFF_MULTI_QUEUE | IFF_TUN_EXCL : 0, ret_name, ret_fd,
+			  ret_caps, err);
+}
+
 int tun_open_queues(const char *name, size_t count, int *fds, struct error *err)
 {
 	int rc = 0;
@@ -147,11 +156,27 @@ int tun_open_queues(const char *name, size_t count, int *fds, struct error *err)
 		char same[IFNAMSIZ];
 		struct tun_caps caps;
 
-		rc = tun_open(name, true, same, &fds[i], &caps, err);
+		rc = open_queue(name, IFF_MULTI_QUEUE, same, &fds[i], &caps, err);
 	}
 	for (size_t i = 1; i < count && rc < 0; i++)
 		file_close(&fds[i]);
 	return rc;
+}
+
+bool tun_is(const char *name)
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+	struct ifreq request = {.ifr_data = (char *)&info};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc;
+
+	if (fd < 0 || strlen(name) >= IFNAMSIZ) {
+		file_close(&fd);
+		return false;
+	}
+	memcpy(request.ifr_name, name, strlen(name));
+	rc = ioctl(fd, SIOCETHTOOL, &request);
+	file_close(&fd);
+	return rc == 0 && strcmp(info.driver, "tun") == 0;
 }
 
 int tun_adopt(int fd, char ret_name[static IFNAMSIZ], struct tun_caps *ret_caps)

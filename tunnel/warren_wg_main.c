@@ -29,8 +29,8 @@
 
 #define SOCKET_DIR   "/var/run/wireguard"
 #define DEFAULT_MTU  1420
-#define TUN_TRIES    10 /* of 50 ms */
-#define LISTEN_TRIES 20
+#define OWNED_TRIES  10	 /* of 50 ms, for a name whose owner seems to stay */
+#define ENDING_TRIES 100 /* for one whose owner is going away, and for its socket */
 #define POLL_MS	     1000
 #define MAX_SHARDS   64
 #define LOCK_BYTES   (64u << 20) /* keys of 20,000 peers with sessions */
@@ -288,7 +288,24 @@ static int inherited_fd(const char *variable, int *ret_fd)
 	return 1;
 }
 
-/* A predecessor of the same name may still be ending. */
+/* The owner of the interface has no socket any more (it goes first), or the interface is gone meanwhile. */
+static bool is_ending(const char *name)
+{
+	struct error nobody = {0};
+	char path[PATH_MAX];
+	int fd = -1;
+
+	if (if_nametoindex(name) == 0)
+		return true;
+	if (!tun_is(name))
+		return false;
+	snprintf(path, sizeof(path), "%s/%s.sock", SOCKET_DIR, name);
+	if (unixsock_connect(path, &fd, &nobody) < 0)
+		return true;
+	close(fd);
+	return false;
+}
+
 static void pause_briefly(void)
 {
 	struct timespec pause = {.tv_nsec = 50000000};
@@ -316,7 +333,7 @@ static int open_queues(struct program *p, const char *name, struct parts *parts,
 
 	for (int i = 0;; i++) {
 		r = tun_open(name, p->shards > 1, p->ifname, &parts->tuns[0], &parts->caps, err);
-		if (r != -EBUSY || i == TUN_TRIES)
+		if (r != -EBUSY || i == ENDING_TRIES || (i >= OWNED_TRIES && !is_ending(name)))
 			break;
 		pause_briefly();
 	}
@@ -359,7 +376,7 @@ static int open_socket(struct program *p, int *ret_fd, struct error *err)
 			return error_set(err, r, "cannot make %s: %s", SOCKET_DIR, strerror(-r));
 		for (int i = 0;; i++) {
 			r = unixsock_listen(p->socket_path, 0600, ret_fd, err);
-			if (r != -EADDRINUSE || i == LISTEN_TRIES)
+			if (r != -EADDRINUSE || i == ENDING_TRIES)
 				break;
 			pause_briefly();
 		}

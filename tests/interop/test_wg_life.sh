@@ -23,6 +23,17 @@ note "a name that is taken"
 if in_a warren-wg w0 2>"$WORK/err"; then fail "second start succeeded"; fi
 [ -s "$WORK/err" ] || fail "no reason given"
 in_a wg show w0 >/dev/null || fail "the first one suffered"
+for taken in lo w0; do # also by several queues, which the kernel would have two programs share
+	! in_a warren-wg --shards 2 $taken 2>"$WORK/err" || fail "second start on $taken succeeded"
+	grep -q "$taken is taken by another program" "$WORK/err" || fail "no reason given: $(cat "$WORK/err")"
+done
+in_a warren-wg --shards 2 w2
+in_a ip link set w2 mtu 1300 up
+! in_a warren-wg --shards 2 w2 2>"$WORK/err" || fail "second start on w2 succeeded"
+grep -q 'w2 is taken by another program' "$WORK/err" || fail "no reason given: $(cat "$WORK/err")"
+in_a ip link show w2 | grep -q 'UP,.* mtu 1300' || fail "the first one suffered: $(in_a ip link show w2)"
+in_a ip link del w2
+wait_for 90 test ! -e $SOCK/w2.sock || fail "socket is left"
 
 note "socket removal ends it"
 rm $SOCK/w0.sock
@@ -58,6 +69,26 @@ for _ in 1 2 3 4 5; do
 	in_a ip link del w0
 	in_a warren-wg w0 || fail "name not free"
 done
+
+note "an owner that takes its time to go: the next one waits for the name, whichever of the two goes first"
+for shards in 1 2; do
+	for way in "rm $SOCK/w0.sock" "ip link del w0"; do
+		wait_for 90 bash -c '[ "$(pgrep -xc warren-wg)" = 1 ]' || fail "what else is there: $(pgrep -xa warren-wg)"
+		pid=$(pgrep -x warren-wg)
+		kill -STOP "$pid"
+		in_a $way
+		in_a env WARREN_WG_SHARDS=$shards warren-wg -f w0 2>"$WORK/err" &
+		next=$!
+		sleep 2
+		kill -CONT "$pid"
+		wait_for 90 bash -c "! kill -0 $pid" || fail "alive after $way"
+		wait_for 90 in_a wg show w0 || fail "after $way the next one did not start: $(cat "$WORK/err")"
+		kill -0 $next || fail "after $way the next one did not stay: $(cat "$WORK/err")"
+	done
+done
+kill "$(pgrep -x warren-wg)"
+wait $next || fail "it did not end well: $(cat "$WORK/err")"
+in_a warren-wg w0
 
 note "configuration"
 pub=$(cat "$WORK/b.pub")

@@ -104,16 +104,24 @@ static void tun_names_and_queues(void **state)
 {
 	char name[IFNAMSIZ], again[IFNAMSIZ];
 	struct tun_caps caps;
-	int fd, second;
+	int fd, second, queues[3];
 
 	(void)state;
 	NEED_TUN();
 	assert_int_equal(tun_open("wt%d", true, name, &fd, &caps, NULL), 0);
 	assert_string_equal(name, "wt0");
-	assert_int_equal(tun_open("wt0", true, again, &second, &caps, NULL), 0);
-	assert_string_equal(again, "wt0");
-	file_close(&second);
+	assert_true(tun_is("wt0"));
+	assert_false(tun_is("lo"));
+	assert_false(tun_is("wt1"));
+	assert_false(tun_is("sixteencharslong"));
+	/* The kernel would let anybody have more queues of it. */
+	assert_int_equal(tun_open("wt0", true, again, &second, &caps, NULL), -EBUSY);
+	queues[0] = fd;
+	assert_int_equal(tun_open_queues("wt0", 3, queues, NULL), 0);
+	file_close(&queues[1]);
+	file_close(&queues[2]);
 	file_close(&fd);
+	assert_false(tun_is("wt0"));
 	assert_int_equal(tun_open("", false, name, &fd, &caps, NULL), 0);
 	assert_memory_equal(name, "tun", 3);
 	file_close(&fd);
