@@ -263,7 +263,7 @@ int libssh_server_auth_accept(struct libssh_server *s, const struct libssh_serve
 	ssh_message m;
 
 	libssh_hooks_disarm_verify();
-	ssh_set_log_level(SSH_LOG_PROTOCOL); /* for read_log of libssh_server.c */
+	libssh_log_listen();
 	s->ops = ops;
 	s->ctx = ctx;
 	s->event = ssh_event_new();

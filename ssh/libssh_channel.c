@@ -164,14 +164,11 @@ static bool on_channel_request(struct libssh_server *s, ssh_message m)
 		return name && text && ops->env(c->user, name, text);
 	}
 	case SSH_CHANNEL_REQUEST_SHELL:
-		libssh_server_started();
 		return ops->start(c->user, LIBSSH_SHELL, "");
 	case SSH_CHANNEL_REQUEST_EXEC:
-		libssh_server_started();
 		text = ssh_message_channel_request_command(m);
 		return ops->start(c->user, LIBSSH_EXEC, text ? text : "");
 	case SSH_CHANNEL_REQUEST_SUBSYSTEM:
-		libssh_server_started();
 		text = ssh_message_channel_request_subsystem(m);
 		return ops->start(c->user, LIBSSH_SUBSYSTEM, text ? text : "");
 	default: /* X11, break and what is unknown */
@@ -211,6 +208,7 @@ int libssh_channel_message(ssh_session session, ssh_message m, void *userdata)
 	struct libssh_server *s = userdata;
 
 	(void)session;
+	libssh_log_message(s);
 	if (s->dead)
 		return 1;
 	switch (ssh_message_type(m)) {

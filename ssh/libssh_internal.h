@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What libssh_server.c, libssh_auth.c and libssh_channel.c share: the only files that include
+ * What libssh_server.c, libssh_log.c, libssh_auth.c and libssh_channel.c share: the only files that include
  * libssh.
  */
 #ifndef WARREN_SSH_LIBSSH_INTERNAL_H
@@ -38,7 +38,10 @@ struct libssh_server {
 	ssh_message message;  /* the newest authentication request */
 	uint64_t seen, taken; /* authentication requests that libssh read, and that reached us */
 	bool dead;
-	bool no_more; /* the channel request at hand is eow@openssh.com */
+	/* Of the packet at hand, by libssh's log: */
+	bool no_more;		/* it is eow@openssh.com */
+	bool channel, global;	/* a request that has not been read yet */
+	bool unreadable;	/* one never was */
 	const struct libssh_server_ops *ops;
 	void *ctx;
 	struct libssh_channel *channels;
@@ -47,8 +50,16 @@ struct libssh_server {
 
 /* Copies text; what does not fit becomes empty: no account and no address is that long. */
 void libssh_take_text(char *out, size_t cap, const char *text);
-/* Something runs whose output may no longer be wanted (eow@openssh.com). */
-void libssh_server_started(void);
+/* ---- libssh_log.c */
+void libssh_log_start(struct libssh_server *s);
+void libssh_log_stop(void);
+/* The login stands: from here each packet that comes in a small piece has its lines. */
+void libssh_log_listen(void);
+/* A message of a channel has come out of libssh. */
+void libssh_log_message(struct libssh_server *s);
+/* Did libssh drop a request of the client because it could not read it? */
+bool libssh_log_unreadable(const struct libssh_server *s);
+
 /* libssh's message callback after the login: 0 answered, 1 refuse it. */
 int libssh_channel_message(ssh_session session, ssh_message m, void *userdata);
 

@@ -14,7 +14,6 @@
 #include "platform/encode.h"
 #include "ssh/libssh_ahead.h"
 
-#define LOGGED_BYTES 4096 /* of one read */
 #define PUMP_READS   64 /* of 4 KiB each, before channels get their turn */
 #define ED25519_BLOB 51
 #define UNHEARD_MAX  (256u << 10) /* bytes of answers that may wait */
@@ -159,41 +158,6 @@ out:
 	return rc;
 }
 
-/* libssh drops a request with a key or signature that it can't read and answers nothing (0.10.6).
- * This line of its log comes first with each request; the user's words in it cannot forge its
- * beginning. */
-static void read_log(int priority, const char *function, const char *buffer, void *userdata)
-{
-	static const char line[] = "ssh_packet_userauth_request: Auth request for service ";
-	static const char no_more[] = "ssh_message_handle_channel_request: Received a "
-				      "eow@openssh.com channel_request ";
-	static const char global[] = "ssh_packet_global_request: UNKNOWN SSH_MSG_GLOBAL_REQUEST ";
-	struct libssh_server *s = userdata;
-
-	(void)priority;
-	if (s && s->ops && strncmp(buffer, global, sizeof(global) - 1) == 0 &&
-	    strstr(buffer, " no-more-sessions@openssh.com,"))
-		s->ops->no_more_sessions(s->ctx);
-	if (s && strcmp(function, "ssh_packet_userauth_request") == 0 &&
-	    strncmp(buffer, line, sizeof(line) - 1) == 0)
-		s->seen++;
-	/* The callback that follows does not tell the name of a request that libssh does not know. */
-	if (s && strcmp(function, "ssh_message_handle_channel_request") == 0)
-		s->no_more = strncmp(buffer, no_more, sizeof(no_more) - 1) == 0;
-}
-
-/* A line for each packet is too much where much comes in; requests come in small pieces. Packets of our
- * own have none: whoever writes lowers the level again. */
-static void listen_closely(size_t came)
-{
-	ssh_set_log_level(came > LOGGED_BYTES ? SSH_LOG_PROTOCOL : SSH_LOG_PACKET);
-}
-
-void libssh_server_started(void)
-{
-	libssh_ahead_tell(listen_closely);
-}
-
 int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
 		      const struct libssh_settings *settings, libssh_hooks_sign_fn sign,
 		      void *sign_ctx, struct libssh_server **ret_server, struct error *err)
@@ -214,9 +178,7 @@ int libssh_server_new(int fd, const uint8_t *host_public, size_t len,
 		libssh_server_free(s);
 		return error_set(err, rc, "libssh cannot serve this connection");
 	}
-	ssh_set_log_callback(read_log);
-	ssh_set_log_userdata(s);
-	ssh_set_log_level(SSH_LOG_PACKET);
+	libssh_log_start(s);
 	libssh_server_auth_methods(s, true, true, false);
 	*ret_server = s;
 	return 0;
@@ -226,8 +188,7 @@ void libssh_server_free(struct libssh_server *s)
 {
 	if (!s)
 		return;
-	ssh_set_log_level(SSH_LOG_NOLOG);
-	ssh_set_log_userdata(NULL);
+	libssh_log_stop();
 	libssh_hooks_arm_sign(NULL, NULL);
 	libssh_hooks_disarm_verify();
 	libssh_ahead_stop();
@@ -325,8 +286,11 @@ int libssh_server_pump(struct libssh_server *s)
 {
 	int rc = SSH_OK;
 
-	for (int i = 0; i < PUMP_READS && rc == SSH_OK && libssh_server_alive(s); i++)
+	for (int i = 0; i < PUMP_READS && rc == SSH_OK && libssh_server_alive(s) &&
+			!libssh_log_unreadable(s); i++)
 		rc = ssh_event_dopoll(s->event, 0);
 	ssh_set_log_level(SSH_LOG_PROTOCOL);
+	if (libssh_log_unreadable(s))
+		return -EBADMSG;
 	return libssh_server_alive(s) ? 0 : -EPIPE;
 }

@@ -133,7 +133,8 @@ int libssh_server_auth_accept(struct libssh_server *s, const struct libssh_serve
 			      void *ctx) WARREN_MUST_USE;
 
 /* ---- Channels. */
-/* Reads and writes the connection as far as it goes now. Negative when it is over. */
+/* Reads and writes the connection as far as it goes now. Negative when it is over; -EBADMSG: the client
+ * sent a request that libssh cannot read, for whose answer it would wait for ever. */
 int libssh_server_pump(struct libssh_server *s) WARREN_MUST_USE;
 /* Opens a channel to the client. It is usable when libssh_channel_opened returns 1; 0: not yet. */
 int libssh_channel_open_forwarded(struct libssh_server *s, void *user, const char *address,

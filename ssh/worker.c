@@ -361,6 +361,18 @@ static int key_exchange(struct worker *w)
 	return rc;
 }
 
+/* As sshd, but the client is told why. Nothing else that it sent is looked at. */
+static int pump(struct worker *w)
+{
+	int rc = libssh_server_pump(w->server);
+
+	if (rc != -EBADMSG)
+		return rc;
+	worker_end(w, "a request of the client cannot be read");
+	w->ending_ns = 0;
+	return 0;
+}
+
 static int step_connection(struct worker *w)
 {
 	int rc;
@@ -371,11 +383,11 @@ static int step_connection(struct worker *w)
 		rc = worker_auth_step(w);
 		if (rc == 0 && !w->authenticated && !w->ending)
 			rc = worker_auth_tick(w, worker_now_ns());
-		return rc < 0 || !w->authenticated ? rc : libssh_server_pump(w->server);
+		return rc < 0 || !w->authenticated ? rc : pump(w);
 	}
 	if (w->polls[0].revents == 0)
 		return libssh_server_alive(w->server) ? 0 : -EPIPE;
-	rc = libssh_server_pump(w->server);
+	rc = pump(w);
 	tell_bulk(w);
 	return rc;
 }
