@@ -24,8 +24,6 @@
 #include "platform/unixsock.h"
 #include "ssh/monitor.h"
 
-#define HELPER_LIMIT_MS 3000
-
 static int connect_one(const struct addrinfo *ai, char message[static 128])
 {
 	struct pollfd p = {.events = POLLOUT};
@@ -139,6 +137,7 @@ static _Noreturn void run_helper(struct monitor *m, struct forward_task *t, int 
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	alarm(FORWARD_CONNECT_LIMIT_S + 5);
 	account_limits(m);
+	answer_limit_cpu();
 	account_become(m);
 	fd = t->open(t, message);
 	writer_u8(&w, fd >= 0 ? MONITOR_YES : MONITOR_NO);
@@ -193,23 +192,21 @@ int forward_helper_result(int fd, char *path, size_t path_cap, char message[stat
 	return -EACCES;
 }
 
-/* Waits for a helper that is quick by nature (bind, mkdir). */
+/* Waits for a helper that is quick by nature (bind, mkdir), unless its user stops it. */
 int forward_helper_run(struct monitor *m, struct forward_task *t, char message[static 128])
 {
-	struct pollfd p = {.events = POLLIN};
+	struct answer_limits limits = monitor_patience(m, 0);
 	pid_t pid;
-	int r;
+	int fd, r;
 
-	r = forward_helper_start(m, t, &p.fd, &pid);
+	r = forward_helper_start(m, t, &fd, &pid);
 	if (r < 0) {
 		snprintf(message, 128, "%s", strerror(-r));
 		return r;
 	}
-	while ((r = poll(&p, 1, HELPER_LIMIT_MS)) < 0 && errno == EINTR)
-		;
-	if (r == 0)
+	if (answer_wait(fd, &limits, NULL) < 0)
 		kill(pid, SIGKILL); /* not reaped yet: only the monitor's loop does that */
-	r = forward_helper_result(p.fd, t->path, sizeof(t->path), message);
-	close(p.fd);
+	r = forward_helper_result(fd, t->path, sizeof(t->path), message);
+	close(fd);
 	return r;
 }

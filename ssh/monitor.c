@@ -44,6 +44,25 @@ uint64_t monitor_grace_end_ns(const struct monitor *m)
 	return monitor_now_ns() + (uint64_t)m->options->now.login_grace_s * NSEC_PER_SEC;
 }
 
+struct answer_limits monitor_patience(const struct monitor *m, pid_t pid)
+{
+	struct answer_limits l = {.pid = pid, .gone_fd = m->worker_fd, .message_fd = -1};
+	uint64_t now = monitor_now_ns(), ms = 0;
+
+	if (m->state == MONITOR_OPEN) {
+		l.wall_ms = ANSWER_DEFAULT_MS;
+		l.message_fd = m->broker_fd;
+	} else if (m->state == MONITOR_ENDING) {
+		l.wall_ms = ANSWER_HURRY_MS;
+	} else {
+		if (m->grace_deadline_ns > now)
+			ms = (m->grace_deadline_ns - now) / NSEC_PER_MSEC;
+		l.wall_ms = ms < ANSWER_SHORTEST_MS ? ANSWER_SHORTEST_MS
+						     : (int)(ms < ANSWER_LONGEST_MS ? ms : ANSWER_LONGEST_MS);
+	}
+	return l;
+}
+
 void monitor_begin(struct writer *w, uint8_t type, uint32_t id)
 {
 	writer_u8(w, type);
@@ -341,9 +360,11 @@ static bool ready(const struct pollfd *p, int fd)
 
 static int turn(struct monitor *m)
 {
+	struct answer_limits patience = monitor_patience(m, 0);
 	struct watch w;
 	int timeout_ms, r;
 
+	verifier_patience(m->verifier, &patience);
 	r = timers(m, &timeout_ms);
 	if (r < 0)
 		return r;

@@ -18,6 +18,7 @@
 #include "platform/error.h"
 #include "platform/log.h"
 #include "platform/user.h"
+#include "ssh/answer.h"
 #include "ssh/authorized_keys.h"
 #include "ssh/monitor_options.h"
 #include "ssh/monitor_wire.h"
@@ -169,6 +170,9 @@ void monitor_free(struct monitor *m);
 uint64_t monitor_now_ns(void);
 int64_t monitor_now_s(void);
 uint64_t monitor_grace_end_ns(const struct monitor *m); /* from now */
+/* For a process that works for this connection: until LoginGraceTime is over; afterwards a while, which the
+ * broker's word or the worker's end cuts short. pid as in answer.h. */
+struct answer_limits monitor_patience(const struct monitor *m, pid_t pid);
 /* Like unixsock_send on a non-blocking socket, but waits MONITOR_SEND_MS at most. */
 int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds) WARREN_MUST_USE;
 int monitor_reply(struct monitor *m, const struct writer *w, const int *fds,
@@ -266,10 +270,10 @@ struct monitor_proof {
 	const uint8_t *subject, *signature, *data;
 	size_t subject_len, signature_len, data_len;
 };
-bool monitor_proof_verify(const struct monitor_proof *p);
+bool monitor_proof_verify(const struct monitor *m, const struct monitor_proof *p);
 /* One packet to the worker's program in a mode of its own, in a process without rights, and one
  * back into answer[MONITOR_WIRE_MAX], which may be the request: its length, or negative. */
-ssize_t monitor_helper(const char *mode, const uint8_t *request, size_t len,
+ssize_t monitor_helper(const struct monitor *m, const char *mode, const uint8_t *request, size_t len,
 		       uint8_t *answer) WARREN_MUST_USE;
 /* Is data exactly what RFC 4252 section 7 signs for this request? */
 bool monitor_signature_data(const uint8_t *data, size_t len, const uint8_t *session_id,

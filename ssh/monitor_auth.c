@@ -302,7 +302,7 @@ static bool proven(const struct monitor *m, struct proof *p, const uint8_t *subj
 	       monitor_options_algorithm(m, p->algorithm) &&
 	       monitor_signature_data(p->data, p->data_len, m->session_id, m->session_id_len,
 				      p->login, p->algorithm, p->blob, p->blob_len) &&
-	       monitor_proof_verify(&(struct monitor_proof){
+	       monitor_proof_verify(m, &(struct monitor_proof){
 		       .algorithm = p->algorithm,
 		       .subject = subject,
 		       .subject_len = len,

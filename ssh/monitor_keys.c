@@ -6,7 +6,6 @@
  * learns nothing about files.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -26,7 +25,6 @@
 	(POLICY_SSH_SHELL | POLICY_SSH_EXEC | POLICY_SSH_SFTP | POLICY_SSH_FORWARD |               \
 	 POLICY_SSH_REMOTE_FORWARD | POLICY_SSH_AGENT)
 #define ANSWER_MAX (60 * 1024)
-#define ANSWER_MS  10000 /* a machine may be busy */
 
 enum grant_flag {
 	GRANT_PORT = 1 << 0,
@@ -152,7 +150,8 @@ static _Noreturn void run_helper(struct monitor *m, const uint8_t *blob, size_t 
 	close_range(4, ~0U, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	alarm(ANSWER_MS / 1000 + 1);
+	alarm(ANSWER_LONGEST_MS / 1000 + 1);
+	answer_limit_cpu();
 	account_become(m);
 	r = find(m, blob, len, client_name, &grant, &err);
 	writer_u8(&w, r == 0 ? MONITOR_YES : MONITOR_NO);
@@ -161,22 +160,19 @@ static _Noreturn void run_helper(struct monitor *m, const uint8_t *blob, size_t 
 	_exit(w.failed || unixsock_send(3, data, w.len, NULL, 0) < 0);
 }
 
-static int take_answer(int fd, struct authorized_keys_grant *ret_grant, struct error *err)
+static int take_answer(const struct monitor *m, int fd, struct authorized_keys_grant *ret_grant, struct error *err)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct answer_limits limits = monitor_patience(m, 0);
 	uint8_t *data = malloc(ANSWER_MAX);
 	char message[512];
 	struct reader r;
 	uint8_t result;
-	ssize_t n;
-	int ready;
+	ssize_t n = 0;
 
 	if (data == NULL)
 		return -ENOMEM;
-	do
-		ready = poll(&p, 1, ANSWER_MS);
-	while (ready < 0 && errno == EINTR);
-	n = ready > 0 ? unixsock_recv(fd, data, ANSWER_MAX, NULL, NULL, MSG_DONTWAIT) : 0;
+	if (answer_wait(fd, &limits, NULL) == 0)
+		n = unixsock_recv(fd, data, ANSWER_MAX, NULL, NULL, MSG_DONTWAIT);
 	r = reader_init(data, n > 0 ? (size_t)n : 0);
 	result = reader_u8(&r);
 	reader_cstring(&r, message, sizeof(message));
@@ -213,7 +209,7 @@ static int ask(struct monitor *m, const uint8_t *blob, size_t len, const char *c
 	if (pid == 0)
 		run_helper(m, blob, len, client_name, pair[1]);
 	close(pair[1]);
-	r = pid > 0 ? take_answer(pair[0], ret_grant, err) : -EAGAIN;
+	r = pid > 0 ? take_answer(m, pair[0], ret_grant, err) : -EAGAIN;
 	close(pair[0]);
 	/* One that hangs on a file system is reaped by the loop. */
 	if (pid > 0 && kill(pid, SIGKILL) == 0)

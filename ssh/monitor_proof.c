@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -21,7 +20,6 @@
 #include "ssh/monitor.h"
 
 #define USERAUTH_REQUEST 50
-#define HELPER_MS	 10000 /* a machine may be busy */
 #define ED25519		 "ssh-ed25519-cert-v01@openssh.com"
 #define ED25519_PLAIN	 "ssh-ed25519"
 
@@ -110,6 +108,7 @@ static _Noreturn void become_helper(const char *program, const char *mode, int f
 	char *const envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL};
 	sigset_t none;
 
+	answer_limit_cpu();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -121,21 +120,19 @@ static _Noreturn void become_helper(const char *program, const char *mode, int f
 	_exit(1);
 }
 
-static ssize_t talk(int fd, const uint8_t *request, size_t len, uint8_t *answer)
+static ssize_t talk(const struct monitor *m, int fd, const uint8_t *request, size_t len,
+		    uint8_t *answer)
 {
-	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-	int ready = unixsock_send(fd, request, len, NULL, 0);
+	struct answer_limits limits = monitor_patience(m, 0);
+	int r = unixsock_send(fd, request, len, NULL, 0);
 
-	if (ready < 0)
-		return ready;
-	do
-		ready = poll(&poll_fd, 1, HELPER_MS);
-	while (ready < 0 && errno == EINTR);
-	return ready > 0 ? unixsock_recv(fd, answer, MONITOR_WIRE_MAX, NULL, NULL, MSG_DONTWAIT)
-			 : -ETIMEDOUT;
+	if (r == 0)
+		r = answer_wait(fd, &limits, NULL);
+	return r < 0 ? r : unixsock_recv(fd, answer, MONITOR_WIRE_MAX, NULL, NULL, MSG_DONTWAIT);
 }
 
-ssize_t monitor_helper(const char *mode, const uint8_t *request, size_t len, uint8_t *answer)
+ssize_t monitor_helper(const struct monitor *m, const char *mode, const uint8_t *request, size_t len,
+		       uint8_t *answer)
 {
 	char program[MONITOR_PATH_MAX];
 	ssize_t n = -EAGAIN;
@@ -149,7 +146,7 @@ ssize_t monitor_helper(const char *mode, const uint8_t *request, size_t len, uin
 		become_helper(program, mode, pair[1]);
 	close(pair[1]);
 	if (pid > 0) {
-		n = talk(pair[0], request, len, answer);
+		n = talk(m, pair[0], request, len, answer);
 		kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
@@ -158,7 +155,7 @@ ssize_t monitor_helper(const char *mode, const uint8_t *request, size_t len, uin
 	return n;
 }
 
-static bool ask_helper(const struct monitor_proof *p)
+static bool ask_helper(const struct monitor *m, const struct monitor_proof *p)
 {
 	uint8_t *data = malloc(MONITOR_WIRE_MAX);
 	struct writer w;
@@ -171,15 +168,15 @@ static bool ask_helper(const struct monitor_proof *p)
 	writer_string(&w, p->subject, p->subject_len);
 	writer_string(&w, p->signature, p->signature_len);
 	writer_string(&w, p->data, p->data_len);
-	good = !w.failed && monitor_helper("--verify", data, w.len, data) == 1 &&
+	good = !w.failed && monitor_helper(m, "--verify", data, w.len, data) == 1 &&
 	       data[0] == MONITOR_YES;
 	free(data);
 	return good;
 }
 
-bool monitor_proof_verify(const struct monitor_proof *p)
+bool monitor_proof_verify(const struct monitor *m, const struct monitor_proof *p)
 {
 	if (strcmp(p->algorithm, ED25519) == 0 || strcmp(p->algorithm, ED25519_PLAIN) == 0)
 		return verify_ed25519(p);
-	return ask_helper(p);
+	return ask_helper(m, p);
 }

@@ -13,7 +13,7 @@
 #include "platform/secret.h"
 #include "ssh/monitor.h"
 
-static int ask_helper(const uint8_t *token, size_t len, const uint8_t *issuers, size_t issuers_len,
+static int ask_helper(const struct monitor *m, const uint8_t *token, size_t len, const uint8_t *issuers, size_t issuers_len,
 		      struct verifier_token *ret_token, char message[static 256])
 {
 	uint8_t *data = malloc(MONITOR_WIRE_MAX);
@@ -27,7 +27,7 @@ static int ask_helper(const uint8_t *token, size_t len, const uint8_t *issuers, 
 	writer_string(&w, token, len);
 	writer_string(&w, issuers, issuers_len);
 	writer_u64(&w, (uint64_t)monitor_now_s());
-	n = w.failed ? -EMSGSIZE : monitor_helper("--token", data, w.len, data);
+	n = w.failed ? -EMSGSIZE : monitor_helper(m, "--token", data, w.len, data);
 	r = reader_init(data, n > 0 ? (size_t)n : 0);
 	result = reader_u8(&r);
 	reader_cstring(&r, message, 256);
@@ -61,7 +61,7 @@ static int judge(struct monitor *m, const uint8_t *token, size_t len,
 	if (r == 0)
 		r = verifier_issuers(m->verifier, issuers, MONITOR_WIRE_MAX, &issuers_len);
 	if (r == 0)
-		r = ask_helper(token, len, issuers, issuers_len, proof, message);
+		r = ask_helper(m, token, len, issuers, issuers_len, proof, message);
 	if (r == 0)
 		r = verifier_token(m->verifier, proof, m->login, &client, monitor_now_s(),
 				   ret_decision);

@@ -5,7 +5,6 @@
 #include "ssh/verifier.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +14,15 @@
 
 #include "platform/buffer.h"
 #include "platform/unixsock.h"
+#include "ssh/answer.h"
 #include "ssh/monitor_wire.h"
 #include "ssh/verifier_internal.h"
-
-#define ANSWER_LIMIT_MS 2000
 
 struct verifier {
 	pid_t pid;
 	int fd;
 	uint32_t next_id;
+	struct answer_limits limits;
 };
 
 int verifier_start(struct verifier **ret_verifier)
@@ -49,6 +48,7 @@ int verifier_start(struct verifier **ret_verifier)
 		return r;
 	}
 	v->fd = pair[0];
+	v->limits.pid = v->pid;
 	*ret_verifier = v;
 	return 0;
 }
@@ -64,6 +64,14 @@ void verifier_stop(struct verifier *v)
 			;
 	}
 	free(v);
+}
+
+void verifier_patience(struct verifier *v, const struct answer_limits *limits)
+{
+	if (v == NULL)
+		return;
+	v->limits = *limits;
+	v->limits.pid = v->pid;
 }
 
 bool verifier_reaped(struct verifier *v, pid_t pid)
@@ -99,23 +107,19 @@ int verifier_configure(struct verifier *v, const struct ssh_wire_config *config)
 static int ask(struct verifier *v, struct writer *w, const int *fds, size_t nfds, uint8_t *answer,
 	       struct reader *ret_reader)
 {
-	struct pollfd p = {.fd = v->fd, .events = POLLIN};
 	struct reader r;
 	ssize_t n;
-	int ready;
+	int ret;
 
 	if (w->failed)
 		return -EMSGSIZE;
 	if (v->pid < 0)
 		return -EPIPE;
-	ready = unixsock_send(v->fd, w->data, w->len, fds, nfds);
-	if (ready < 0)
-		return ready;
-	do
-		ready = poll(&p, 1, ANSWER_LIMIT_MS);
-	while (ready < 0 && errno == EINTR);
-	if (ready <= 0)
-		return ready == 0 ? -ETIMEDOUT : -errno;
+	ret = unixsock_send(v->fd, w->data, w->len, fds, nfds);
+	if (ret == 0)
+		ret = answer_wait(v->fd, &v->limits, NULL);
+	if (ret < 0)
+		return ret;
 	n = unixsock_recv(v->fd, answer, MONITOR_WIRE_MAX, NULL, NULL, 0);
 	if (n <= 0)
 		return n < 0 ? (int)n : -EPIPE;

@@ -100,6 +100,9 @@ int verifier_revoked(struct verifier *v, int fd, const uint8_t *blob, size_t len
  * -ENOENT: none that this machine's policy knows. */
 int verifier_resolve(struct verifier *v, const char *host,
 		     struct ip_addr *ret_addr) WARREN_MUST_USE;
+struct answer_limits;
+/* How long the child may take for each answer from now on; its pid is filled in. */
+void verifier_patience(struct verifier *v, const struct answer_limits *limits);
 /* Was pid the child? It is gone then, and every question fails. */
 bool verifier_reaped(struct verifier *v, pid_t pid);
 /* Ends the child and reaps it. NULL is fine. */

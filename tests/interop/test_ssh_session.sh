@@ -106,6 +106,21 @@ for type in ecdsa rsa; do
 done
 start deploy
 
+echo "# a machine that stands still"
+cat >stopping <<-X
+	#!/bin/bash
+	# After the key exchange: the process that judges logins is held up for longer than two seconds.
+	for monitor in \$(pgrep -P $launcher); do
+		for judge in \$(pgrep -P \$monitor -x warren-ssh-sess); do
+			kill -STOP \$judge && echo \$judge >>$dir/stopped
+			(sleep 4; kill -CONT \$judge) >/dev/null 2>&1 </dev/null &
+		done
+	done
+X
+chmod +x stopping
+is "a login waits for its judge" in "$(s -o KnownHostsCommand="$dir/stopping" t echo in)"
+[[ -s stopped ]]; ok "  which was stopped"
+
 echo "# terminals"
 has "terminal of the user" "crw--w---- 1 deploy tty" "$(s -tt t 'ls -l $(tty)' </dev/null)"
 has "SSH_TTY and TERM" "/dev/pts/" "$(TERM=xterm s -tt t 'echo $SSH_TTY $TERM' </dev/null)"
