@@ -22,7 +22,7 @@
 #define KEEP_BYTES   (256u << 10) /* of an empty remainder; more goes back to the allocator */
 #define GATHER_FROM  8192u
 #define GATHER_BYTES (128u << 10)
-#define CARRY_MAX    (CHANNEL_SCRATCH + GATHER_BYTES)
+#define CARRY_MAX    CHANNEL_SCRATCH
 #define EOF_WAIT_NS  (NSEC_PER_SEC / 2)
 #define GROW_EVERY   (256u << 10)
 #define GROW_AFTER   (128u << 10) /* idle channels keep libssh's small window */
@@ -206,46 +206,34 @@ static void write_carry(struct channel *c)
 	}
 }
 
-/* Large pieces wait for each other until channel_run, so that the reader is woken once for a batch
- * and not for each packet. */
-static bool gather(struct channel *c, const uint8_t *data, size_t len)
+/* Large pieces wait for each other in libssh's buffer, until they are a batch or the turn is over
+ * (run_in), so that the reader is woken once for all of them. */
+static bool may_wait(const struct channel *c, size_t len)
 {
-	if (len < GATHER_FROM || len >= GATHER_BYTES || c->in_fd < 0 || c->in_blocked)
-		return false;
-	if (c->in_carry.len + len > GATHER_BYTES) {
-		write_carry(c);
-		if (c->in_carry.len > 0 || c->in_closed)
-			return false;
-	}
-	return buffer_append(&c->in_carry, data, len) == 0;
+	return len >= GATHER_FROM && len < GATHER_BYTES && c->in_fd >= 0 && !c->in_blocked;
 }
 
 size_t channel_take(struct channel *c, const uint8_t *data, size_t len)
 {
-	size_t n = len;
+	size_t n;
 
-	if (!gather(c, data, len)) {
-		if (c->in_carry.len > 0)
-			return 0;
-		if (c->in_closed || c->state == CHANNEL_CLOSING)
-			return len;
-		n = write_in(c, data, len);
-	}
+	if (c->in_carry.len > 0 || may_wait(c, len))
+		return 0;
+	if (c->in_closed || c->state == CHANNEL_CLOSING)
+		return len;
+	n = write_in(c, data, len);
 	c->taken += n;
 	return n;
 }
 
 static int feed(struct channel *c, ssize_t len)
 {
-	size_t n = 0;
+	size_t n;
 
 	if (len <= 0)
 		return (int)len;
 	c->taken += (uint64_t)len;
-	/* While libssh looked for more, earlier bytes may have been gathered. */
-	write_carry(c);
-	if (c->in_carry.len == 0)
-		n = write_in(c, c->scratch, (size_t)len);
+	n = write_in(c, c->scratch, (size_t)len);
 	return n < (size_t)len ? buffer_append(&c->in_carry, c->scratch + n, (size_t)len - n) : 0;
 }
 
@@ -280,6 +268,11 @@ static int run_in(struct channel *c)
 			close_in(c);
 	}
 	return rc;
+}
+
+bool channel_hurries(const struct channel *c)
+{
+	return c->state == CHANNEL_RUNNING && c->in_fd >= 0 && !c->in_blocked && input_waits(c);
 }
 
 /* ---- Towards the client. */

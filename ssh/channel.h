@@ -101,6 +101,8 @@ void channel_abort(struct channel *c);
 size_t channel_take(struct channel *c, const uint8_t *data, size_t len);
 /* Window of the terminal changed. */
 void channel_resize(struct channel *c, const struct libssh_window *window);
+/* Must run again at once: bytes came for the process while something else was done. */
+bool channel_hurries(const struct channel *c);
 /* Must run again soon, though no descriptor is ready. */
 bool channel_ticks(const struct channel *c);
 /* What to wait for; entries without interest have fd -1. */

@@ -286,6 +286,8 @@ static int tell_bytes(struct worker *w, uint64_t now_ns)
 
 static int timeout_ms(const struct worker *w, uint64_t now_ns)
 {
+	if (worker_channels_hurry(w))
+		return 0;
 	if (w->ending)
 		return 50;
 	if (!w->authenticated)

@@ -586,6 +586,15 @@ int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t cou
 	return 0;
 }
 
+bool worker_channels_hurry(const struct worker *w)
+{
+	for (size_t i = 0; i < w->channel_count; i++) {
+		if (channel_hurries(w->channels[i]))
+			return true;
+	}
+	return false;
+}
+
 bool worker_channels_tick(const struct worker *w)
 {
 	for (size_t i = 0; i < w->channel_count; i++) {

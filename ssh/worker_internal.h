@@ -125,6 +125,8 @@ int worker_channels_event(struct worker *w, struct worker_packet *p) WARREN_MUST
  * in order (count of them as at worker_channels_poll), or NULL. */
 int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t count) WARREN_MUST_USE;
 void worker_channels_poll(struct worker *w, struct pollfd *polls);
+/* A channel must run again at once. */
+bool worker_channels_hurry(const struct worker *w);
 /* A channel must run again within 100 ms. */
 bool worker_channels_tick(const struct worker *w);
 /* The text to every terminal, then no more channels. */

@@ -19,12 +19,32 @@
 
 #define BIG (4u << 20)
 
-/* A libssh of the test's own: what each call is to bring. */
+/* A libssh of the test's own: one channel's buffer, and the packets that it finds in its socket when
+ * it is asked to read. */
 static struct {
-	struct channel *channel; /* of grow */
-	const uint8_t *data; /* that grow finds: packets that it hands over, then what it returns */
-	size_t packet, packets, rest;
+	struct channel *channel;
+	uint8_t queue[1 << 20];
+	size_t at, len;
+	const uint8_t *data;
+	size_t packet, packets;
 } fake;
+
+/* A packet: channel_take sees all that waits, and says how much of it it took. */
+static void arrive(const uint8_t *data, size_t len)
+{
+	assert_true(len <= sizeof(fake.queue) - fake.len);
+	memcpy(fake.queue + fake.len, data, len);
+	fake.len += len;
+	fake.at += channel_take(fake.channel, fake.queue + fake.at, fake.len - fake.at);
+	assert_true(fake.at <= fake.len);
+}
+
+static void arrive_all(void)
+{
+	for (size_t i = 0; i < fake.packets; i++)
+		arrive(fake.data + i * fake.packet, fake.packet);
+	fake.packets = 0;
+}
 
 void libssh_channel_free(struct libssh_channel *c)
 {
@@ -45,25 +65,21 @@ ssize_t libssh_channel_write(struct libssh_channel *c, const void *data, size_t 
 size_t libssh_channel_backlog(struct libssh_channel *c)
 {
 	(void)c;
-	return 0;
+	return fake.len - fake.at;
 }
 ssize_t libssh_channel_read(struct libssh_channel *c, void *out, size_t cap)
 {
 	(void)c;
-	(void)out;
-	(void)cap;
-	return 0;
+	arrive_all();
+	if (cap > fake.len - fake.at)
+		cap = fake.len - fake.at;
+	memcpy(out, fake.queue + fake.at, cap);
+	fake.at += cap;
+	return (ssize_t)cap;
 }
 ssize_t libssh_channel_grow(struct libssh_channel *c, void *out, size_t window)
 {
-	(void)c;
-	assert_true(window >= fake.rest);
-	for (size_t i = 0; i < fake.packets; i++)
-		assert_int_equal(
-			channel_take(fake.channel, fake.data + i * fake.packet, fake.packet),
-			fake.packet);
-	memcpy(out, fake.data + fake.packets * fake.packet, fake.rest);
-	return (ssize_t)fake.rest;
+	return libssh_channel_read(c, out, window);
 }
 void libssh_channel_exit_status(struct libssh_channel *c, uint32_t status)
 {
@@ -105,6 +121,8 @@ static void start(struct channel **ret_channel, int in[2])
 	close(out[1]);
 	close(err[1]);
 	*ret_channel = c;
+	memset(&fake, 0, sizeof(fake));
+	fake.channel = c;
 }
 
 static void test_nothing_before_the_start(void **state)
@@ -157,61 +175,130 @@ static void test_what_waits_goes_first(void **state)
 	channel_free(c);
 }
 
-static void test_large_pieces_gather_in_order(void **state)
-{
-	enum { PIECE = 32768, PIECES = 5 };
-	uint8_t *data = malloc(PIECES * PIECE), *got = malloc(PIECES * PIECE);
-	struct channel *c;
-	int in[2];
+enum { PIECE = 32768, PIECES = 12 };
 
-	(void)state;
-	start(&c, in);
+/* A channel whose pipe has room for all of ret_data[PIECES * PIECE]. */
+static void start_roomy(struct channel **ret_channel, int in[2], uint8_t **ret_data,
+			uint8_t **ret_got)
+{
+	start(ret_channel, in);
 	assert_true(fcntl(in[0], F_SETPIPE_SZ, 1 << 20) > 0);
+	*ret_data = malloc(PIECES * PIECE);
+	*ret_got = malloc(PIECES * PIECE);
 	for (size_t i = 0; i < PIECES * PIECE; i++)
-		data[i] = (uint8_t)(i * 7 + i / PIECE);
-	for (size_t i = 0; i < PIECES; i++)
-		assert_int_equal(channel_take(c, data + i * PIECE, PIECE), PIECE);
-	assert_int_equal(c->taken, PIECES * PIECE);
-	/* The first four went in one batch, the fifth waits for the end of the turn. */
-	assert_int_equal(read(in[0], got, PIECES * PIECE), (PIECES - 1) * PIECE);
-	assert_memory_equal(got, data, (PIECES - 1) * PIECE);
-	assert_int_equal(c->in_carry.len, PIECE);
-	/* What is small goes behind it, not past it. */
-	assert_int_equal(channel_take(c, data, 3), 0);
-	close(in[0]);
+		(*ret_data)[i] = (uint8_t)(i * 7 + i / PIECE);
+	(*ret_channel)->scratch = malloc(CHANNEL_SCRATCH);
+}
+
+static void end_roomy(struct channel *c, int fd, uint8_t *data, uint8_t *got)
+{
+	close(fd);
+	free(c->scratch);
 	channel_free(c);
 	free(data);
 	free(got);
 }
 
-/* The window is opened by a call of libssh that also takes packets in: those are older than what it
- * returns. */
-static void test_what_comes_while_the_window_grows_keeps_its_order(void **state)
+static void test_large_pieces_wait_for_a_batch(void **state)
 {
-	enum { PIECE = 32768, REST = 100 };
-	uint8_t data[2 * PIECE + REST], got[2 * PIECE + REST], scratch[REST];
+	uint8_t *data, *got;
 	struct channel *c;
 	int in[2];
 
 	(void)state;
-	start(&c, in);
-	assert_true(fcntl(in[0], F_SETPIPE_SZ, 1 << 20) > 0);
-	for (size_t i = 0; i < sizeof(data); i++)
-		data[i] = (uint8_t)(i * 13 + i / 777);
-	fake.channel = c;
+	start_roomy(&c, in, &data, &got);
+	for (size_t i = 0; i < 5; i++)
+		arrive(data + i * PIECE, PIECE);
+	/* The first four went at once, the fifth waits for the end of the turn. */
+	assert_int_equal(read(in[0], got, PIECES * PIECE), 4 * PIECE);
+	assert_memory_equal(got, data, 4 * PIECE);
+	assert_int_equal(c->taken, 4 * PIECE);
+	assert_true(channel_hurries(c));
+	/* What is small goes behind it, not past it. */
+	arrive(data + 5 * PIECE, 3);
+	assert_int_equal(fake.len - fake.at, PIECE + 3);
+	assert_int_equal(channel_run(c, NULL, false), 0);
+	assert_int_equal(read(in[0], got, PIECES * PIECE), PIECE + 3);
+	assert_memory_equal(got, data + 4 * PIECE, PIECE + 3);
+	assert_int_equal(c->taken, 5 * PIECE + 3);
+	assert_false(channel_hurries(c));
+	end_roomy(c, in[0], data, got);
+}
+
+static void test_small_pieces_do_not_wait(void **state)
+{
+	uint8_t *data, *got;
+	struct channel *c;
+	int in[2];
+
+	(void)state;
+	start_roomy(&c, in, &data, &got);
+	arrive(data, 100);
+	assert_int_equal(read(in[0], got, PIECE), 100);
+	assert_false(channel_hurries(c));
+	end_roomy(c, in[0], data, got);
+}
+
+/* Nobody reads: nothing is tried again before poll says so, and all comes in order once somebody does. */
+static void test_what_waits_survives_a_full_pipe(void **state)
+{
+	struct pollfd polls[CHANNEL_POLLS];
+	uint8_t *data, *got;
+	struct channel *c;
+	size_t len = 0;
+	int in[2];
+
+	(void)state;
+	start_roomy(&c, in, &data, &got);
+	assert_true(fcntl(in[0], F_SETPIPE_SZ, PIECE) > 0);
+	for (size_t i = 0; i < PIECES; i++)
+		arrive(data + i * PIECE, PIECE);
+	assert_true(c->in_blocked);
+	assert_int_equal(c->taken, PIECE);
+	assert_false(channel_hurries(c));
+	c->client_eof = true;
+	while (c->in_fd >= 0) {
+		ssize_t n = read(in[0], got + len, PIECES * PIECE - len);
+
+		assert_true(n > 0);
+		len += (size_t)n;
+		channel_poll(c, false, polls);
+		assert_int_equal(polls[0].fd, c->in_fd);
+		polls[0].revents = POLLOUT;
+		polls[1].revents = polls[2].revents = 0;
+		assert_int_equal(channel_run(c, polls, false), 0);
+	}
+	while (len < PIECES * PIECE) {
+		ssize_t n = read(in[0], got + len, PIECES * PIECE - len);
+
+		assert_true(n > 0);
+		len += (size_t)n;
+	}
+	assert_memory_equal(got, data, PIECES * PIECE);
+	assert_int_equal(read(in[0], got, 1), 0);
+	end_roomy(c, in[0], data, got);
+}
+
+/* The window is opened by a call of libssh that also takes packets in: those that went at once are
+ * older than what it returns. */
+static void test_what_comes_while_the_window_grows_keeps_its_order(void **state)
+{
+	uint8_t *data, *got;
+	struct channel *c;
+	int in[2];
+
+	(void)state;
+	start_roomy(&c, in, &data, &got);
 	fake.data = data;
 	fake.packet = PIECE;
-	fake.packets = 2;
-	fake.rest = REST;
-	c->scratch = scratch;
+	fake.packets = 6;
 	c->may_grow = true;
 	c->taken = 1 << 20;
 	assert_int_equal(channel_run(c, NULL, false), 0);
-	assert_int_equal(read(in[0], got, sizeof(got)), sizeof(got));
-	assert_memory_equal(got, data, sizeof(data));
-	assert_int_equal(c->taken, (1 << 20) + sizeof(data));
-	close(in[0]);
-	channel_free(c);
+	assert_int_equal(read(in[0], got, PIECES * PIECE), 6 * PIECE);
+	assert_memory_equal(got, data, 6 * PIECE);
+	assert_int_equal(c->taken, (1 << 20) + 6 * PIECE);
+	end_roomy(c, in[0], data, got);
 }
 
 static void test_nobody_reads(void **state)
@@ -276,7 +363,9 @@ int main(void)
 		cmocka_unit_test(test_nothing_before_the_start),
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_what_waits_goes_first),
-		cmocka_unit_test(test_large_pieces_gather_in_order),
+		cmocka_unit_test(test_large_pieces_wait_for_a_batch),
+		cmocka_unit_test(test_small_pieces_do_not_wait),
+		cmocka_unit_test(test_what_waits_survives_a_full_pipe),
 		cmocka_unit_test(test_what_comes_while_the_window_grows_keeps_its_order),
 		cmocka_unit_test(test_nobody_reads),
 		cmocka_unit_test(test_exit_ends_input),
