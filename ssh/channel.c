@@ -18,13 +18,13 @@
 #include "platform/clock.h"
 #include "platform/file.h"
 
-#define READ_BYTES   131072u	  /* at once from a pipe or socket */
+#define READ_BYTES   (4 * (32768u - 10)) /* at once from a pipe or socket: whole packets of OpenSSH's */
 #define KEEP_BYTES   (256u << 10) /* of an empty remainder; more goes back to the allocator */
 #define GATHER_FROM  8192u
 #define GATHER_BYTES (128u << 10)
 #define CARRY_MAX    CHANNEL_SCRATCH
 #define EOF_WAIT_NS  (NSEC_PER_SEC / 2)
-#define GROW_EVERY   (256u << 10)
+#define GROW_EVERY   (512u << 10)
 #define GROW_AFTER   (128u << 10) /* idle channels keep libssh's small window */
 
 struct channel *channel_new(enum channel_kind kind, uint32_t id, uint8_t *scratch)
