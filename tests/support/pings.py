@@ -5,8 +5,9 @@
 ping(8) takes for lost what comes late. This waits, as long as a minute, and has eight under way at most, so that a
 machine that stands still loses none. Exits 0 when all were answered; says how many were.
 
-CLOCK is the file with the time of warren-wg-lab (LAB_CLOCK): it goes SPEED times as fast as ours, but no further
-than twenty seconds past the last answer: who isn't scheduled for long doesn't grow old meanwhile.
+CLOCK is the file with the time of warren-wg-lab (LAB_CLOCK): it goes SPEED times as fast as ours, but past twenty
+seconds after the last answer only as fast: who isn't scheduled for long doesn't grow old meanwhile, and handshakes
+that were too slow for the fast clock get their time.
 """
 import mmap
 import os
@@ -29,7 +30,8 @@ class Clock:
         now = time.monotonic_ns()
         if answered:
             self.ahead = 0
-        step = int(min((now - self.last) * self.speed, AHEAD_NS - self.ahead))
+        passed = now - self.last
+        step = int(max(min(passed * self.speed, AHEAD_NS - self.ahead), passed))
         self.last = now
         self.ahead += step
         self.map[0:8] = struct.pack("@Q", struct.unpack("@Q", self.map[0:8])[0] + step)
