@@ -64,20 +64,31 @@ static struct sshd_query query_of(const struct monitor *m, const struct sshd_gro
 	return q;
 }
 
+/* Only where a line wants to know: a name service may go far for them. The login of a connection never
+ * changes. */
+static const struct sshd_groups *groups_of(struct monitor_options *o, const char *login)
+{
+	static const struct sshd_groups none;
+	static struct sshd_groups groups;
+
+	if (login[0] == '\0' || !sshd_config_asks_groups(o->config))
+		return &none;
+	if (!o->groups_known)
+		sshd_groups_of(login, &groups);
+	o->groups_known = true;
+	return &groups;
+}
+
 static void evaluate(struct monitor *m)
 {
-	static struct sshd_groups groups;
 	struct monitor_options *o = m->options;
 	struct sshd_query q;
 	struct ip_addr client;
 
-	groups.count = 0;
-	if (o->login[0] != '\0')
-		sshd_groups_of(o->login, &groups);
 	endpoint_ip(&m->config.client, &client);
 	if (client.family != 0)
 		ip_addr_format(&client, o->host); /* UseDNS no */
-	q = query_of(m, &groups);
+	q = query_of(m, groups_of(o, o->login));
 	sshd_config_evaluate(o->config, &q, &o->now);
 	log_set_level((enum log_level)o->now.log_level);
 }
@@ -162,6 +173,7 @@ const char *monitor_options_admit(struct monitor *m, struct verifier_decision *d
 {
 	struct monitor_options *o = m->options;
 
+	o->groups_known = false; /* a person may have taken minutes to get here */
 	snprintf(o->peer, sizeof(o->peer), "%s", d->caller_name);
 	snprintf(o->identity, sizeof(o->identity), "%s", d->identity);
 	evaluate(m);
@@ -215,12 +227,9 @@ void monitor_options_restrict(const struct monitor *m, struct verifier_decision 
 
 int monitor_options_account(const struct monitor *m, struct error *err)
 {
-	static struct sshd_groups groups;
-	struct sshd_query q;
+	struct sshd_query q = query_of(m, groups_of(m->options, m->login));
 	const char *keyword;
 
-	sshd_groups_of(m->login, &groups);
-	q = query_of(m, &groups);
 	q.user = m->login;
 	keyword = sshd_user_refused(&m->options->now, &q);
 	if (keyword != NULL)

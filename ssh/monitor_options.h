@@ -19,6 +19,7 @@ struct monitor_options {
 	struct sshd_config *config;
 	struct sshd_options now; /* in force */
 	char login[64], host[64], peer[64], identity[256]; /* that it was evaluated with */
+	bool groups_known; /* of the login, since they were last needed fresh */
 	uint64_t attempt_ns; /* when the newest attempt to log in came */
 };
 

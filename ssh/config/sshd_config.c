@@ -6,6 +6,7 @@
 #include "ssh/config/sshd_config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,20 @@ static int begin_block(struct sshd_config *c, const char *text, struct error *er
 	c->blocks = grown;
 	c->blocks[c->block_count] = b;
 	return (int)c->block_count++;
+}
+
+bool sshd_config_asks_groups(const struct sshd_config *c)
+{
+	const size_t allow = offsetof(struct sshd_options, allow_groups),
+		     deny = offsetof(struct sshd_options, deny_groups);
+
+	for (size_t i = 0; i < c->block_count; i++)
+		if (sshd_block_asks_groups(&c->blocks[i]))
+			return true;
+	for (size_t i = 0; i < c->line_count; i++)
+		if (c->lines[i].keyword->offset == allow || c->lines[i].keyword->offset == deny)
+			return true;
+	return false;
 }
 
 static bool block_holds(const struct sshd_config *c, int block, const struct sshd_query *q)

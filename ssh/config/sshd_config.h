@@ -132,6 +132,8 @@ int sshd_config_parse_more(struct sshd_config *c, const struct sshd_source *sour
 /* The values for this connection; borrows from c. */
 void sshd_config_evaluate(const struct sshd_config *c, const struct sshd_query *q,
 			  struct sshd_options *ret_options);
+/* Whether anything in it depends on a user's groups, which are dear to ask for. */
+bool sshd_config_asks_groups(const struct sshd_config *c);
 /* The same configuration as one text without Include lines, for another process. */
 int sshd_config_text(const struct sshd_config *c, struct buffer *out) WARREN_MUST_USE;
 /* A line as it was read, for who checks what it names; borrowed. */

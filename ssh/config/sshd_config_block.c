@@ -133,6 +133,14 @@ static bool criterion_holds(const struct sshd_query *q, enum criterion c, const 
 	}
 }
 
+bool sshd_block_asks_groups(const struct config_block *b)
+{
+	for (size_t i = 0; i < b->count; i += 2)
+		if (criterion_of(b->words[i]) == MATCH_GROUP)
+			return true;
+	return false;
+}
+
 bool sshd_block_holds(const struct config_block *b, const struct sshd_query *q)
 {
 	for (size_t i = 0; i + 1 < b->count; i += 2)

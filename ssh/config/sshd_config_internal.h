@@ -76,6 +76,8 @@ struct config_block {
 /* ---- sshd_config_block.c */
 /* -EINVAL and the sentence for a line that asks for something else. */
 int sshd_block_check(struct config_block *b, struct error *err) WARREN_MUST_USE;
+/* Does it ask for groups? */
+bool sshd_block_asks_groups(const struct config_block *b);
 /* Without the blocks around it. */
 bool sshd_block_holds(const struct config_block *b, const struct sshd_query *q);
 

@@ -102,6 +102,34 @@ static void wins(void **state)
 	}
 }
 
+/* Nobody looks groups up for a configuration that does not say so, and for each that does. */
+static void asks_groups(void **state)
+{
+	static const struct {
+		const char *text;
+		bool asks;
+	} table[] = {
+		{"", false},
+		{"AllowUsers alice\nMatch User bob\nMaxSessions 1\n", false},
+		{"Match User group\nMaxSessions 1\n", false},
+		{"AllowGroups wheel\n", true},
+		{"DenyGroups wheel\n", true},
+		{"Match group=wheel\nMaxSessions 1\n", true},
+		{"Match User alice Group !wheel\nMaxSessions 1\n", true},
+		{"Match User bob\nDenyGroups wheel\n", true},
+	};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct sshd_config *c = parse_with(table[i].text, NULL, &err);
+
+		if (c == NULL || sshd_config_asks_groups(c) != table[i].asks)
+			fail_msg("%s", table[i].text);
+		sshd_config_free(c);
+	}
+}
+
 static void unknown_login_matches_nothing(void **state)
 {
 	struct sshd_query q = {0};
@@ -429,7 +457,7 @@ int main(void)
 		cmocka_unit_test(wins),	      cmocka_unit_test(unknown_login_matches_nothing),
 		cmocka_unit_test(included),   cmocka_unit_test(lists),
 		cmocka_unit_test(algorithms), cmocka_unit_test(sentences),
-		cmocka_unit_test(text_again),
+		cmocka_unit_test(text_again), cmocka_unit_test(asks_groups),
 		cmocka_unit_test(environment_of_the_user),
 		cmocka_unit_test(without_effect), cmocka_unit_test(too_many),
 		cmocka_unit_test(startups),   cmocka_unit_test(negated_hosts),
