@@ -132,6 +132,7 @@ struct broker_ssh {
 	uint32_t next_id;
 	struct broker_verification verification;
 	char program[256]; /* warren-ssh-session; "": not installed */
+	int root;	   /* the empty folder of all monitors; -1: not made yet */
 };
 
 struct broker_root_client;

@@ -19,6 +19,7 @@
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/log.h"
+#include "platform/sandbox.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "ssh/wire/ssh_wire.h"
@@ -50,7 +51,7 @@ void broker_ssh_init(struct broker *b)
 	const char *slash;
 
 	broker_sshd_config_init(b);
-	s->object = s->verification.pipe = s->verification.object = -1;
+	s->object = s->verification.pipe = s->verification.object = s->root = -1;
 	s->verification.next_object = -1;
 	self[n > 0 ? n : 0] = '\0';
 	slash = strrchr(self, '/');
@@ -351,6 +352,9 @@ static int start_monitor(struct broker *b, struct broker_session *s, int connect
 	int with_broker[2] = {-1, -1}, with_main[2] = {-1, -1}, config = -1, object = -1;
 	int rc;
 
+	/* Without it each monitor makes its own. */
+	if (b->ssh.root < 0 && sandbox_open_empty_root(&b->ssh.root) < 0)
+		b->ssh.root = -1;
 	rc = config_memfd(b, s, client, server, &config);
 	/* Without an object only a break-glass certificate lets in. */
 	if (rc == 0)
@@ -365,9 +369,10 @@ static int start_monitor(struct broker *b, struct broker_session *s, int connect
 	if (rc == 0)
 		rc = broker_loop_add(b->loop, with_broker[0], on_monitor, s);
 	if (rc == 0) {
-		const int fds[] = {connection, config, object, with_broker[1], with_main[1]};
+		const int fds[] = {connection,	   config,	 object,
+				   with_broker[1], with_main[1], b->ssh.root};
 
-		rc = broker_spawn(b->ssh.program, argv, fds, 5, true, &s->pid);
+		rc = broker_spawn(b->ssh.program, argv, fds, b->ssh.root >= 0 ? 6 : 5, true, &s->pid);
 		if (rc < 0)
 			broker_loop_del(b->loop, with_broker[0]);
 	}

@@ -254,16 +254,45 @@ static int open_removed_folder(const char *parent, int *ret_fd)
 	return 0;
 }
 
-int sandbox_empty_root(void)
+int sandbox_open_empty_root(int *ret_fd)
 {
 	static const char *const parents[] = {"/run", "/tmp", "/var/tmp"};
 	int fd = -1, rc = -ENOENT;
 
 	for (size_t i = 0; rc < 0 && i < sizeof(parents) / sizeof(parents[0]); i++)
 		rc = open_removed_folder(parents[i], &fd);
+	/* Its owner goes in by this one bit, also where no capability does instead. */
+	if (rc == 0 && fchmod(fd, S_IXUSR) < 0)
+		rc = -errno;
 	if (rc < 0)
-		return rc;
-	if (fchdir(fd) < 0 || chroot(".") < 0 || chdir("/") < 0 || fchmod(fd, 0) < 0)
+		file_close(&fd);
+	else
+		*ret_fd = fd;
+	return rc;
+}
+
+bool sandbox_is_empty_root(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_nlink == 0 &&
+	       (st.st_mode & 07677) == 0 && st.st_uid == geteuid();
+}
+
+int sandbox_enter_empty_root(int fd)
+{
+	if (!sandbox_is_empty_root(fd))
+		return -EINVAL;
+	return fchdir(fd) < 0 || chroot(".") < 0 || chdir("/") < 0 ? -errno : 0;
+}
+
+int sandbox_empty_root(void)
+{
+	int fd = -1, rc = sandbox_open_empty_root(&fd);
+
+	if (rc == 0)
+		rc = sandbox_enter_empty_root(fd);
+	if (rc == 0 && fchmod(fd, 0) < 0)
 		rc = -errno;
 	file_close(&fd);
 	return rc;

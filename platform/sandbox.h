@@ -7,6 +7,7 @@
 #ifndef WARREN_PLATFORM_SANDBOX_H
 #define WARREN_PLATFORM_SANDBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,11 @@ struct sandbox_profile {
 int sandbox_apply(const struct sandbox_profile *profile, struct error *err) WARREN_MUST_USE;
 /* chroot into an empty, unwritable folder that no name reaches (needs CAP_SYS_CHROOT). */
 int sandbox_empty_root(void) WARREN_MUST_USE;
+/* The same in two steps: one folder may be the root of many processes, since nothing can be made or
+ * found in it. Who starts them opens it; entering refuses what is no such folder. */
+int sandbox_open_empty_root(int *ret_fd) WARREN_MUST_USE;
+bool sandbox_is_empty_root(int fd);
+int sandbox_enter_empty_root(int fd) WARREN_MUST_USE;
 /* What a process without root can give up: namespaces of its own (user, network, IPC) with the empty
  * root; where the machine allows none, every file by Landlock. All capabilities go in either case.
  * 0, or -errno when a capability stays: the caller must exit. *ret_how for a log line: "namespaces",

@@ -18,9 +18,11 @@
 
 #include "platform/file.h"
 #include "platform/log.h"
+#include "platform/sandbox.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
 #include "ssh/monitor.h"
+#include "ssh/place.h"
 
 #define CONFIG_MAX (SSH_WIRE_SSHD_CONFIG_MAX + 8192)
 
@@ -54,28 +56,39 @@ int monitor_worker_path(char ret_path[static MONITOR_PATH_MAX])
 	return monitor_program_path(MONITOR_WORKER_PROGRAM, ret_path);
 }
 
-static _Noreturn void become_worker(const char *program, char *const envp[], int sock)
+/* What the child needs between fork and exec. */
+struct worker_start {
+	const char *program;
+	char **argv, **envp;
+	int sock, root;
+};
+
+static _Noreturn void become_worker(const struct worker_start *s)
 {
-	char *const argv[] = {(char[]){MONITOR_WORKER_PROGRAM}, (char[]){"--worker"}, NULL};
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* 3 is the connection already. The pair may have got 4, which was free again. */
-	if (sock == WORKER_FD_MONITOR ? fcntl(sock, F_SETFD, 0) < 0
-				      : dup2(sock, WORKER_FD_MONITOR) < 0)
+	if (s->sock == WORKER_FD_MONITOR ? fcntl(s->sock, F_SETFD, 0) < 0
+					 : dup2(s->sock, WORKER_FD_MONITOR) < 0)
 		_exit(1);
-	close_range(WORKER_FD_MONITOR + 1, ~0U, 0);
-	execve(program, argv, envp);
+	if (s->root >= 0 && dup2(s->root, WORKER_FD_ROOT) < 0)
+		_exit(1);
+	close_range(s->root >= 0 ? WORKER_FD_ROOT + 1 : WORKER_FD_MONITOR + 1, ~0U, 0);
+	execve(s->program, s->argv, s->envp);
 	_exit(1);
 }
 
-static int start_worker(struct monitor *m)
+static int start_worker(struct monitor *m, const struct place *place)
 {
-	char program[MONITOR_PATH_MAX];
+	char program[MONITOR_PATH_MAX], uid[12], gid[12];
+	char name[] = MONITOR_WORKER_PROGRAM, worker[] = "--worker";
+	char *argv[] = {name, worker, NULL, NULL, NULL};
 	char debug[] = "WARREN_SANDBOX_DEBUG=1", json[] = "WARREN_LOG_JSON=1";
 	char *envp[] = {(char[]){"LC_ALL=C.UTF-8"}, NULL, NULL, NULL};
+	struct worker_start start;
 	size_t n = 1;
 	int pair[2], r;
 
@@ -92,9 +105,16 @@ static int start_worker(struct monitor *m)
 		envp[n++] = debug;
 	if (getenv("WARREN_LOG_JSON") != NULL)
 		envp[n++] = json;
+	if (place->root >= 0) {
+		snprintf(uid, sizeof(uid), "%u", (unsigned)place->uid);
+		snprintf(gid, sizeof(gid), "%u", (unsigned)place->gid);
+		argv[2] = uid;
+		argv[3] = gid;
+	}
+	start = (struct worker_start){program, argv, envp, pair[1], place->root};
 	m->worker = vfork();
 	if (m->worker == 0)
-		become_worker(program, envp, pair[1]);
+		become_worker(&start);
 	r = m->worker < 0 ? -errno : 0;
 	close(pair[1]);
 	m->worker_fd = pair[0];
@@ -161,6 +181,29 @@ int monitor_take_object(struct monitor *m, int fd, struct error *err)
 	return r;
 }
 
+/* Verifier, worker and the configuration between them. */
+static int start_processes(struct monitor *m)
+{
+	const bool given = sandbox_is_empty_root(SSH_WIRE_FD_ROOT);
+	struct place place = {.root = -1};
+	int r = geteuid() == 0 ? place_open(given ? SSH_WIRE_FD_ROOT : -1, &place) : 0;
+
+	if (given)
+		close(SSH_WIRE_FD_ROOT);
+	if (r == 0)
+		r = verifier_start(&place, &m->verifier); /* before the host key is in this process */
+	if (r == 0)
+		r = read_config(m);
+	if (r == 0)
+		r = verifier_configure(m->verifier, &m->config);
+	if (r == 0)
+		r = watch_signals(m);
+	if (r == 0)
+		r = start_worker(m, &place);
+	place_close(&place);
+	return r;
+}
+
 int monitor_start(struct monitor *m)
 {
 	struct error err = {0};
@@ -173,17 +216,8 @@ int monitor_start(struct monitor *m)
 	r = file_set_nonblock(SSH_WIRE_FD_BROKER, true);
 	if (r == 0)
 		r = file_set_nonblock(SSH_WIRE_FD_MAIN, true);
-	if (r < 0)
-		return r;
-	r = verifier_start(&m->verifier); /* before the host key is in this process */
 	if (r == 0)
-		r = read_config(m);
-	if (r == 0)
-		r = verifier_configure(m->verifier, &m->config);
-	if (r == 0)
-		r = watch_signals(m);
-	if (r == 0)
-		r = start_worker(m);
+		r = start_processes(m);
 	if (r < 0)
 		return r;
 	close(SSH_WIRE_FD_CONNECTION);

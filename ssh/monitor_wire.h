@@ -20,7 +20,11 @@
 #define MONITOR_WIRE_ACCEPTED 0x80000000u /* numbers of channels that the monitor makes: from here on */
 #define MONITOR_WIRE_SESSIONS 256 /* hard limit over max_sessions */
 
-enum monitor_wire_fd { WORKER_FD_CONNECTION = 3, WORKER_FD_MONITOR = 4 };
+enum monitor_wire_fd {
+	WORKER_FD_CONNECTION = 3,
+	WORKER_FD_MONITOR = 4,
+	WORKER_FD_ROOT = 5, /* with uid and gid in the arguments */
+};
 
 enum monitor_wire_request {
 	MONITOR_HELLO = 1,

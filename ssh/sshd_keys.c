@@ -96,7 +96,7 @@ int sshd_keys_check(const char *path, struct error *err)
 
 	if (r < 0)
 		return error_set(err, r, "RevokedKeys %s cannot be read: %s", path, strerror(-r));
-	r = verifier_start(&v);
+	r = verifier_start(NULL, &v);
 	if (r < 0)
 		error_set(&why, r, "%s", strerror(-r));
 	else

@@ -25,7 +25,7 @@ struct verifier {
 	struct answer_limits limits;
 };
 
-int verifier_start(struct verifier **ret_verifier)
+int verifier_start(const struct place *place, struct verifier **ret_verifier)
 {
 	struct verifier *v = calloc(1, sizeof(*v));
 	int pair[2], r;
@@ -39,7 +39,7 @@ int verifier_start(struct verifier **ret_verifier)
 	}
 	v->pid = fork();
 	if (v->pid == 0)
-		verifier_child_run(pair[1]);
+		verifier_child_run(pair[1], place);
 	close(pair[1]);
 	if (v->pid < 0) {
 		r = -errno;

@@ -57,8 +57,10 @@ struct verifier_object {
 	char host_name[64]; /* this machine's name in the mesh */
 };
 
-/* Forks the child; call it before anything secret is in memory. */
-int verifier_start(struct verifier **ret_verifier) WARREN_MUST_USE;
+struct place;
+/* Forks the child; call it before anything secret is in memory. place: where it lives (borrowed;
+ * NULL: it finds one; without root it is not looked at). */
+int verifier_start(const struct place *place, struct verifier **ret_verifier) WARREN_MUST_USE;
 /* Tells the child what to believe: pinned key, network, this peer, lowest sequence. */
 int verifier_configure(struct verifier *v, const struct ssh_wire_config *config) WARREN_MUST_USE;
 /* A signed object in a sealed memfd (borrowed). -EACCES with the sentence when it is refused; the

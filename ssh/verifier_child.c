@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,13 +18,13 @@
 #include "platform/sandbox.h"
 #include "platform/secret.h"
 #include "platform/unixsock.h"
-#include "platform/user.h"
 #include "ssh/judge.h"
 #include "ssh/monitor_wire.h"
+#include "ssh/place.h"
 #include "ssh/revoked.h"
 #include "ssh/verifier_internal.h"
 
-#define SERVICE_ACCOUNT "warren-ssh"
+#define TRIM_AFTER_MS 1000
 
 struct child {
 	int fd;
@@ -265,6 +266,8 @@ static const char *const child_calls[] = {
 	"exit_group",
 	"getpid",
 	"gettid",
+	"poll",
+	"ppoll",
 	NULL,
 };
 
@@ -276,30 +279,36 @@ static void close_all_but(int keep)
 	close_range((unsigned)keep + 1, ~0U, 0);
 }
 
-_Noreturn void verifier_child_run(int fd)
+/* What JSON needed goes back when there was nothing to judge for a while: a login asks several times
+ * at once. */
+static ssize_t next_message(int fd, uint8_t *data, int *fds, size_t *nfds)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	if (poll(&p, 1, TRIM_AFTER_MS) == 0)
+		malloc_trim(0);
+	return unixsock_recv(fd, data, MONITOR_WIRE_MAX, fds, nfds, 0);
+}
+
+_Noreturn void verifier_child_run(int fd, const struct place *place)
 {
 	static uint8_t data[MONITOR_WIRE_MAX];
 	struct child c = {.fd = fd};
 	const char *how;
-	uid_t uid;
-	gid_t gid;
-	bool found;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* Also seeds jansson, which finds no /dev/urandom later. */
 	if (secret_process_init() < 0)
 		_exit(1);
-	user_service_account(SERVICE_ACCOUNT, &uid, &gid, &found);
-	close_all_but(fd);
-	if (geteuid() == 0 ? sandbox_empty_root() < 0 || user_drop_privileges(uid, gid) < 0
-			   : sandbox_without_root(&how) < 0)
+	if (geteuid() == 0 ? place_enter(place) < 0 : sandbox_without_root(&how) < 0)
 		_exit(1);
+	close_all_but(fd);
 	if (sandbox_limits(0, 1, 1) < 0 || sandbox_apply(&child_profile, NULL) < 0)
 		_exit(1);
 	for (;;) {
 		int fds[UNIXSOCK_MAX_FDS];
 		size_t nfds = 0;
-		ssize_t n = unixsock_recv(fd, data, sizeof(data), fds, &nfds, 0);
+		ssize_t n = next_message(fd, data, fds, &nfds);
 		int r;
 
 		if (n == -EINTR)
@@ -311,6 +320,5 @@ _Noreturn void verifier_child_run(int fd)
 			close(fds[i]);
 		if (r < 0)
 			_exit(2);
-		malloc_trim(0); /* answered: what JSON needed goes back */
 	}
 }

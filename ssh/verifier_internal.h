@@ -15,7 +15,8 @@
 /* u8 family, address[16] */
 void verifier_put_addr(struct writer *w, const struct ip_addr *addr);
 void verifier_get_addr(struct reader *r, struct ip_addr *ret_addr);
-/* In the process of its own: serves fd until it is closed. */
-_Noreturn void verifier_child_run(int fd);
+struct place;
+/* In the process of its own: serves fd until it is closed. place: as for verifier_start. */
+_Noreturn void verifier_child_run(int fd, const struct place *place);
 
 #endif

@@ -24,7 +24,7 @@
 #include "platform/log.h"
 #include "platform/sandbox.h"
 #include "platform/secret.h"
-#include "platform/user.h"
+#include "ssh/place.h"
 #include "ssh/worker_internal.h"
 
 #define MAX_FILES     4096
@@ -87,12 +87,9 @@ static int fill_standard_fds(void)
 	return 0;
 }
 
-static int drop_rights(struct error *err)
+static int drop_rights(const struct place *place, struct error *err)
 {
 	const char *how;
-	bool found;
-	uid_t uid;
-	gid_t gid;
 	int rc;
 
 	if (geteuid() != 0) {
@@ -100,13 +97,9 @@ static int drop_rights(struct error *err)
 		log_debug("confined without root", "by=%s", how);
 		return rc < 0 ? error_set(err, rc, "cannot give up capabilities: %s", strerror(-rc)) : 0;
 	}
-	user_service_account("warren-ssh", &uid, &gid, &found);
-	rc = sandbox_empty_root();
+	rc = place_enter(place);
 	if (rc < 0)
-		return error_set(err, rc, "cannot enter an empty root: %s", strerror(-rc));
-	rc = user_drop_privileges(uid, gid);
-	if (rc < 0)
-		return error_set(err, rc, "cannot give up privileges: %s", strerror(-rc));
+		return error_set(err, rc, "cannot give up files and privileges: %s", strerror(-rc));
 	return 0;
 }
 
@@ -121,7 +114,7 @@ static int limit_memory(void)
 	return 0;
 }
 
-int worker_confine(struct error *err)
+int worker_confine(const struct place *place, struct error *err)
 {
 	static const struct sandbox_profile profile = {
 		.name = "ssh worker",
@@ -134,10 +127,10 @@ int worker_confine(struct error *err)
 	/* Pipes without reader and RLIMIT_FSIZE are errors of write(2), not the end. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	if (rc == 0)
+		rc = drop_rights(place, err);
 	if (rc == 0 && close_range(WORKER_FD_MONITOR + 1, ~0u, 0) < 0)
 		rc = -errno;
-	if (rc == 0)
-		rc = drop_rights(err);
 	if (rc == 0)
 		rc = secret_process_init();
 	if (rc == 0)
@@ -213,6 +206,14 @@ static int hello(struct worker *w, struct error *err)
 static void set_tcp(int option, int on)
 {
 	(void)setsockopt(WORKER_FD_CONNECTION, IPPROTO_TCP, option, &on, sizeof(on));
+}
+
+/* A client whose kernel waits for it before it sends the next small packet (Nagle) would lose 40 ms a
+ * step. Our own proxy, which marks its connections, has turned that off: there it would be one more
+ * packet through two tunnels for each that comes. */
+static void acknowledge(const struct worker *w)
+{
+	set_tcp(TCP_QUICKACK, !w->certificate_comes);
 }
 
 /* The kernel's copy of the packet that began the connection, where the listener asked for it. */
@@ -348,8 +349,10 @@ static int key_exchange(struct worker *w)
 	int rc;
 
 	do {
-		set_tcp(TCP_QUICKACK, 1);
+		acknowledge(w);
+		set_tcp(TCP_CORK, 1); /* as in loop */
 		rc = libssh_server_key_exchange(w->server);
+		set_tcp(TCP_CORK, 0);
 		if (rc == 0 && worker_auth_tick(w, worker_now_ns()) < 0)
 			return -ETIMEDOUT;
 		if (rc == 0 && wait_for_something(w, 0) < 0)
@@ -380,8 +383,7 @@ static int step_connection(struct worker *w)
 	int rc;
 
 	if (!w->authenticated) {
-		/* The other side's delayed ACKs would cost 40 ms a step. */
-		set_tcp(TCP_QUICKACK, 1);
+		acknowledge(w);
 		rc = worker_auth_step(w);
 		if (rc == 0 && !w->authenticated && !w->ending)
 			rc = worker_auth_tick(w, worker_now_ns());
@@ -419,8 +421,7 @@ static int loop(struct worker *w)
 		first = false;
 		/* What one turn says, such as exit status, end and close of a channel, is one
 		 * segment: each would wake two tunnels and the client. */
-		if (w->authenticated)
-			set_tcp(TCP_CORK, 1);
+		set_tcp(TCP_CORK, 1);
 		if (rc == 0)
 			rc = read_monitor(w);
 		if (rc == 0)
@@ -431,8 +432,7 @@ static int loop(struct worker *w)
 			worker_limits_tick(w, worker_now_ns());
 		if (rc == 0 && w->authenticated && !w->ending)
 			rc = tell_bytes(w, worker_now_ns());
-		if (w->authenticated)
-			set_tcp(TCP_CORK, 0);
+		set_tcp(TCP_CORK, 0);
 	}
 	return rc;
 }
@@ -461,13 +461,13 @@ static int serve(struct worker *w, struct error *err)
 	return rc;
 }
 
-int worker_run(void)
+int worker_run(const struct place *place)
 {
 	struct error err = {0};
 	struct worker *w;
 	int rc;
 
-	rc = worker_confine(&err);
+	rc = worker_confine(place, &err);
 	w = rc == 0 ? calloc(1, sizeof(*w)) : NULL;
 	if (w)
 		w->scratch = malloc(CHANNEL_SCRATCH);

@@ -7,8 +7,10 @@
 #define WARREN_SSH_WORKER_H
 
 /* `warren-ssh-worker --worker`: descriptors 3 (connection) and 4 (monitor), see monitor_wire.h.
- * Gives up all privileges first. Returns the exit status when the connection is over. */
-int worker_run(void);
+ * Gives up all privileges first. Returns the exit status when the connection is over. place: NULL
+ * for one of its own. */
+struct place;
+int worker_run(const struct place *place);
 /* `warren-ssh-worker --verify`: descriptor 4 brings one signature and takes one answer. */
 int worker_verify(void);
 

@@ -88,8 +88,10 @@ struct worker {
 	uint64_t bulk_received;
 };
 
-/* Gives up all rights; what is left is descriptors 0 to 4 and the calls that move bytes. */
-int worker_confine(struct error *err) WARREN_MUST_USE;
+struct place;
+/* Gives up all rights; what is left is descriptors 0 to 4 and the calls that move bytes. place: NULL
+ * for one of its own. */
+int worker_confine(const struct place *place, struct error *err) WARREN_MUST_USE;
 uint64_t worker_now_ns(void);
 /* Begins the end of the connection with a text for SSH_MSG_DISCONNECT; the first one counts. */
 void worker_end(struct worker *w, const char *text);

@@ -160,7 +160,7 @@ int worker_token(void)
 	ssize_t n;
 
 	/* Seeds jansson, which finds no /dev/urandom later. */
-	if (secret_process_init() < 0 || worker_confine(&err) < 0) {
+	if (secret_process_init() < 0 || worker_confine(NULL, &err) < 0) {
 		log_error("cannot verify a token", "error=\"%s\"", error_text(&err));
 		return WARREN_EXIT_FAILED;
 	}

@@ -21,7 +21,7 @@ int worker_verify(void)
 	struct reader r;
 	ssize_t n;
 
-	if (worker_confine(&err) < 0) {
+	if (worker_confine(NULL, &err) < 0) {
 		log_error("cannot verify a signature", "error=\"%s\"", error_text(&err));
 		return WARREN_EXIT_FAILED;
 	}

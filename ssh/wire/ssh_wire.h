@@ -20,6 +20,7 @@ enum ssh_wire_fd {
 	SSH_WIRE_FD_OBJECT = 5,     /* sealed memfd: signed text of type "ssh" (control/PROTOCOL.md 6) */
 	SSH_WIRE_FD_BROKER = 6,
 	SSH_WIRE_FD_MAIN = 7,
+	SSH_WIRE_FD_ROOT = 8, /* an empty root (platform/sandbox.h); may be missing: one is made */
 };
 
 #define SSH_WIRE_BREAK_GLASS_MAX 4

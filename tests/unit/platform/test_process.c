@@ -251,6 +251,41 @@ static int empty_root_child(void)
 	return 0;
 }
 
+/* One folder for several: each goes in, the second after the first. What is no such folder is refused. */
+static int shared_root_child(void)
+{
+	struct stat st;
+	int fd = -1, other = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), status;
+	char folder[] = "/tmp/test-process-XXXXXX";
+	pid_t pid;
+
+	if (sandbox_open_empty_root(&fd) != 0 || !sandbox_is_empty_root(fd))
+		return 1;
+	if (sandbox_is_empty_root(other) || sandbox_is_empty_root(-1) ||
+	    sandbox_enter_empty_root(other) != -EINVAL)
+		return 2;
+	close(other);
+	other = mkdtemp(folder) != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (other < 0 || fchmod(other, 0) != 0 || sandbox_is_empty_root(other)) /* it has a name */
+		return 3;
+	if (rmdir(folder) != 0 || fchmod(other, 0755) != 0 || sandbox_is_empty_root(other))
+		return 4;
+	pid = fork();
+	if (pid == 0)
+		_exit(sandbox_enter_empty_root(fd) != 0 || mkdir("/new", 0700) == 0);
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		return 5;
+	if (sandbox_enter_empty_root(fd) != 0)
+		return 6;
+	close(fd);
+	if (stat("/etc", &st) == 0 || stat("/../etc", &st) == 0 || mkdir("/new", 0700) == 0)
+		return 7;
+	return open("/", O_RDONLY | O_CLOEXEC) >= 0 && user_drop_privileges(12345, 54321) == 0 &&
+			       open("/", O_RDONLY | O_CLOEXEC) >= 0
+		       ? 8
+		       : 0;
+}
+
 static void empty_root(void **state)
 {
 	(void)state;
@@ -259,6 +294,7 @@ static void empty_root(void **state)
 		skip();
 	}
 	assert_exits_zero(in_child(empty_root_child));
+	assert_exits_zero(in_child(shared_root_child));
 }
 
 /* As an ordinary user: namespaces where the machine allows them, else Landlock; no file in either case. */

@@ -792,7 +792,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(forwards),
 	};
 
-	if (argc == 2 && strcmp(argv[1], "--worker") == 0)
+	if (argc >= 2 && strcmp(argv[1], "--worker") == 0)
 		return worker();
 	if (geteuid() != 0) {
 		print_message("skipped: the login of these scenarios is root's\n");

@@ -71,7 +71,7 @@ static struct verifier *start(void)
 	struct verifier *v = NULL;
 
 	memcpy(config.signing_key, signing_public, 32);
-	assert_int_equal(verifier_start(&v), 0);
+	assert_int_equal(verifier_start(NULL, &v), 0);
 	assert_int_equal(verifier_configure(v, &config), 0);
 	return v;
 }
