@@ -136,6 +136,7 @@ chmod 755 $dir
 chmod 700 $dir/log
 mkdir -p $lib/bin
 cp "$bin"/{warren,warrend,warren-control,warren-ssh,warren-ssh-session,warren-ssh-worker} $lib/bin/
+[ ! -d "$bin/../lib" ] || cp -r "$bin/../lib" $lib/
 cp tests/support/signin.sh $lib/signin.sh
 mkdir -p /usr/local/bin
 ln -s $lib/bin/warren $link

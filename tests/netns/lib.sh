@@ -39,6 +39,9 @@ prepare() {
 	for f in warren warrend warren-control warren-ssh warren-ssh-session warren-ssh-worker warren-sftp-server warren-wg; do
 		cp "$WARREN_BIN/$f" $T/bin/$f
 	done
+	if [ -d "$WARREN_BIN/../lib" ]; then
+		cp -r "$WARREN_BIN/../lib" $T/lib
+	fi
 	WARREN_BIN=$T/bin
 	PATH=$T/bin:$PATH
 	for f in passwd group shadow; do

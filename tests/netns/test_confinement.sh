@@ -78,6 +78,11 @@ is "monitor: account" "0 0 0 0" "$(field $monitor Uid)"
 is "monitor: core dumps" 0 "$(limit $monitor 'Max core file size')"
 confined worker "$worker" warren-ssh
 nowhere worker $worker
+# Nothing of Kerberos, which libssh would enter for a stranger (sanitized builds have the system's).
+if [ -d $T/lib ]; then
+	is "worker: its libgssapi_krb5" $T/lib/warren/libgssapi_krb5.so.2 \
+		"$(grep -oE '/[^ ]*(krb5|k5crypto)[^ ]*' /proc/$worker/maps | sort -u)"
+fi
 confined verifier "$verifier" warren-ssh
 nowhere verifier $verifier
 is "worker: address space" $((512 << 20)) "$(limit $worker 'Max address space')"
