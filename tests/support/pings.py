@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Pings of which each is answered: pings.py ADDRESS COUNT INTERVAL [CLOCK SPEED]
+"""Pings of which each is answered: pings.py ADDRESS COUNT INTERVAL [CLOCK SPEED [LOST]]
 
 ping(8) takes for lost what comes late. This waits, as long as a minute, and has eight under way at most, so that a
 machine that stands still loses none. Exits 0 when all were answered; says how many were.
@@ -8,6 +8,9 @@ machine that stands still loses none. Exits 0 when all were answered; says how m
 CLOCK is the file with the time of warren-wg-lab (LAB_CLOCK): it goes SPEED times as fast as ours, but past twenty
 seconds after the last answer only as fast: who isn't scheduled for long doesn't grow old meanwhile, and handshakes
 that were too slow for the fast clock get their time.
+
+LOST is a file for the number of pings that nothing answered while nothing else was, either, for five seconds: they
+are given up, and the rest goes on.
 """
 import mmap
 import os
@@ -17,7 +20,7 @@ import struct
 import sys
 import time
 
-UNDER_WAY, PATIENCE_S, AHEAD_NS = 8, 60, 20_000_000_000
+UNDER_WAY, PATIENCE_S, GIVE_UP_S, AHEAD_NS = 8, 60, 5, 20_000_000_000
 
 
 class Clock:
@@ -45,13 +48,14 @@ def checksum(data):
 
 address, count, interval = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 clock = Clock(*sys.argv[4:6]) if len(sys.argv) > 4 else None
+lost_file, lost = sys.argv[6] if len(sys.argv) > 6 else None, 0
 six = ":" in address
 sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_RAW,
                      socket.getprotobyname("ipv6-icmp" if six else "icmp"))
 sock.setblocking(False)
 sock.connect((address, 0))
 me, sent, waiting = os.getpid() & 0xFFFF, 0, set()
-next_at = progress = time.monotonic()
+next_at = progress = waits = time.monotonic()
 while (sent < count or waiting) and time.monotonic() - progress < PATIENCE_S:
     if sent < count and len(waiting) < UNDER_WAY and time.monotonic() >= next_at:
         body = b"warren.."
@@ -62,6 +66,7 @@ while (sent < count or waiting) and time.monotonic() - progress < PATIENCE_S:
             sock.send(head + body)
             waiting.add(sent & 0xFFFF)
             sent += 1
+            waits = time.monotonic()
         except OSError:
             pass  # the queue is full, or no way just now: again
         next_at = time.monotonic() + interval
@@ -80,8 +85,14 @@ while (sent < count or waiting) and time.monotonic() - progress < PATIENCE_S:
             if who == me and number in waiting:
                 waiting.discard(number)
                 answered = True
-                progress = time.monotonic()
+                progress = waits = time.monotonic()
+    if lost_file and time.monotonic() - waits > GIVE_UP_S:
+        lost += len(waiting)
+        waiting.clear()
     if clock:
         clock.go_on(answered)
-print("%d of %d answered" % (sent - len(waiting), count))
+if lost_file:
+    with open(lost_file, "a") as file:
+        print(lost, file=file)
+print("%d of %d answered" % (sent - len(waiting) - lost, count))
 sys.exit(0 if sent == count and not waiting else 1)
