@@ -37,7 +37,8 @@ soon() { # COMMAND…: true within a time that is long enough for a busy machine
 mkdir "$dir/bin" "$dir/keys" "$dir/lies"
 for program in warren warren-sshd warren-ssh-session; do cp "$bin/$program" "$dir/bin"; done
 cp "$bin/warren-ssh-worker" "$dir/bin/warren-ssh-worker.real"
-"${CC:-cc}" -std=gnu17 -D_GNU_SOURCE -DLIES_DIR="\"$dir/lies\"" -I"$src" -O1 -w -o "$dir/bin/warren-ssh-worker" \
+sanitize=$(sed -n 's/^WARREN_SANITIZE:STRING=//p' "$bin/../CMakeCache.txt")
+"${CC:-cc}" ${sanitize:+-fsanitize=$sanitize} -std=gnu17 -D_GNU_SOURCE -DLIES_DIR="\"$dir/lies\"" -I"$src" -O1 -w -o "$dir/bin/warren-ssh-worker" \
 	"$src/tests/support/lying_worker.c" "$bin/../platform/libwarren_platform.a" -lsodium -lcrypto -ljansson || exit 1
 # The shells of the sessions: nobody's .bashrc.
 mkdir "$dir/home"
@@ -94,6 +95,7 @@ alive() { # the other connections: one from before, and a new one
 	read -r -t 60 line <&"${CAT[0]}"
 	[[ $line == "$1" && $(s -S "$dir/mux" t echo "$1") == "$1" && $(s t echo "$1") == "$1" ]]
 }
+alive before; ok "connections before the lies" # or one that is late would take the first with it
 lie() { # NAME CODE
 	rm -f "$dir/lies/"*
 	local violations

@@ -18,7 +18,8 @@ finish() {
 trap finish EXIT
 
 libs=("$bin/../platform/libwarren_platform.a" -lsodium -lcrypto -ljansson -lnl-3 -lnl-route-3 -lseccomp -lutil)
-"${CC:-cc}" -std=gnu17 -D_GNU_SOURCE -I"$src" -O1 -w -o "$dir/fake_monitor" \
+sanitize=$(sed -n 's/^WARREN_SANITIZE:STRING=//p' "$bin/../CMakeCache.txt")
+"${CC:-cc}" ${sanitize:+-fsanitize=$sanitize} -std=gnu17 -D_GNU_SOURCE -I"$src" -O1 -w -o "$dir/fake_monitor" \
 	"$src/tests/support/fake_monitor.c" "${libs[@]}" || exit 1
 cd "$dir" || exit 1
 ssh-keygen -q -t ed25519 -N '' -f id

@@ -5,11 +5,12 @@
 # and only that, with a record in the chained log that names the lie and whose connection it was. A worker that runs out
 # of its memory limit dies alone. (tests/interop/test_lying_worker.sh tells more lies.)
 . "$WARREN_SRC/tests/netns/lib.sh"
+sanitize=$(sed -n 's/^WARREN_SANITIZE:STRING=//p' "$WARREN_BIN/../CMakeCache.txt")
 platform=$WARREN_BIN/../platform/libwarren_platform.a
 prepare
 mkdir -p $T/lies
 cp $T/bin/warren-ssh-worker $T/bin/warren-ssh-worker.real
-"${CC:-cc}" -std=gnu17 -D_GNU_SOURCE -DLIES_DIR="\"$T/lies\"" -I"$WARREN_SRC" -O1 -w -o $T/bin/liar \
+"${CC:-cc}" ${sanitize:+-fsanitize=$sanitize} -std=gnu17 -D_GNU_SOURCE -DLIES_DIR="\"$T/lies\"" -I"$WARREN_SRC" -O1 -w -o $T/bin/liar \
 	"$WARREN_SRC/tests/support/lying_worker.c" "$platform" \
 	-lsodium -lcrypto -ljansson || fail "lying_worker.c does not compile"
 mv $T/bin/liar $T/bin/warren-ssh-worker
@@ -24,7 +25,7 @@ policy <<X
   "ssh": [ { "from": ["ops"], "to": ["peer:second"], "logins": ["deploy"], "allow": ["shell", "exec", "sftp"] } ] }
 X
 s() { on first timeout 300 ssh -o BatchMode=yes deploy@$host "$@"; }
-count() { jq -s "[.[] | select($1)] | length" $log; }
+count() { jq -nR "[inputs | fromjson? | select($1)] | length" $log; } # the last line may be half there
 more() { [ "$(count "$1")" -gt "$2" ]; } # than so many
 within 60 s true
 
@@ -52,6 +53,7 @@ lie() { # NAME CODE
 	within 60 more '.event == "ssh.violation" and .code == "'$2'"' "$before"
 	alive "$1"
 }
+alive before # or it would take the first lie with it, when it is late
 note "lies"
 lie session-before-login before-login
 lie other-login another-login
@@ -64,8 +66,9 @@ lie limits-twice twice
 lie channel-twice channel-twice
 within 60 more '.event == "ssh.violation" and .identity == "'$USER_MAIL'" and .peer == "first" and .login == "deploy"' 3
 within 60 more '.event == "ssh.end" and .reason == "protocol violation"' 8
-[ "$(jq -s '[.[] | select(.event == "ssh.violation") | .connection] | unique | length' $log)" = 9 ] || fail "which connection lied"
+[ "$(jq -nR '[inputs | fromjson? | select(.event == "ssh.violation") | .connection] | unique | length' $log)" = 9 ] || fail "which connection lied"
 
+if [ -z "$sanitize" ]; then # which has its own idea of memory
 note "a worker over its memory limit dies alone"
 mux() { on first timeout 300 ssh -o BatchMode=yes -S $T/mux deploy@$host "$@"; }
 on first ssh -o BatchMode=yes -M -S $T/mux -fN deploy@$host 7>&-
@@ -79,6 +82,7 @@ alive memory
 kill -0 $w 2>/dev/null && [ "$(awk '/^VmSize/ {print $2 * 1024}' /proc/$w/status)" -gt $((512 << 20)) ] && fail "it got more than its limit"
 kill $victims 2>/dev/null || true
 on first ssh -S $T/mux -O exit $host 2>/dev/null || true
+fi
 exec 7>&-
 wait $other || fail "the other connection did not end well"
 within 60 warren audit verify --dir $T/second/root
