@@ -61,7 +61,7 @@ struct channel {
 	struct buffer in_carry; /* from in_at on */
 	size_t in_at;
 	bool may_grow;		  /* few channels are open: memory for a large window */
-	uint64_t given;		  /* bytes to the client */
+	uint64_t given, turn_given; /* bytes to the client; until the turn before */
 	uint64_t taken, grown_at; /* bytes from the client, and when the window was last opened */
 	struct channel_out out, err;
 	bool client_eof, client_closed;

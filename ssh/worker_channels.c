@@ -17,6 +17,7 @@
 #define CONNECT_SOON_MS 50
 #define CONNECT_HURRIED_NS NSEC_PER_SEC /* after one that was slow nobody waits */
 
+#define TURN_BYTES    (96u << 10) /* of all channels, a read of one; then the client is heard */
 #define GROW_CHANNELS 16 /* more of them with large windows would not fit into the memory limit */
 
 static struct channel *add(struct worker *w, enum channel_kind kind)
@@ -555,22 +556,26 @@ void worker_channels_poll(struct worker *w, struct pollfd *polls)
 {
 	bool congested = libssh_server_congested(w->server);
 
+	worker_turns_order(w->channels, w->channel_count);
 	for (size_t i = 0; i < w->channel_count; i++)
 		channel_poll(w->channels[i], congested, polls + i * CHANNEL_POLLS);
 }
 
 int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t count)
 {
+	uint64_t given = 0;
 	size_t at = 0;
 
 	/* Channels only come at the end while this runs. */
 	for (size_t i = 0; i < w->channel_count; at++) {
 		struct channel *c = w->channels[i];
+		uint64_t before = c->given;
 		int rc;
 
 		c->may_grow = w->channel_count <= GROW_CHANNELS;
 		rc = channel_run(c, polls && at < count ? polls + at * CHANNEL_POLLS : NULL,
-				 libssh_server_congested(w->server));
+				 given >= TURN_BYTES || libssh_server_congested(w->server));
+		given += c->given - before;
 
 		if (rc < 0)
 			return rc;

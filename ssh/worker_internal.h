@@ -129,6 +129,8 @@ int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t cou
 void worker_channels_poll(struct worker *w, struct pollfd *polls);
 /* A channel must run again at once. */
 bool worker_channels_hurry(const struct worker *w);
+/* Who sent much since the last call goes behind the others, each group in its order. */
+void worker_turns_order(struct channel **channels, size_t count);
 /* A channel must run again within 100 ms. */
 bool worker_channels_tick(const struct worker *w);
 /* The text to every terminal, then no more channels. */
