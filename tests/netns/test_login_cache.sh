@@ -171,4 +171,19 @@ asks one
 not_cached
 asks two
 [ "$(signed_in)" = $((before + 2)) ] || fail "signed in $(signed_in) times, before $before"
+
+note "ttl 0: who waits at the same time shares that login, and nothing is left of it"
+pids=
+for i in $(seq 3); do
+	: >$T/prompt.$i
+	on_terminal $i $T/prompt.$i &
+	pids="$pids $!"
+done
+for i in $(seq 3); do within 60 grep -aqE "user_code=[A-Z0-9-]{9}" $T/prompt.$i; done
+cat $T/prompt.[123] | grep -aoE "https://[^[:space:]]+user_code=[A-Z0-9-]+" | sort -u >$T/urls
+[ "$(wc -l <$T/urls)" = 1 ] || fail "not one login: $(cat $T/urls)"
+signin_url "$(cat $T/urls)" || fail "signing in"
+for p in $pids; do wait $p || fail "a connection: $(cat $T/prompt.[123])"; done
+[ "$(signed_in)" = $((before + 3)) ] || fail "signed in $(signed_in) times, before $before"
+not_cached
 echo "all good"

@@ -93,6 +93,11 @@ wait $waiting || fail "the second login: $(cat $T/c2)"
 
 note "--qr: blocks on a UTF-8 terminal, ASCII elsewhere; --no-browser starts none"
 expect 0 as ben warren logout
+mkdir $T/fake
+printf '#!/bin/sh\necho "$1" >>%s/opened\n' $T >$T/fake/xdg-open # a desktop's browser
+chmod 755 $T/fake/xdg-open
+: >$T/opened
+chmod 666 $T/opened
 for locale in C.UTF-8 C; do
 	: >$T/qr.$locale
 	as ben env LC_ALL=$locale DISPLAY=:9 PATH=$T/fake:$PATH warren login --qr --no-browser >/dev/null 2>$T/qr.$locale &
@@ -101,6 +106,14 @@ for locale in C.UTF-8 C; do
 	kill -INT $(pgrep -u ben -f 'warren login')
 	wait $waiting || true
 done
+[ ! -s $T/opened ] || fail "a browser was started: $(cat $T/opened)"
+: >$T/qr.none
+as ben env DISPLAY=:9 PATH=$T/fake:$PATH warren login >/dev/null 2>$T/qr.none &
+waiting=$!
+within 60 grep -q https:// $T/opened # and without the flag one is
+kill -INT $(pgrep -u ben -f 'warren login')
+wait $waiting || true
+! grep -q '█\|####' $T/qr.none || fail "a code that nobody asked for"
 grep -q '█' $T/qr.C.UTF-8 || fail "no blocks: $(cat $T/qr.C.UTF-8)"
 grep -q '####' $T/qr.C || fail "no ASCII code: $(cat $T/qr.C)"
 ! LC_ALL=C grep -q '[^ -~]' $T/qr.C || fail "bytes beyond ASCII on a C terminal"
