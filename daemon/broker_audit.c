@@ -89,8 +89,9 @@ static void lost(struct broker *b, int rc)
 	if (b->audit_limit.interval_ns == 0)
 		b->audit_limit = (struct log_limit){.interval_ns = interval_ns, .burst = 3};
 	if (log_limit_allow(&b->audit_limit, broker_now()))
-		log_error("an audit record cannot be written: the log has a gap until there is room",
-			  "folder=%s/root error=%s", b->options->state_dir, strerror(-rc));
+		log_error(
+			"an audit record cannot be written: the log has a gap until there is room",
+			"folder=%s/root error=%s", b->options->state_dir, strerror(-rc));
 }
 
 void broker_audit_append(struct broker *b, const char *members)
@@ -125,7 +126,7 @@ void broker_audit_append(struct broker *b, const char *members)
 void broker_audit_turned_away(struct broker *b, const struct endpoint *client, const char *line)
 {
 	const char *code = strstr(line, "MaxStartups") ? "max-startups"
-			   : strstr(line, "is off")   ? "off"
+			   : strstr(line, "is off")    ? "off"
 						       : "limit";
 	char address[ENDPOINT_STRLEN], members[512];
 
@@ -147,20 +148,31 @@ void broker_audit_died(struct broker *b, const struct broker_session *s, int sta
 	broker_audit_append(b, members);
 }
 
-void broker_audit_switches(struct broker *b)
+/* A record with one member: what root has set from now on. state: taken; NULL: no memory. */
+static void append_state_take(struct broker *b, const char *event, const char *name, json_t *state)
 {
-	json_t *state = switches_json(&b->state.switches);
 	char *text = state ? json_dumps(state, JSON_COMPACT) : NULL;
 	struct buffer members;
 
-	buffer_init(&members, 4096);
-	if (text && buffer_printf(&members, "\"event\":\"machine.switches\",\"switches\":%s", text) == 0)
+	buffer_init(&members, 65536);
+	if (text && buffer_printf(&members, "\"event\":\"%s\",\"%s\":%s", event, name, text) == 0)
 		broker_audit_append(b, buffer_cstring(&members));
 	else
 		broker_audit_append(b, NULL);
 	buffer_done(&members);
 	free(text);
 	json_decref(state);
+}
+
+void broker_audit_switches(struct broker *b)
+{
+	append_state_take(b, "machine.switches", "switches", switches_json(&b->state.switches));
+}
+
+void broker_audit_break_glass(struct broker *b)
+{
+	append_state_take(b, "machine.break_glass", "break_glass",
+			  break_glass_json(&b->break_glass));
 }
 
 void broker_audit_tick(struct broker *b, uint64_t now_ns)

@@ -285,6 +285,8 @@ void broker_audit_turned_away(struct broker *b, const struct endpoint *client, c
 void broker_audit_died(struct broker *b, const struct broker_session *s, int status);
 /* Root changed a switch. */
 void broker_audit_switches(struct broker *b);
+/* Root pinned or unpinned a break-glass CA, or revoked a certificate of one. */
+void broker_audit_break_glass(struct broker *b);
 
 /* broker_root.c: root's socket. */
 int broker_root_listen(struct broker *b, struct error *err) WARREN_MUST_USE;

@@ -101,6 +101,7 @@ static int cmd_break_glass(struct broker *b, const json_t *request, struct error
 		return error_set(err, rc, "cannot save the break-glass CAs: %s; nothing was changed",
 				 strerror(-rc));
 	b->break_glass = new;
+	broker_audit_break_glass(b);
 	log_warn("root changed the break-glass CAs", "pinned=%zu revoked=%zu", new.count,
 		 new.revoked_count);
 	if (narrowed)

@@ -61,6 +61,13 @@ enter 0 good
 says '^deploy$'
 says 'You came in by a break-glass certificate'
 within 60 grep -q 'BREAK-GLASS login.*identity=break-glass:night-shift_7' $T/log/second
+records="$T/second/root/audit.jsonl"
+audited() { # JQ CONDITION: a record of this machine's audit log, whose chain is whole
+	warren audit verify --dir $T/second/root >/dev/null && jq -es "any(.[]; $1)" $records >/dev/null
+}
+within 60 audited '.event == "ssh.login" and .login == "deploy" and .method == "break-glass" and .identity == "break-glass:night-shift_7" and (.client | startswith("'$first':"))'
+within 60 audited '.event == "ssh.session" and .identity == "break-glass:night-shift_7" and (.command | startswith("id -un"))'
+within 60 audited '.event == "machine.break_glass" and [.break_glass.keys[].fingerprint] == ["'$print'"]'
 
 note "a session by it is in status until it ends"
 on first ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes \
@@ -104,6 +111,7 @@ note "revoked, unpinned: also what is open ends"
 sign second-one -n deploy -V +1h -z 8
 expect 0 on second warren break-glass revoke 1
 says 'serial 1'
+within 60 audited '.event == "machine.break_glass" and .break_glass.revoked == ["1"]'
 got=0
 wait $running || got=$?
 [ $got != 0 ] || fail "a session goes on after its certificate was revoked"
@@ -111,5 +119,6 @@ refused 'revoked' good
 enter 0 second-one
 expect 1 on second warren break-glass unpin SHA256:nothing
 expect 0 on second warren break-glass unpin "$print"
+within 60 audited '.event == "machine.break_glass" and .break_glass.keys == []'
 refused "another machine's CA" second-one
 echo "all good"
