@@ -40,11 +40,12 @@ hook() { # ISSUER NAME JSON
 	ip netns exec provider curl -sf --cacert $T/ca/ca.pem -X POST -H 'content-type: application/json' \
 		-d "$3" "$1/test/$2"
 }
-for issuer in $people $others $ci; do
-	spawn provider-${issuer##*:} provider env PROVIDER_HOST=198.18.0.2 PROVIDER_TLS=$T/ca \
-		PROVIDER_CALLBACK=$CONTROL_URL/ssh/callback "$node" "$folder/provider.mjs" ${issuer##*:}
-	within 90 hook $issuer state '{}'
-done
+provider_start() { # ISSUER
+	spawn provider-${1##*:} provider env PROVIDER_HOST=198.18.0.2 PROVIDER_TLS=$T/ca \
+		PROVIDER_CALLBACK=$CONTROL_URL/ssh/callback "$node" "$folder/provider.mjs" ${1##*:}
+	within 90 hook $1 state '{}'
+}
+for issuer in $people $others $ci; do provider_start $issuer; done
 mint() { # ISSUER CLAIMS [HEADER] [KIND]
 	local header=${3:-}
 	[ "$header" ] || header='{}'
@@ -188,6 +189,29 @@ within 90 ctl peer list
 refused claim 'another machine' workload_token "$(cat $T/token)" second # also after a restart
 mapping org/other
 refused claim 'no workload' workload_token "$(mint $ci "{$app,$for_cert}")"
+
+note "the provider of workloads is down: what it signed is taken by the keys that are known, and its keys are missed after that"
+mapping org/app
+mint $ci "{$app,$for_cert}" >$T/token
+mint $ci "{$app,$for_cert}" '{}' kid >$T/unknown
+expect 0 on first warren ssh-cert --token-file $T/token --out $T/bot deploy@second # control knows the keys
+stop provider-9445
+expect 0 on first warren ssh-cert --token-file $T/token --out $T/bot deploy@second
+expect 0 bot $T/bot first id -un
+cannot() { # what control would have to ask its keys for
+	cert workload_token "$(cat $1)"
+	[ "$(cat $T/code)" = 503 ] && grep -q "does not answer.*$ci" $T/out || fail "$1: $(cat $T/code $T/out)"
+}
+cert workload_token "$(cat $T/unknown)"
+[ "$(cat $T/code)" = 503 ] || [ "$(jq -r .error.token $T/out)" = unknown_key ] || fail "an unknown key: $(cat $T/code $T/out)" # asked again, or just now
+stop control
+spawn control control warren-control serve --config $T/control.json
+within 90 ctl peer list
+cannot $T/token
+provider_start $ci
+taken_again() { cert workload_token "$(mint $ci "{$app,$for_cert}")" && [ "$(cat $T/code)" = 200 ]; }
+within 90 taken_again
+mapping org/other
 
 note "an ephemeral machine joins with a token, and logs in with another"
 mint $ci "{\"repository\":\"org/runner\",$for_enroll}" >$T/join

@@ -194,9 +194,14 @@ hook mode '{"token":"503"}' >/dev/null
 before=$(hits /token)
 for _ in {1..600}; do (($(hits /token) > before)) && break; sleep 0.1; done
 kill -0 "$pid" || fail "a 503 ended the login: $(cat "$work/drop")"
+hook mode '{"token":"hang"}' >/dev/null
+before=$(hits /token)
+for _ in {1..900}; do (($(hits /token) > before + 1)) && break; sleep 0.1; done # it gave up on the first
+(($(hits /token) > before + 1)) || fail "no question after one without an answer: $(cat "$work/drop")"
+kill -0 "$pid" || fail "an answer that does not come ended the login: $(cat "$work/drop")"
 hook mode '{}' >/dev/null
 wait "$pid" || fail "$(cat "$work/drop")"
-is "device login: network errors and 503 are still pending" '.event == "done"' "$(tail -1 "$work/drop")"
+is "device login: network errors, 503 and no answer are still pending" '.event == "done"' "$(tail -1 "$work/drop")"
 
 # --- slow_down: from then on five seconds more between the questions
 hook mode '{"token":"slow_down"}' >/dev/null

@@ -48,6 +48,10 @@ ssh-keygen -Lf $T/new-cert.pub >$T/out
 says "source-address $(overlay first)/32"
 says ' deploy$'
 says "$USER_MAIL"
+self=$(jq -r .peer $T/first/main/network.json) target=$(jq -r .peer $T/second/main/network.json)
+says "Key ID: \"$USER_MAIL caller=$self target=$target request=[A-Za-z0-9_-]+ auth=[0-9]+\""
+serial() { ssh-keygen -Lf $T/$1-cert.pub | sed -n 's/ *Serial: //p'; }
+request() { ssh-keygen -Lf $T/$1-cert.pub | sed -n 's/.* request=\([^ "]*\).*/\1/p'; }
 note "a certificate for a key that is there"
 ssh-keygen -q -t ecdsa -N '' -f $T/own
 on first warren ssh-cert --batch --key $T/own.pub deploy@second >$T/own-cert.pub
@@ -58,6 +62,8 @@ try() { # KEY PORT ADDRESS USER
 	on first timeout 120 ssh -F none -i $T/$1 -o CertificateFile=$T/$1-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
 		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p $2 $4@$3 'echo in as $(id -un)'
 }
+[ "$(serial new)" -gt 0 ] && [ "$(serial own)" -gt 0 ] && [ "$(serial new)" != "$(serial own)" ] || fail "serials $(serial new) $(serial own)"
+[ "$(request new)" != "$(request own)" ] || fail "two of one request: $(request new)"
 note "a stock sshd accepts both"
 expect 0 try new 7001 $second deploy
 says 'in as deploy'
@@ -79,6 +85,37 @@ note "refused by policy: exit 5 and the reason"
 expect 5 on first warren ssh-cert --batch --out $T/none root@second
 one_sentence
 [ ! -e $T/none ] || fail "a key without a certificate was left"
+
+note "what policy does not allow a stock sshd does not do either"
+may() { # ALLOW…
+	policy <<EOF2
+{ "rules": [ { "from": ["peer:first"], "to": ["peer:second"], "proto": "tcp", "ports": "22,7000-7010" } ],
+  "ssh": [ { "from": ["$USER_MAIL"], "to": ["peer:second"], "logins": ["deploy"], "allow": [$1] } ] }
+EOF2
+	within 60 certificate_with "$2"
+}
+certificate_with() { # its extensions
+	on first warren ssh-cert --batch --out $T/less deploy@second &&
+		[ "$(ssh-keygen -Lf $T/less-cert.pub | sed -n 's/^ *permit-//p' | sort | tr '\n' ' ')" = "$1" ]
+}
+less() { # OPTION…
+	on first timeout 120 ssh -F none -i $T/less -o CertificateFile=$T/less-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
+		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p 7001 "$@"
+}
+may '"exec"' 'pty user-rc '
+expect 0 less -tt deploy@$second 'tty; echo ends-here'
+says ends-here
+expect 255 less -W 127.0.0.1:7002 deploy@$second
+says 'prohibited|port forwarding'
+may '"forward"' 'port-forwarding '
+expect 255 less -tt deploy@$second true
+says 'PTY allocation request failed'
+ip netns exec second timeout 100 socat TCP-LISTEN:7777,reuseaddr,bind=127.0.0.1 SYSTEM:'echo from-second' &
+listening second 7777
+expect 0 less -W 127.0.0.1:7777 deploy@$second
+says from-second
+expect 255 on first ssh -F none -i $T/less -o CertificateFile=$T/less-cert.pub -o IdentitiesOnly=yes -o BatchMode=yes \
+	-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null deploy@$second true # nor Warren's: there not even a command
 
 mkfifo $T/long
 note "refused after expiry"

@@ -4,7 +4,7 @@
 //   GET  /test/state          how often each endpoint was asked, and "gap": milliseconds between the last
 //                             two questions at the token endpoint
 //   POST /test/rotate         new signing keys under new kids, state kept
-//   POST /test/mode {…}       misbehave: {"jwks":"down"}, {"token":"drop"|"503"|"slow_down"},
+//   POST /test/mode {…}       misbehave: {"jwks":"down"}, {"token":"drop"|"503"|"hang"|"slow_down"},
 //                             {"issuer":"slash"}, {"device":{…}} (that answer to the request
 //                             for a code), {"cache":"max-age=100"} (of the key set),
 //                             {"revoke":"drop"|"503"|"hang"};
@@ -186,6 +186,7 @@ async function answer(req, res) {
   if (pathname === '/token/revocation' && mode.revoke === '503') { reply(res, 503, {}); return; }
   if (pathname === '/token/revocation' && mode.revoke === 'hang') return;
   if (pathname === '/token' && mode.token === 'drop') { req.socket.destroy(); return; }
+  if (pathname === '/token' && mode.token === 'hang') return;
   if (pathname === '/token' && mode.token === '503') { reply(res, 503, {}); return; }
   if (pathname === '/token' && mode.token === 'slow_down') { reply(res, 400, { error: 'slow_down' }); return; }
   if (pathname === '/.well-known/openid-configuration' && mode.issuer === 'slash') {
