@@ -5,6 +5,7 @@
  */
 #include "cli/prompt.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -16,13 +17,33 @@
 
 #include "cli/cli.h"
 
+/* Loaded by who wants a code to be shown: ssh starts this program for each login, without. */
+struct qr_library {
+	void *handle;
+	__typeof__(&QRcode_encodeString) encode;
+	__typeof__(&QRcode_free) free;
+};
+
+static bool load_qr(struct qr_library *lib)
+{
+	lib->handle = dlopen("libqrencode.so.4", RTLD_NOW | RTLD_LOCAL);
+	if (lib->handle == NULL)
+		return false;
+	*(void **)(void *)&lib->encode = dlsym(lib->handle, "QRcode_encodeString");
+	*(void **)(void *)&lib->free = dlsym(lib->handle, "QRcode_free");
+	return lib->encode != NULL && lib->free != NULL;
+}
+
 static void print_qr(FILE *out, const char *text)
 {
-	QRcode *code = QRcode_encodeString(text, 0, QR_ECLEVEL_L, QR_MODE_8, 1);
+	struct qr_library lib = {0};
+	QRcode *code = load_qr(&lib) ? lib.encode(text, 0, QR_ECLEVEL_L, QR_MODE_8, 1) : NULL;
 	bool utf8;
 
-	if (code == NULL)
+	if (code == NULL) {
+		fputs("There is no QR code here (libqrencode.so.4).\n", out);
 		return;
+	}
 	setlocale(LC_CTYPE, "");
 	utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	for (int y = -2; y < code->width + 2; y += utf8 ? 2 : 1) {
@@ -41,7 +62,8 @@ static void print_qr(FILE *out, const char *text)
 		}
 		fputc('\n', out);
 	}
-	QRcode_free(code);
+	lib.free(code);
+	dlclose(lib.handle);
 }
 
 static bool desktop(void)

@@ -10,7 +10,8 @@ build="gcc g++ make cmake ninja-build pkg-config libc6-dev libsodium-dev libssl-
  libnl-route-3-dev libcurl4-openssl-dev libjansson-dev libuv1-dev libsqlite3-dev libseccomp-dev libpam0g-dev libqrencode-dev libcap-dev"
 # Optional: seals and opens batches of packets on x86 (DECISIONS.md).
 [ "$(dpkg --print-architecture)" = amd64 ] && build="$build libipsec-mb-dev"
-run="iproute2 openssh-client openssh-sftp-server curl ca-certificates procps util-linux iputils-ping"
+run="iproute2 openssh-client openssh-sftp-server curl ca-certificates procps util-linux iputils-ping
+ libqrencode4"
 test="libcmocka-dev clang libclang-rt-14-dev wireguard-tools wireguard-go iperf3 nftables openssh-server jq
  tcpdump socat netcat-openbsd rsync git dropbear-bin putty-tools sshfs lftp rclone python3-paramiko python3-cryptography python3 ssh-audit xz-utils tmux ansible-core glewlwyd dbconfig-no-thanks"
 

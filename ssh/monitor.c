@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -25,6 +26,7 @@
 #include "platform/unixsock.h"
 
 #define STATE_INTERVAL_NS NSEC_PER_SEC
+#define TRIM_AFTER_MS	  1000
 #define STOPPING	  "the machine's SSH server is stopping"
 
 uint64_t monitor_now_ns(void)
@@ -327,7 +329,7 @@ static int timers(struct monitor *m, int *ret_timeout_ms)
 {
 	uint64_t now = monitor_now_ns();
 
-	*ret_timeout_ms = m->state == MONITOR_ENDING ? 50 : 1000;
+	*ret_timeout_ms = m->state == MONITOR_ENDING ? 50 : TRIM_AFTER_MS;
 	if (m->state == MONITOR_ENDING) {
 		if (now >= m->ending_deadline_ns || (m->worker_fd < 0 && m->session_count == 0))
 			return -ETIMEDOUT;
@@ -369,8 +371,14 @@ static int turn(struct monitor *m)
 	if (r < 0)
 		return r;
 	collect(m, &w, &timeout_ms);
-	if (poll(w.p, w.n, timeout_ms) < 0)
+	r = poll(w.p, w.n, timeout_ms);
+	if (r < 0)
 		return errno == EINTR ? 0 : -errno;
+	if (r == 0 && m->trim_due && timeout_ms >= TRIM_AFTER_MS) {
+		malloc_trim(0);
+		m->trim_due = false;
+	}
+	r = 0;
 	read_logs(m, &w);
 	if (w.p[3].revents != 0)
 		reap(m);

@@ -148,6 +148,7 @@ struct monitor {
 	struct listener listeners[MONITOR_MAX_LISTENERS];
 	struct pending_connect pending[MONITOR_MAX_PENDING];
 	uint64_t received, sent, state_sent_ns;
+	bool trim_due; /* memory that a login needed goes back when nothing happens for a second */
 	bool state_dirty;
 	struct direct_forward direct[MONITOR_MAX_DIRECT];
 	size_t direct_count, listener_count, accepted_count;

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <malloc.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -381,7 +380,7 @@ static int start_wish(struct monitor *m, uint32_t id, struct session_wish *wish)
 	audit_started(m, s, wish, kinds[wish->kind]);
 	r = reply_started(m, id, wish, mine);
 	if (first)
-		malloc_trim(0); /* after PAM; a session may be idle for days from here */
+		m->trim_due = true; /* after PAM; a session may be idle for days from here */
 	return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -27,6 +28,7 @@
 #include "ssh/place.h"
 #include "ssh/worker_internal.h"
 
+#define TRIM_AFTER_MS 1000
 #define MAX_FILES     4096
 #define MAX_MEMORY    (UINT64_C(512) << 20)
 #define BYTES_EVERY   NSEC_PER_SEC
@@ -295,7 +297,9 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 		return worker_auth_timeout_ms(w, now_ns);
 	if (worker_channels_tick(w))
 		return 100;
-	return worker_limits_timeout_ms(w, now_ns, now_ns - w->told_ns < BYTES_EVERY ? 1000 : -1);
+	return worker_limits_timeout_ms(
+		w, now_ns,
+		w->trim_due || now_ns - w->told_ns < BYTES_EVERY ? TRIM_AFTER_MS : -1);
 }
 
 static int wait_for_something(struct worker *w, size_t channels)
@@ -318,6 +322,10 @@ static int wait_for_something(struct worker *w, size_t channels)
 	while (ready < 0 && errno == EINTR);
 	if (ready < 0)
 		return -errno;
+	if (ready == 0 && w->trim_due && timeout >= TRIM_AFTER_MS) {
+		malloc_trim(0);
+		w->trim_due = false;
+	}
 	/* In bulk less than a batch may be there, of which poll says nothing. */
 	if (waiting || (bulk && ready == 0))
 		w->polls[0].revents |= POLLIN;

@@ -7,7 +7,6 @@
 #include "ssh/worker_internal.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +97,7 @@ static int accept_login(struct worker *w)
 	if (rc == 0)
 		rc = worker_limits_ask(w);
 	/* What start and key exchange needed; a session may be idle for days from here. */
-	malloc_trim(0);
+	w->trim_due = true;
 	return rc;
 }
 

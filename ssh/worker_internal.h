@@ -84,6 +84,7 @@ struct worker {
 	size_t channel_count, session_count;
 	uint32_t last_channel;
 	uint64_t received, sent, told_ns; /* BYTES */
+	bool trim_due; /* memory that the login needed goes back when nothing happens for a second */
 	bool bulk;			  /* the client sends so much that we wait for batches */
 	uint64_t bulk_received;
 };
