@@ -36,6 +36,12 @@ table_statuses() {
 	expect 0 on first $CLIENT deploy@$host -- echo 'dashes are ours' -p 44
 	says '^dashes are ours -p 44$'
 	expect 255 on first $CLIENT deploy@$host 'kill -TERM $$'
+	on first $CLIENT -v deploy@$host 'echo out' >$T/o 2>$T/e
+	[ "$(cat $T/o)" = out ] && grep -q '^debug1: ' $T/e || fail "-v: $(cat $T/o $T/e)"
+	setsid ip netns exec first env WARREN_SOCKET=$T/first.sock $CLIENT -t deploy@$host 'echo out' </dev/null >$T/o 2>$T/e
+	grep -q '^Pseudo-terminal will not be allocated' $T/e || fail "-t without a terminal: $(cat $T/e)"
+	setsid ip netns exec first env WARREN_SOCKET=$T/first.sock $CLIENT -q -t deploy@$host 'echo out' </dev/null >$T/o 2>$T/e
+	[ "$(cat $T/o)" = out ] && [ ! -s $T/e ] || fail "-q: $(cat $T/o $T/e)"
 	expect 255 on first $CLIENT -o NoSuchOption=1 deploy@$host true
 	on first $CLIENT deploy@$host 'echo out; echo err >&2' >$T/o 2>$T/e
 	[ "$(cat $T/o)" = out ] && [ "$(cat $T/e)" = err ] || fail "stderr is not apart: $(cat $T/o $T/e)"

@@ -89,6 +89,17 @@ expect 255 ssh_to 22 -i $ID deploy@$second true
 on second warren up --enable-ssh-authorized-keys >$T/out 2>&1 || fail "the switch: $(cat $T/out)"
 within 60 ssh_to 22 -i $ID deploy@$second true
 
+note "warren-ssh: with -i, and the key behind another"
+on first warren openssh hostkey second.warren.internal >$T/known-mesh
+printf '#!/bin/bash\nexec 3<>/dev/tcp/%s/22 && exec warren-ssh --connection=3 --name=second.warren.internal --host-keys=%s "$@"\n' \
+	$second $T/known-mesh >$T/bin/own-plain
+chmod 755 $T/bin/own-plain
+expect 255 on first own-plain -o BatchMode=yes -i $T/other deploy@second true
+says 'Permission denied'
+expect 0 on first own-plain -o BatchMode=yes -i $T/other -i $ID deploy@second id -un
+says '^deploy'
+expect 0 on first own-plain -o BatchMode=yes -o IdentityFile=$ID deploy@second id -un
+
 note "lines"
 in_ "a key" "$KEY\n"
 in_ "without a newline" "$KEY"
