@@ -93,7 +93,7 @@ static int accept_login(struct worker *w)
 
 	w->authenticated = true;
 	w->auth.interactive = INTERACTIVE_IDLE;
-	rc = libssh_server_auth_accept(w->server, &worker_channels_ops, w);
+	rc = libssh_server_auth_accept(w->server, &worker_requests_ops, w);
 	if (rc == 0)
 		rc = worker_limits_ask(w);
 	/* What start and key exchange needed; a session may be idle for days from here. */

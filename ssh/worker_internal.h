@@ -120,8 +120,18 @@ int worker_limits_timeout_ms(const struct worker *w, uint64_t now_ns, int most_m
 /* ---- worker_patience.c: clients that do not read */
 void worker_patience_tick(struct worker *w, uint64_t now_ns);
 
+/* ---- worker_turns.c */
+/* Who sent much since the last call goes behind the others, each group in its order. */
+void worker_turns_order(struct channel **channels, size_t count);
+
+/* ---- worker_requests.c */
+extern const struct libssh_server_ops worker_requests_ops;
+
 /* ---- worker_channels.c */
-extern const struct libssh_server_ops worker_channels_ops;
+/* NULL: there are too many, or no memory. It is the last one of w->channels. */
+struct channel *worker_channels_add(struct worker *w, enum channel_kind kind);
+/* Frees w->channels[i]. */
+void worker_channels_drop(struct worker *w, size_t i);
 /* An event of the monitor. */
 int worker_channels_event(struct worker *w, struct worker_packet *p) WARREN_MUST_USE;
 /* Moves bytes of all channels and frees those that are over. polls: CHANNEL_POLLS for each channel
@@ -130,8 +140,6 @@ int worker_channels_run(struct worker *w, const struct pollfd *polls, size_t cou
 void worker_channels_poll(struct worker *w, struct pollfd *polls);
 /* A channel must run again at once. */
 bool worker_channels_hurry(const struct worker *w);
-/* Who sent much since the last call goes behind the others, each group in its order. */
-void worker_turns_order(struct channel **channels, size_t count);
 /* A channel must run again within 100 ms. */
 bool worker_channels_tick(const struct worker *w);
 /* The text to every terminal, then no more channels. */
