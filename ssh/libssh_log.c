@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What libssh (0.10.6) tells in its log alone: requests that it drops without an answer, and names of
- * requests that its callbacks don't have. What a client wrote stands behind the beginning of a line and
- * cannot forge it.
+ * What libssh (0.10.6) tells in its log alone: requests that it drops without an answer, and names
+ * of requests that its callbacks don't have. What a client wrote stands behind the beginning of a
+ * line and cannot forge it.
  */
 #include "ssh/libssh_internal.h"
 
@@ -17,7 +17,8 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* The first line of each packet. Its message or another line about it follows before the next one's. */
+/* The first line of each packet. Its message or another line about it follows before the next
+ * one's. */
 static void on_packet(struct libssh_server *s, const char *text)
 {
 	const char *type = text + sizeof("Dispatching handler for packet type ") - 1;
@@ -70,8 +71,8 @@ static void read_log(int priority, const char *function, const char *buffer, voi
 		s->channel &= begins(text, "Invalid MSG_CHANNEL_REQUEST");
 }
 
-/* A line for each packet is too much where much comes in; requests come in small pieces. Packets of our
- * own have none: whoever writes lowers the level again. */
+/* A line for each packet is too much where much comes in; requests come in small pieces. Packets of
+ * our own have none: whoever writes lowers the level again. */
 static void listen_closely(size_t came)
 {
 	ssh_set_log_level(came > LOGGED_BYTES ? SSH_LOG_PROTOCOL : SSH_LOG_PACKET);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How long the monitor waits for its own processes: slow and stopped machines are borne, what computes
- * for ever or never answers is not, and who wants the monitor meanwhile does not wait long.
+ * How long the monitor waits for its own processes: slow and stopped machines are borne, what
+ * computes for ever or never answers is not, and who wants the monitor meanwhile does not wait
+ * long.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +85,8 @@ static void slow_machines(void **state)
 	struct machine m = quiet();
 
 	(void)state;
-	m.answer_at = 599; /* a minute of waiting, nearly no computing: the machine does others' work */
+	m.answer_at =
+		599; /* a minute of waiting, nearly no computing: the machine does others' work */
 	m.cpu_ms_per_slice = 1;
 	assert_int_equal(waits(&m, &l), 0);
 	assert_true(m.asked_cpu);
@@ -209,8 +211,8 @@ static void really(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(slow_machines),     cmocka_unit_test(no_answer),
-		cmocka_unit_test(endless_computing), cmocka_unit_test(somebody_else),
+		cmocka_unit_test(slow_machines),	  cmocka_unit_test(no_answer),
+		cmocka_unit_test(endless_computing),	  cmocka_unit_test(somebody_else),
 		cmocka_unit_test(follows_the_grace_time), cmocka_unit_test(really),
 	};
 

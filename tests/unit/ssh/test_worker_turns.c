@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The order of channels in a turn: no channel that sends little waits for one that sends much, and no
- * download starves another, however many there are and whichever of them fills the connection.
+ * The order of channels in a turn: no channel that sends little waits for one that sends much, and
+ * no download starves another, however many there are and whichever of them fills the connection.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 #include "ssh/worker_internal.h"
 
-#define COUNT 7
+#define COUNT	 7
 #define TERMINAL 6
 
 static struct channel channels[COUNT], *order[COUNT];
