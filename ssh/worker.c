@@ -38,6 +38,9 @@
 #define BULK_FROM     (32u << 10) /* bytes in one go */
 #define BULK_BATCH    (256 << 10)
 #define BULK_WAIT_MS  2
+#define BULK_LITTLE   (BULK_BATCH / 2) /* not worth so long a wait */
+#define BULK_DRY      3		       /* such waits in a row: no bulk */
+#define BULK_AGAIN    (1u << 20)       /* bytes until the next try */
 
 /* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
  * moving bytes between descriptors needs. */
@@ -327,22 +330,31 @@ static int wait_for_something(struct worker *w, size_t channels)
 		w->trim_due = false;
 	}
 	/* In bulk less than a batch may be there, of which poll says nothing. */
+	w->bulk_waited = bulk && ready == 0 && timeout == BULK_WAIT_MS;
 	if (waiting || (bulk && ready == 0))
 		w->polls[0].revents |= POLLIN;
 	return 0;
 }
 
 /* While much comes in, the kernel wakes this process for a batch, not for each segment: a wake-up
- * across cores costs the sender more than our reading costs us. */
+ * across cores costs the sender more than our reading costs us. Not for a client that sends a piece,
+ * waits for the answer and sends the next. */
 static void tell_bulk(struct worker *w)
 {
-	uint64_t received, sent;
+	uint64_t received, sent, came;
 	bool bulk;
 	int bytes;
 
 	libssh_server_bytes(w->server, &received, &sent);
-	bulk = received - w->bulk_received >= BULK_FROM;
+	came = received - w->bulk_received;
 	w->bulk_received = received;
+	if (w->bulk)
+		w->bulk_dry = w->bulk_waited && came < BULK_LITTLE ? w->bulk_dry + 1 : 0;
+	if (w->bulk_dry == BULK_DRY) {
+		w->bulk_dry = 0;
+		w->bulk_after = received + BULK_AGAIN;
+	}
+	bulk = came >= BULK_FROM && received >= w->bulk_after;
 	if (bulk == w->bulk)
 		return;
 	w->bulk = bulk;

@@ -86,7 +86,9 @@ struct worker {
 	uint64_t received, sent, told_ns; /* BYTES */
 	bool trim_due; /* memory that the login needed goes back when nothing happens for a second */
 	bool bulk;			  /* the client sends so much that we wait for batches */
-	uint64_t bulk_received;
+	bool bulk_waited;		  /* the newest wait brought no batch */
+	unsigned bulk_dry;		  /* so many in a row brought little */
+	uint64_t bulk_received, bulk_after; /* bytes: at the last turn; from when to wait again */
 };
 
 struct place;
