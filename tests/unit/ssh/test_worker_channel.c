@@ -183,6 +183,7 @@ static void start_roomy(struct channel **ret_channel, int in[2], uint8_t **ret_d
 {
 	start(ret_channel, in);
 	assert_true(fcntl(in[0], F_SETPIPE_SZ, 1 << 20) > 0);
+	assert_int_equal(fcntl(in[0], F_SETFL, O_NONBLOCK), 0); /* what is missing fails */
 	*ret_data = malloc(PIECES * PIECE);
 	*ret_got = malloc(PIECES * PIECE);
 	for (size_t i = 0; i < PIECES * PIECE; i++)
