@@ -100,7 +100,7 @@ servers() { # the configuration of both on stdin
 
 # Who is connected by which port, on which terminal and when, differs by nature.
 plain() {
-	sed -E 's#/dev/pts/[0-9]+#/dev/pts/N#g; s#\bpts/[0-9]+#pts/N#g; s/127\.0\.0\.1 [0-9]+ (127\.0\.0\.1 )?230[12]/CONNECTION/g
+	sed -E 's#/dev/pts/[0-9]+#/dev/pts/N#g; s#\b(p?ts)/[0-9]+#\1/N#g; s/127\.0\.0\.1 [0-9]+ (127\.0\.0\.1 )?230[12]/CONNECTION/g
 		s/port (2301|2302|[0-9]{5})/port N/g; s/\]:230[12]/]:N/g; s/(Last login: ).* from/\1DATE from/; s/^(ours|stock):/HOST:/; /^exit( [0-9])?\r?$/d; s/\r+$/\r/' "$1" | tr '\r' '~'
 }
 # sets NAME.out NAME.err NAME.status, from standard input
