@@ -181,9 +181,9 @@ class Master:
         self.pid = int(re.search(r"pid=(\d+)", said).group(1))
 
     def busy_s(self):
-        """Seconds that the client was running or ready to run so far: it is one process."""
+        """Seconds that the client was running, and ready to run, so far: it is one process."""
         running, ready = pathlib.Path(f"/proc/{self.pid}/schedstat").read_text().split()[:2]
-        return (int(running) + int(ready)) / 1e9
+        return int(running) / 1e9, int(ready) / 1e9
 
     def command(self, command, **kw):
         return timed([*self.argv, "t", command], **kw)
@@ -289,7 +289,8 @@ class Bench:
                 def measure(server):
                     before = masters[server].busy_s()
                     speed = transfer(masters[server], direction, 256)
-                    busy[server].append((masters[server].busy_s() - before) * speed / 256)
+                    running, ready = (b - a for a, b in zip(before, masters[server].busy_s()))
+                    busy[server].append(((running + ready) * speed / 256, 256 / running))
                     return speed
 
                 values = self.interleaved(max(3, self.rounds), measure)
@@ -299,12 +300,17 @@ class Bench:
                 master.close()
 
     def client(self, busy):
-        """What the client, OpenSSH's in both cases, had left: with 100 % no server can be faster."""
-        percent = {server: 100 * statistics.median(shares) for server, shares in busy.items()}
-        self.rows.append({"name": self.rows[-1]["name"] + ", client running or ready", "unit": "%",
+        """What the client, OpenSSH's in both cases, had left, and what it could do if it never waited: no server
+        can be faster than that."""
+        row = self.rows[-1]
+        percent = {server: 100 * statistics.median(share for share, _ in values) for server, values in busy.items()}
+        most = max(statistics.median(speed for _, speed in values) for values in busy.values())
+        self.rows.append({"name": row["name"] + ", client running or ready", "unit": "%",
                           **{server: round(value, 1) for server, value in percent.items()}})
+        self.rows.append({"name": row["name"] + ", client that never waits", "unit": "MiB/s", "most": round(most, 2),
+                          "ratio": round(most / row[SSHD], 3)})
         print(f"{'    the client was running or ready':44} sshd {percent[SSHD]:8.1f} %      "
-              f"warren {percent[WARREN]:8.1f} %", flush=True)
+              f"warren {percent[WARREN]:8.1f} %     never waiting: {most:.0f} MiB/s, {most / row[SSHD]:.2f} ×", flush=True)
 
     def slow(self):
         """Each in a connection of its own: what windows and congestion control have learned stays there."""

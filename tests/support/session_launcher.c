@@ -215,6 +215,7 @@ static void start_session(int fd, const char *program)
 	memcpy(config.host_key_seed, g.host_seed, 32);
 	ssh_wire_config_put(&w, &config);
 	if (fork() == 0) {
+		setsid(); /* as both real ones: for the scheduler, too, a connection is a group of its own */
 		int fds[5] = {fd, memfd_with(data, w.len), object_memfd(), broker[1], main_pair[1]};
 
 		for (int i = 0; i < 5; i++)
