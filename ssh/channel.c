@@ -288,6 +288,7 @@ static bool may_read(const struct channel *c, const struct channel_out *o, bool 
 static size_t read_some(struct channel *c, struct channel_out *o, size_t cap, bool *ret_empty)
 {
 	size_t len = 0;
+	bool closed = false;
 
 	*ret_empty = false;
 	while (len < cap) {
@@ -299,8 +300,13 @@ static size_t read_some(struct channel *c, struct channel_out *o, size_t cap, bo
 		}
 		if (n < 0 && errno == EINTR)
 			continue;
+		/* EIO: the last process closed the terminal. What it wrote between the kernel's look at
+		 * the buffer and its look at the other end is there still (n_tty_read of Linux). */
+		if (n < 0 && errno == EIO && !closed) {
+			closed = true;
+			continue;
+		}
 		*ret_empty = true;
-		/* EIO: the last process closed the terminal. */
 		if (n == 0 || errno != EAGAIN)
 			o->at_eof = true;
 		break;
