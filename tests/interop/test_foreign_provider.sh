@@ -102,6 +102,8 @@ keyboard
 note "device login, warren ssh, stock ssh"
 login
 grep -q 'alice@example.com' $T/login-out || fail "who is logged in: $(cat $T/login-out)"
+# Who is in which group the provider has said at this login: the target hears of it with the next map.
+within 60 on first warren ssh deploy@second true
 expect 0 on first warren ssh deploy@second id -un
 says '^deploy'
 on first warren openssh install
