@@ -26,11 +26,26 @@ static const char kex[] = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-s
 			  "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group16-sha512,"
 			  "diffie-hellman-group18-sha512,diffie-hellman-group14-sha256";
 
-static void print_log(int priority, const char *function, const char *text, void *userdata)
+/* text: "function: line", of one packet at most. */
+static void read_log(int priority, const char *function, const char *text, void *userdata)
 {
-	(void)userdata;
-	(void)function;
-	fprintf(stderr, "debug%d: %s\r\n", priority, text);
+	static const char goodbye[] = "Received SSH_MSG_DISCONNECT ";
+	struct libssh_client *c = userdata;
+	const char *line = strstr(text, ": ");
+	char *end;
+
+	if (!c)
+		return;
+	/* libssh's error says it as well, until the next error, which may come within the same call. */
+	if (line && strcmp(function, "ssh_packet_disconnect_callback") == 0 &&
+	    strncmp(line + 2, goodbye, sizeof(goodbye) - 1) == 0 && !c->has_farewell) {
+		c->farewell_code = (uint32_t)strtoul(line + 2 + sizeof(goodbye) - 1, &end, 10);
+		c->has_farewell = *end == ':';
+		if (c->has_farewell)
+			(void)snprintf(c->farewell, sizeof(c->farewell), "%s", end + 1);
+	}
+	if (priority <= c->log)
+		fprintf(stderr, "debug%d: %s\r\n", priority, text);
 }
 
 static int set_options(ssh_session s, int fd, const char *name, const char *user,
@@ -78,9 +93,10 @@ int libssh_client_new(int fd, const char *name, const char *user, int log, const
 	ssh_set_blocking(c->session, 0);
 	ssh_set_counters(c->session, &c->counter, NULL);
 	ssh_set_message_callback(c->session, libssh_client_message, c);
-	ssh_set_log_level(log);
-	if (log > 0)
-		ssh_set_log_callback(print_log);
+	c->log = log;
+	ssh_set_log_userdata(c);
+	ssh_set_log_callback(read_log);
+	ssh_set_log_level(log > SSH_LOG_PACKET ? log : SSH_LOG_PACKET);
 	*ret_client = c;
 	return 0;
 }
@@ -92,6 +108,8 @@ void libssh_client_free(struct libssh_client *c)
 	c->dead = true;
 	while (c->channels)
 		libssh_client_channel_free(c->channels);
+	ssh_set_log_level(SSH_LOG_NOLOG);
+	ssh_set_log_userdata(NULL);
 	ssh_key_free(c->key);
 	if (c->event)
 		ssh_event_free(c->event);
@@ -114,7 +132,6 @@ int libssh_client_connect(struct libssh_client *c)
 {
 	int rc = ssh_connect(c->session);
 
-	libssh_client_heed(c);
 	if (rc == SSH_AGAIN)
 		return ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR) ? -EPIPE : 0;
 	if (rc != SSH_OK)
@@ -143,7 +160,6 @@ int libssh_client_host_key(struct libssh_client *c, char **ret_text)
 
 bool libssh_client_alive(struct libssh_client *c)
 {
-	libssh_client_heed(c);
 	return !c->dead && ssh_is_connected(c->session) &&
 	       !(ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR));
 }
@@ -153,24 +169,8 @@ const char *libssh_client_error(struct libssh_client *c)
 	return ssh_get_error(c->session);
 }
 
-void libssh_client_heed(struct libssh_client *c)
-{
-	static const char prefix[] = "Received SSH_MSG_DISCONNECT: ";
-	const char *text = ssh_get_error(c->session);
-	char *end;
-
-	if (c->has_farewell || strncmp(text, prefix, sizeof(prefix) - 1) != 0)
-		return;
-	c->farewell_code = (uint32_t)strtoul(text + sizeof(prefix) - 1, &end, 10);
-	if (*end != ':')
-		return;
-	(void)snprintf(c->farewell, sizeof(c->farewell), "%s", end + 1);
-	c->has_farewell = true;
-}
-
 const char *libssh_client_farewell(struct libssh_client *c, uint32_t *ret_code)
 {
-	libssh_client_heed(c);
 	if (c->has_farewell)
 		*ret_code = c->farewell_code;
 	return c->has_farewell ? c->farewell : NULL;
@@ -209,7 +209,6 @@ int libssh_client_pump(struct libssh_client *c)
 
 static enum libssh_client_auth translate(struct libssh_client *c, int rc)
 {
-	libssh_client_heed(c);
 	switch (rc) {
 	case SSH_AUTH_SUCCESS:
 		return LIBSSH_CLIENT_ACCEPTED;
@@ -346,7 +345,6 @@ int libssh_client_listen(struct libssh_client *c, const char *address, uint16_t 
 	int bound = 0;
 	int rc = ssh_channel_listen_forward(c->session, address, port, &bound);
 
-	libssh_client_heed(c);
 	if (rc == SSH_AGAIN)
 		return libssh_client_alive(c) ? 0 : -EPIPE;
 	if (rc != SSH_OK)

@@ -161,7 +161,6 @@ int libssh_client_message(ssh_session session, ssh_message m, void *userdata)
 
 static int translate(const struct libssh_client_channel *ch, int rc)
 {
-	libssh_client_heed(ch->client);
 	if (rc == SSH_OK)
 		return 1;
 	return rc == SSH_AGAIN && libssh_client_alive(ch->client) ? 0 : -ECONNREFUSED;
@@ -233,7 +232,6 @@ ssize_t libssh_client_write(struct libssh_client_channel *ch, const void *data, 
 	if (len == 0)
 		return 0;
 	n = ssh_channel_write(ch->ssh, data, (uint32_t)len);
-	libssh_client_heed(ch->client);
 	return n < 0 ? -EPIPE : n;
 }
 
@@ -270,7 +268,6 @@ ssize_t libssh_client_grow(struct libssh_client_channel *ch, void *out, size_t w
 {
 	int n = ssh_channel_read_timeout(ch->ssh, out, (uint32_t)window, 0, 0);
 
-	libssh_client_heed(ch->client);
 	if (n <= 0)
 		return n == SSH_ERROR ? -EPIPE : 0;
 	took(ch, false, n);

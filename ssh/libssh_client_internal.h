@@ -28,8 +28,8 @@ struct libssh_client {
 	ssh_key key;
 	struct ssh_counter_struct counter;
 	bool dead;
-	/* What the server said when it ended the connection: libssh has it only as its last error.
-	 */
+	int log; /* libssh's level that a person wants to see; 0: nothing */
+	/* What the server said when it ended the connection. */
 	bool has_farewell;
 	uint32_t farewell_code;
 	char farewell[1024];
@@ -40,9 +40,5 @@ struct libssh_client {
 
 /* libssh's message callback: 0 answered, 1 refuse it. */
 int libssh_client_message(ssh_session session, ssh_message m, void *userdata);
-
-/* Keeps the server's last words before a later error takes their place: after each call of libssh
- * that may read. */
-void libssh_client_heed(struct libssh_client *c);
 
 #endif
