@@ -10,6 +10,8 @@
 #include <openssl/err.h>
 #include <string.h>
 
+#include "platform/secret.h"
+
 static int select_alpn(SSL *tls, const unsigned char **out, unsigned char *out_len,
 		       const unsigned char *in, unsigned in_len, void *arg)
 {
@@ -34,7 +36,8 @@ int server_tls_new(const char *cert_file, const char *key_file, SSL_CTX **ret_ct
 		return error_set(err, -ENOMEM, "OpenSSL could not make a TLS context");
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
-					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+					 SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_COMPRESSION |
+					 SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -55,15 +58,12 @@ int server_tls_new(const char *cert_file, const char *key_file, SSL_CTX **ret_ct
 	return 0;
 }
 
-int server_tls_read(struct server_conn *c, const void *wire, size_t len, struct buffer *out)
+/* All that is there now. */
+static int read_plain(struct server_conn *c, char *plain, size_t cap, struct buffer *out)
 {
-	char plain[16384];
-
-	if (len && BIO_write(c->tls_in, wire, (int)len) != (int)len)
-		return -ENOMEM;
 	for (;;) {
 		ERR_clear_error();
-		int n = SSL_read(c->tls, plain, sizeof(plain));
+		int n = SSL_read(c->tls, plain, (int)cap);
 
 		if (n > 0) {
 			int r = c->state == CONN_DRAIN ? 0 : buffer_append(out, plain, (size_t)n);
@@ -81,6 +81,18 @@ int server_tls_read(struct server_conn *c, const void *wire, size_t len, struct 
 			return -EPROTO;
 		}
 	}
+}
+
+int server_tls_read(struct server_conn *c, const void *wire, size_t len, struct buffer *out)
+{
+	char plain[16384];
+	int r;
+
+	if (len && BIO_write(c->tls_in, wire, (int)len) != (int)len)
+		return -ENOMEM;
+	r = read_plain(c, plain, sizeof(plain), out);
+	secret_wipe(plain, sizeof(plain)); /* requests carry tokens */
+	return r;
 }
 
 int server_tls_write(struct server_conn *c)

@@ -290,10 +290,19 @@ static int add_headers(struct http_request *r, const struct http_options *o)
 /* True when every option was taken. A macro so that curl's type checks see each option. */
 #define SET(option, value) (curl_easy_setopt(e, option, value) == CURLE_OK)
 
+/* OpenSSL would keep the last answer in plain text for as long as the connection is open. */
+static CURLcode on_tls_context(CURL *easy, void *ctx, void *arg)
+{
+	(void)easy, (void)arg;
+	SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
+	return CURLE_OK;
+}
+
 static bool set_up_tls(CURL *e, const struct http_options *o)
 {
 	const struct http_trust *t = &o->trust;
-	bool good = SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	bool good = SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+		    SET(CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
 
 	if (t->insecure_once) /* never a connection that somebody else might take over */
 		return good && SET(CURLOPT_SSL_VERIFYPEER, 0L) && SET(CURLOPT_SSL_VERIFYHOST, 0L) &&

@@ -7,6 +7,7 @@
 #include "identity/http.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -20,12 +21,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "platform/encode.h"
+
+enum { SECRET_AT = 1000, SECRET_LEN = 48 }; /* memory given back is written on at its start */
 
 static char folder[] = "/tmp/warren-http-XXXXXX";
 static char plain_path[64], tls_path[64], ca_path[64], pin[64], other_pin[64];
@@ -83,6 +87,12 @@ static void answer(struct conn *c, const char *status, const char *headers, cons
 	conn_text(c, body);
 }
 
+/* What /secret answers is stored nowhere but on its way. */
+static char secret_char(size_t i)
+{
+	return (char)('a' + i * 7 % 26 + i / 26 % 2);
+}
+
 /* False: the connection is over. request is the whole request. */
 static bool serve(struct conn *c, const char *request)
 {
@@ -96,6 +106,14 @@ static bool serve(struct conn *c, const char *request)
 		       "hello");
 	} else if (IS("/echo")) {
 		answer(c, "200 OK", "Cache-Control: no-store, max-age=5\r\n", request);
+	} else if (IS("/secret")) {
+		char secret[SECRET_AT + SECRET_LEN + 1] = "";
+
+		memset(secret, '-', SECRET_AT);
+		for (size_t i = 0; i < SECRET_LEN; i++)
+			secret[SECRET_AT + i] = secret_char(i);
+		answer(c, "200 OK", "", secret);
+		explicit_bzero(secret, sizeof(secret));
 	} else if (IS("/error")) {
 		answer(c, "500 No", "", "{\"error\":1}");
 	} else if (IS("/redirect")) {
@@ -408,6 +426,73 @@ static void test_get(void **state)
 	r.done = 0;
 	run(&o);
 	assert_int_equal(atomic_load(&connections), 1); /* kept alive */
+}
+
+static bool secret_at(const char *data)
+{
+	for (size_t i = 0; i < SECRET_LEN; i++)
+		if (data[i] != secret_char(i))
+			return false;
+	return true;
+}
+
+/* In a piece of this process' memory; what cannot be read holds nothing. */
+static size_t secrets_in(uintptr_t begin, uintptr_t end)
+{
+	static char piece[65536];
+	size_t found = 0;
+
+	for (uintptr_t at = begin; at < end; at += sizeof(piece) - SECRET_LEN) {
+		struct iovec here = {piece, sizeof(piece)};
+		struct iovec there = {(void *)at,
+				      end - at < sizeof(piece) ? end - at : sizeof(piece)};
+		ssize_t n = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+
+		for (ssize_t i = 0; i + SECRET_LEN <= n; i++)
+			found += secret_at(piece + i);
+		explicit_bzero(piece, sizeof(piece));
+	}
+	return found;
+}
+
+static size_t secrets_in_memory(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	size_t found = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		char *rest;
+		uintptr_t begin = strtoull(line, &rest, 16), end = strtoull(rest + 1, &rest, 16);
+
+		/* A sanitizer's own regions are huge. */
+		if (strncmp(rest, " rw", 3) == 0 && end - begin < (1U << 30))
+			found += secrets_in(begin, end);
+	}
+	fclose(maps);
+	return found;
+}
+
+/* Tokens come over connections that stay open for others: libraries keep no copy of them. */
+static void test_answer_is_wiped(void **state)
+{
+	struct result r = {0};
+	struct http_options o = with_tls(&r, "https://good.example.com/secret");
+
+	(void)state;
+	o.trust.ca_file = ca_path;
+	run(&o);
+	assert_int_equal(r.status, 200);
+	assert_true(secret_at(r.body + SECRET_AT));
+	assert_int_equal(secrets_in_memory(), 1); /* in r */
+	explicit_bzero(r.body, sizeof(r.body));
+	assert_int_equal(secrets_in_memory(), 0);
+	r.done = 0;
+	o.url = "https://good.example.com/hello";
+	run(&o);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(atomic_load(&connections), 1); /* the same one */
 }
 
 static void test_post(void **state)
@@ -811,6 +896,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_get),
+		T(test_answer_is_wiped),
 		T(test_post),
 		T(test_refused),
 		T(test_errors),
