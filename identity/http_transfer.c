@@ -290,7 +290,7 @@ static int add_headers(struct http_request *r, const struct http_options *o)
 /* True when every option was taken. A macro so that curl's type checks see each option. */
 #define SET(option, value) (curl_easy_setopt(e, option, value) == CURLE_OK)
 
-/* OpenSSL would keep the last answer in plain text for as long as the connection is open. */
+/* OpenSSL deciphers in place and gives the memory back as it is. */
 static CURLcode on_tls_context(CURL *easy, void *ctx, void *arg)
 {
 	(void)easy, (void)arg;
