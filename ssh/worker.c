@@ -35,12 +35,12 @@
 #define ENDING_NS     NSEC_PER_SEC /* for the last bytes to the client */
 #define HANG_UP_NS    (700 * NSEC_PER_MSEC)
 #define DISCONNECT_MS 500
-#define BULK_FROM     (32u << 10) /* bytes in one go */
-#define BULK_BATCH    (256 << 10)
-#define BULK_WAIT_MS  2
-#define BULK_LITTLE   (BULK_BATCH / 2) /* not worth so long a wait */
-#define BULK_DRY      3		       /* such waits in a row: no bulk */
-#define BULK_AGAIN    (1u << 20)       /* bytes until the next try */
+#define BULK_FROM     (32u << 10)  /* bytes in one go */
+#define BULK_FULL     (192u << 10) /* there is more than one turn takes */
+#define BULK_WAIT_NS  500000L
+#define BULK_LITTLE   (96u << 10) /* not worth the wait where the client may wait for us */
+#define BULK_DRY      3		  /* such waits in a row: no bulk */
+#define BULK_AGAIN    (1u << 20)  /* bytes until the next try */
 
 /* libssh and OpenSSL look for files and time zones that an empty root hasn't; the rest is what
  * moving bytes between descriptors needs. */
@@ -308,59 +308,56 @@ static int timeout_ms(const struct worker *w, uint64_t now_ns)
 static int wait_for_something(struct worker *w, size_t channels)
 {
 	bool paused = libssh_server_pace(w->server);
-	bool waiting = libssh_server_waiting(w->server), bulk = w->bulk && !paused;
+	bool waiting = libssh_server_waiting(w->server);
 	int timeout = waiting ? 0 : timeout_ms(w, worker_now_ns());
+	bool batch = w->bulk && !paused && timeout != 0 && w->bulk_came < BULK_FULL;
+	struct timespec wait = {.tv_sec = timeout / 1000,
+				.tv_nsec = timeout % 1000 * (long)NSEC_PER_MSEC};
 	int ready;
 
+	if (batch)
+		wait = (struct timespec){.tv_nsec = BULK_WAIT_NS};
 	w->polls[0].fd = WORKER_FD_CONNECTION;
-	w->polls[0].events =
-		(short)((paused ? 0 : POLLIN) | (libssh_server_congested(w->server) ? POLLOUT : 0));
+	w->polls[0].events = (short)((paused || batch ? 0 : POLLIN) |
+				     (libssh_server_congested(w->server) ? POLLOUT : 0));
 	w->polls[1].fd = w->monitor.fd;
 	w->polls[1].events = POLLIN;
 	worker_channels_poll(w, w->polls + 2);
-	if (bulk && (timeout < 0 || timeout > BULK_WAIT_MS))
-		timeout = BULK_WAIT_MS;
 	do
-		ready = poll(w->polls, 2 + channels * CHANNEL_POLLS, timeout);
+		ready = ppoll(w->polls, 2 + channels * CHANNEL_POLLS,
+			      timeout >= 0 || batch ? &wait : NULL, NULL);
 	while (ready < 0 && errno == EINTR);
 	if (ready < 0)
 		return -errno;
-	if (ready == 0 && w->trim_due && timeout >= TRIM_AFTER_MS) {
+	if (ready == 0 && w->trim_due && !batch && timeout >= TRIM_AFTER_MS) {
 		malloc_trim(0);
 		w->trim_due = false;
 	}
-	/* In bulk less than a batch may be there, of which poll says nothing. */
-	w->bulk_waited = bulk && ready == 0 && timeout == BULK_WAIT_MS;
-	if (waiting || (bulk && ready == 0))
+	w->bulk_waited = batch && ready == 0;
+	if (waiting || batch)
 		w->polls[0].revents |= POLLIN;
 	return 0;
 }
 
-/* While much comes in, the kernel wakes this process for a batch, not for each segment: a wake-up
- * across cores costs the sender more than our reading costs us. Not for a client that sends a piece,
- * waits for the answer and sends the next. */
+/* While much comes in, this process looks for it from time to time and is not woken for each
+ * segment: a wake-up across cores costs the sender more than our reading costs us, and moves us to
+ * its core. Not for a client that sends a piece, waits for the answer and sends the next. */
 static void tell_bulk(struct worker *w)
 {
-	uint64_t received, sent, came;
-	bool bulk;
-	int bytes;
+	uint64_t received, sent;
+	bool dry;
 
 	libssh_server_bytes(w->server, &received, &sent);
-	came = received - w->bulk_received;
+	w->bulk_came = received - w->bulk_received;
 	w->bulk_received = received;
-	if (w->bulk)
-		w->bulk_dry = w->bulk_waited && came < BULK_LITTLE ? w->bulk_dry + 1 : 0;
+	dry = w->bulk && w->bulk_waited && w->bulk_came < BULK_LITTLE && sent > w->bulk_sent;
+	w->bulk_sent = sent;
+	w->bulk_dry = dry ? w->bulk_dry + 1 : 0;
 	if (w->bulk_dry == BULK_DRY) {
 		w->bulk_dry = 0;
 		w->bulk_after = received + BULK_AGAIN;
 	}
-	bulk = came >= BULK_FROM && received >= w->bulk_after;
-	if (bulk == w->bulk)
-		return;
-	w->bulk = bulk;
-	bytes = bulk ? BULK_BATCH : 1;
-	if (setsockopt(WORKER_FD_CONNECTION, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)) < 0)
-		w->bulk = false;
+	w->bulk = w->bulk_came >= BULK_FROM && received >= w->bulk_after;
 }
 
 /* 1 when the key exchange is done. */

@@ -85,10 +85,11 @@ struct worker {
 	uint32_t last_channel;
 	uint64_t received, sent, told_ns; /* BYTES */
 	bool trim_due; /* memory that the login needed goes back when nothing happens for a second */
-	bool bulk;			  /* the client sends so much that we wait for batches */
-	bool bulk_waited;		  /* the newest wait brought no batch */
-	unsigned bulk_dry;		  /* so many in a row brought little */
-	uint64_t bulk_received, bulk_after; /* bytes: at the last turn; from when to wait again */
+	bool bulk;		  /* the client sends so much that we wait for batches */
+	bool bulk_waited;	  /* the newest wait was a whole one */
+	unsigned bulk_dry;	  /* so many in a row brought little */
+	uint64_t bulk_came;	  /* bytes in the last turn */
+	uint64_t bulk_received, bulk_sent, bulk_after; /* bytes: until then; from when to wait again */
 };
 
 struct place;
