@@ -171,6 +171,7 @@ class Master:
     """A ControlMaster, so that a transfer does not count the login."""
 
     def __init__(self, lab, server, *options, wire="wire"):
+        self.file = lab.dir / "upload"
         path = str(lab.dir / f"mux-{server}")
         self.argv = lab.ssh(server, *options, wire=wire)
         at = self.argv.index("-S")
@@ -193,11 +194,15 @@ class Master:
 
 
 def transfer(master, direction, mib):
-    """MiB/s."""
+    """MiB/s. Uploads come from a file in memory: a process that makes the data would run on the client's core."""
     if direction == "down":
         return mib / master.command(f"head -c {mib * MIB} /dev/zero")
-    with subprocess.Popen(["head", "-c", str(mib * MIB), "/dev/zero"], stdout=subprocess.PIPE) as source:
-        return mib / master.command("cat >/dev/null", stdin=source.stdout)
+    if not master.file.exists() or master.file.stat().st_size != mib * MIB:
+        with master.file.open("wb") as file:
+            for _ in range(mib):
+                file.write(bytes(MIB))
+    with master.file.open("rb") as file:
+        return mib / master.command("cat >/dev/null", stdin=file)
 
 
 class Bench:
