@@ -307,6 +307,7 @@ expect_status() { # STATUS COMMAND…
 
 step "2. warren ssh: the terminal shows where to log in, the command runs as the local user"
 say "first\$ warren ssh $login@second uptime"
+: >$dir/log/prompt
 signin $dir/log/prompt &
 browser=$!
 on $ns1 warren ssh $login@second 'uptime; id -un; exit 7' 2> >(tee $dir/log/prompt >&2) && code=0 || code=$?
@@ -352,6 +353,7 @@ say "Without the drop-in and without a login, keyboard-interactive shows the URL
 on $ns1 warren openssh remove
 on $ns1 warren logout
 say "first\$ ssh $login@$address id -un"
+: >$dir/log/prompt2
 signin $dir/log/prompt2 &
 browser=$!
 on $ns1 timeout 120 script -qefc "ssh -F none -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no \
