@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,58 +13,41 @@
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "platform/bpf.h"
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/netlink.h"
 #include "platform/secret.h"
-#include "platform/unixsock.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/uapi_server.h"
+#include "tunnel/warren_wg_parts.h"
 
-#define SOCKET_DIR   "/var/run/wireguard"
-#define DEFAULT_MTU  1420
-#define OWNED_TRIES  10	 /* of 50 ms, for a name whose owner seems to stay */
-#define ENDING_TRIES 100 /* for one whose owner is going away, and for its socket */
-#define POLL_MS	     1000
-#define MAX_SHARDS   64
-#define LOCK_BYTES   (64u << 20) /* keys of 20,000 peers with sessions */
+#define POLL_MS	   1000
+#define MAX_SHARDS WARREN_WG_PARTS_SHARDS
+#define LOCK_BYTES (64u << 20) /* keys of 20,000 peers with sessions */
 /* As quiet as wireguard-go when all is well; like it, what is amiss at the start is said. */
 #define DEFAULT_LEVEL LOG_LEVEL_WARN
 
 struct program {
 	struct tunnel *tunnel;
 	struct uapi_server *uapi;
-	char ifname[IFNAMSIZ]; /* at the start; names may change */
+	struct warren_wg_parts parts;
 	int ifindex;
-	char socket_path[PATH_MAX];
-	struct stat socket_stat;
 	int inotify, netlink, routes, signals;
 	bool up;
 	uint16_t port;
 	uint32_t fwmark;
-	unsigned shards;
 	int fds4[MAX_SHARDS], fds6[MAX_SHARDS]; /* owned by the tunnel */
 	bool bound;
-};
-
-/* What is made before there is a tunnel to take it. */
-struct parts {
-	int tuns[MAX_SHARDS];
-	struct tun_caps caps;
-	int listener;
-	int map4, map6, program; /* of bpf.h; -1: one shard */
 };
 
 static int usage(FILE *out, int code)
 {
 	fputs("usage: warren-wg [-f|--foreground] [--shards N] INTERFACE\n"
 	      "       warren-wg --version\n"
-	      "environment: LOG_LEVEL (debug, info, warn, error, silent; warn), WG_TUN_FD, WG_UAPI_FD,\n"
+	      "environment: LOG_LEVEL (debug, info, warn, error, silent; warn), WG_TUN_FD, "
+	      "WG_UAPI_FD,\n"
 	      "             WG_PROCESS_FOREGROUND=1, WARREN_WG_SHARDS=N (threads for packets; 1)\n",
 	      out);
 	return code;
@@ -82,14 +64,14 @@ static void close_all(int *fds, size_t count)
 static int bind_sockets(struct program *p, uint16_t port, uint32_t fwmark)
 {
 	int fds4[MAX_SHARDS], fds6[MAX_SHARDS];
-	int r = tunnel_udp_open_many(port, fwmark, p->shards, fds4, fds6);
+	int r = tunnel_udp_open_many(port, fwmark, p->parts.shards, fds4, fds6);
 
 	if (r < 0)
 		return r;
-	r = tunnel_attach_udps(p->tunnel, fds4, fds6, p->shards);
+	r = tunnel_attach_udps(p->tunnel, fds4, fds6, p->parts.shards);
 	if (r < 0) {
-		close_all(fds4, p->shards);
-		close_all(fds6, p->shards);
+		close_all(fds4, p->parts.shards);
+		close_all(fds6, p->parts.shards);
 		return r;
 	}
 	memcpy(p->fds4, fds4, sizeof(fds4));
@@ -105,14 +87,14 @@ static void unbind_sockets(struct program *p)
 	int none[MAX_SHARDS];
 
 	memset(none, 0xff, sizeof(none)); /* -1 */
-	if (p->bound && tunnel_attach_udps(p->tunnel, none, none, p->shards) == 0)
+	if (p->bound && tunnel_attach_udps(p->tunnel, none, none, p->parts.shards) == 0)
 		p->bound = false;
 }
 
 static int mark_sockets(const struct program *p, uint32_t fwmark)
 {
-	for (unsigned i = 0; i < 2 * p->shards; i++) {
-		int fd = i < p->shards ? p->fds4[i] : p->fds6[i - p->shards];
+	for (unsigned i = 0; i < 2 * p->parts.shards; i++) {
+		int fd = i < p->parts.shards ? p->fds4[i] : p->fds6[i - p->parts.shards];
 
 		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
 			return -errno;
@@ -161,7 +143,7 @@ static void set_up(struct program *p, bool up)
 	tunnel_set_up(p->tunnel, up);
 	if (!up)
 		unbind_sockets(p);
-	log_info(up ? "interface up" : "interface down", "interface=%s", p->ifname);
+	log_info(up ? "interface up" : "interface down", "interface=%s", p->parts.ifname);
 }
 
 static void refresh_link(struct program *p)
@@ -203,19 +185,11 @@ static void signal_ready(void *ctx, int fd)
 	}
 }
 
-static bool socket_is_ours(const struct program *p)
-{
-	struct stat st;
-
-	return lstat(p->socket_path, &st) == 0 && st.st_dev == p->socket_stat.st_dev &&
-	       st.st_ino == p->socket_stat.st_ino;
-}
-
 static void check_socket(struct program *p)
 {
-	if (socket_is_ours(p))
+	if (warren_wg_parts_socket_is_ours(&p->parts))
 		return;
-	log_info("ending because the socket was removed", "path=%s", p->socket_path);
+	log_info("ending because the socket was removed", "path=%s", p->parts.socket_path);
 	tunnel_stop(p->tunnel);
 }
 
@@ -235,7 +209,7 @@ static void event_hook(void *ctx, const struct tunnel_event *event)
 
 	switch (event->type) {
 	case TUNNEL_EVENT_CLOSED:
-		log_info("ending because the interface is gone", "interface=%s", p->ifname);
+		log_info("ending because the interface is gone", "interface=%s", p->parts.ifname);
 		break;
 	case TUNNEL_EVENT_HANDSHAKE_DONE:
 		log_debug("session", "endpoint=%s", endpoint_format(&event->endpoint, endpoint));
@@ -269,126 +243,6 @@ static bool source_hook(void *ctx, const struct endpoint *to, const struct ip_ad
 
 /* ---- start ---- */
 
-static int inherited_fd(const char *variable, int *ret_fd)
-{
-	const char *text = getenv(variable);
-	char *end;
-	long fd;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	fd = strtol(text, &end, 10);
-	if (errno || *end || end == text || fd < 0 || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
-		return -EBADF;
-	*ret_fd = (int)fd;
-	unsetenv(variable);
-	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0 || file_set_nonblock((int)fd, true) < 0)
-		return -EBADF;
-	return 1;
-}
-
-/* The owner of the interface has no socket any more (it goes first), or the interface is gone meanwhile. */
-static bool is_ending(const char *name)
-{
-	struct error nobody = {0};
-	char path[PATH_MAX];
-	int fd = -1;
-
-	if (if_nametoindex(name) == 0)
-		return true;
-	if (!tun_is(name))
-		return false;
-	snprintf(path, sizeof(path), "%s/%s.sock", SOCKET_DIR, name);
-	if (unixsock_connect(path, &fd, &nobody) < 0)
-		return true;
-	close(fd);
-	return false;
-}
-
-static void pause_briefly(void)
-{
-	struct timespec pause = {.tv_nsec = 50000000};
-
-	nanosleep(&pause, NULL);
-}
-
-/* Several shards need the kernel's help; without it there is one. */
-static void prepare_shards(struct program *p, struct parts *parts)
-{
-	struct error why = {0};
-
-	if (p->shards > 1 && getenv("WG_TUN_FD"))
-		log_warn("one shard only: the interface was handed over with one queue", NULL);
-	else if (p->shards > 1 &&
-		 bpf_steer_new(&parts->map4, &parts->map6, &parts->program, &why) < 0)
-		log_warn("one shard only", "error=%s", error_text(&why));
-	if (parts->program < 0)
-		p->shards = 1;
-}
-
-static int open_queues(struct program *p, const char *name, struct parts *parts, struct error *err)
-{
-	int r;
-
-	for (int i = 0;; i++) {
-		r = tun_open(name, p->shards > 1, p->ifname, &parts->tuns[0], &parts->caps, err);
-		if (r != -EBUSY || i == ENDING_TRIES || (i >= OWNED_TRIES && !is_ending(name)))
-			break;
-		pause_briefly();
-	}
-	if (r == 0)
-		r = netlink_link_set(p->ifname, false, DEFAULT_MTU, err);
-	if (r < 0 || p->shards == 1)
-		return r;
-	r = tun_open_queues(p->ifname, p->shards, parts->tuns, err);
-	if (r < 0)
-		return r;
-	r = bpf_steer_attach(parts->tuns[0], parts->program);
-	return r < 0 ? error_set(err, r, "cannot spread packets of %s: %s", p->ifname, strerror(-r))
-		     : 0;
-}
-
-static int open_tun(struct program *p, const char *name, struct parts *parts, struct error *err)
-{
-	int r;
-
-	prepare_shards(p, parts);
-	r = inherited_fd("WG_TUN_FD", &parts->tuns[0]);
-	if (r < 0)
-		return error_set(err, r, "WG_TUN_FD is not an open descriptor");
-	if (r == 0)
-		return open_queues(p, name, parts, err);
-	r = tun_adopt(parts->tuns[0], p->ifname, &parts->caps);
-	return r < 0 ? error_set(err, r, "WG_TUN_FD is not a TUN device") : 0;
-}
-
-static int open_socket(struct program *p, int *ret_fd, struct error *err)
-{
-	int r = inherited_fd("WG_UAPI_FD", ret_fd);
-
-	if (r < 0)
-		return error_set(err, r, "WG_UAPI_FD is not an open descriptor");
-	snprintf(p->socket_path, sizeof(p->socket_path), "%s/%s.sock", SOCKET_DIR, p->ifname);
-	if (r == 0) {
-		r = file_make_dirs(SOCKET_DIR, 0755);
-		if (r < 0)
-			return error_set(err, r, "cannot make %s: %s", SOCKET_DIR, strerror(-r));
-		for (int i = 0;; i++) {
-			r = unixsock_listen(p->socket_path, 0600, ret_fd, err);
-			if (r != -EADDRINUSE || i == ENDING_TRIES)
-				break;
-			pause_briefly();
-		}
-		if (r < 0)
-			return r;
-	}
-	if (lstat(p->socket_path, &p->socket_stat) < 0)
-		return error_set(err, -errno, "%s is not there: %s", p->socket_path,
-				 strerror(errno));
-	return 0;
-}
-
 /* Before anything is there that a signal's default action would leave behind, and before the fork:
  * whoever started us may end us as soon as the parent has returned. */
 static void hold_signals(sigset_t *ret_set)
@@ -420,7 +274,7 @@ static int open_watches(struct program *p)
 	if (r < 0)
 		return r;
 	p->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (p->inotify < 0 || inotify_add_watch(p->inotify, p->socket_path,
+	if (p->inotify < 0 || inotify_add_watch(p->inotify, p->parts.socket_path,
 						IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0) {
 		file_close(&p->inotify);
 		return 0;
@@ -429,11 +283,12 @@ static int open_watches(struct program *p)
 }
 
 /* Gives the tunnel what was made for it. */
-static int assemble(struct program *p, struct parts *parts)
+static int assemble(struct program *p)
 {
+	struct warren_wg_parts *parts = &p->parts;
 	struct tunnel_config config = {
 		.roaming = true,
-		.shards = p->shards,
+		.shards = parts->shards,
 		.max_peers = 1 << 16,
 		.hooks = {.ctx = p, .event = event_hook, .source = source_hook}};
 	int r = tunnel_new(&config, &p->tunnel);
@@ -441,12 +296,13 @@ static int assemble(struct program *p, struct parts *parts)
 	if (r < 0)
 		return r;
 	tunnel_set_bind_hook(p->tunnel, bind_hook, p);
-	r = tunnel_attach_tuns(p->tunnel, TUNNEL_PORT_MAIN, parts->tuns, p->shards, &parts->caps);
+	r = tunnel_attach_tuns(p->tunnel, TUNNEL_PORT_MAIN, parts->tuns, parts->shards,
+			       &parts->caps);
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < p->shards; i++)
+	for (unsigned i = 0; i < parts->shards; i++)
 		parts->tuns[i] = -1;
-	if (p->shards > 1) {
+	if (parts->shards > 1) {
 		r = tunnel_set_steering(p->tunnel, parts->map4, parts->map6);
 		if (r < 0)
 			return r;
@@ -461,28 +317,18 @@ static int assemble(struct program *p, struct parts *parts)
 
 static int start(struct program *p, const char *name, struct error *err)
 {
-	struct parts parts = {.listener = -1, .map4 = -1, .map6 = -1, .program = -1};
-	int r;
+	const struct tun_caps *caps = &p->parts.caps;
+	int r = warren_wg_parts_open(&p->parts, name, err);
 
-	for (unsigned i = 0; i < MAX_SHARDS; i++)
-		parts.tuns[i] = -1;
-	r = open_tun(p, name, &parts, err);
-	if (r == 0)
-		p->ifindex = netlink_link_index(p->ifname);
-	if (r == 0)
-		r = open_socket(p, &parts.listener, err);
 	if (r == 0) {
-		r = assemble(p, &parts);
+		p->ifindex = netlink_link_index(p->parts.ifname);
+		r = assemble(p);
 		if (r < 0)
-			error_set(err, r, "cannot start on %s: %s", p->ifname, strerror(-r));
+			error_set(err, r, "cannot start on %s: %s", p->parts.ifname, strerror(-r));
 	}
-	log_debug("interface ready", "interface=%s shards=%u vnet=%d tso=%d uso=%d", p->ifname,
-		  p->shards, parts.caps.vnet_hdr, parts.caps.tso, parts.caps.uso);
-	close_all(parts.tuns, MAX_SHARDS);
-	file_close(&parts.listener);
-	file_close(&parts.map4);
-	file_close(&parts.map6);
-	file_close(&parts.program);
+	warren_wg_parts_close(&p->parts);
+	log_debug("interface ready", "interface=%s shards=%u vnet=%d tso=%d uso=%d",
+		  p->parts.ifname, p->parts.shards, caps->vnet_hdr, caps->tso, caps->uso);
 	return r;
 }
 
@@ -503,8 +349,8 @@ static int run(struct program *p)
 static void finish(struct program *p)
 {
 	/* The name is free for a successor before we are gone. */
-	if (p->socket_path[0] && p->socket_stat.st_ino && socket_is_ours(p))
-		unlink(p->socket_path);
+	if (warren_wg_parts_socket_is_ours(&p->parts))
+		unlink(p->parts.socket_path);
 	uapi_server_free(p->uapi);
 	tunnel_free(p->tunnel);
 	file_close(&p->inotify);
@@ -554,13 +400,14 @@ static int go_background(bool keep_output)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.inotify = -1, .netlink = -1, .routes = -1, .signals = -1, .shards = 1};
+	struct program p = {.inotify = -1, .netlink = -1, .routes = -1, .signals = -1};
 	struct error err = {0};
 	enum log_level level = DEFAULT_LEVEL;
 	const char *word = getenv("LOG_LEVEL");
 	const char *name = NULL;
 	const char *environment = getenv("WG_PROCESS_FOREGROUND");
 	const char *shards = getenv("WARREN_WG_SHARDS");
+	unsigned count = 1;
 	sigset_t signals;
 	bool foreground = environment && strcmp(environment, "1") == 0;
 	int r;
@@ -579,8 +426,9 @@ int main(int argc, char **argv)
 		else
 			name = argv[i];
 	}
-	if (!name || (shards && parse_shards(shards, &p.shards) < 0))
+	if (!name || (shards && parse_shards(shards, &count) < 0))
 		return usage(stderr, WARREN_EXIT_USAGE);
+	warren_wg_parts_init(&p.parts, count);
 	if (word && log_level_parse(word, &level) < 0)
 		level = DEFAULT_LEVEL;
 	log_init("warren-wg", 2, level, false);
