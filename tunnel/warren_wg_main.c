@@ -35,7 +35,8 @@ struct program {
 	struct warren_wg_parts parts;
 	int ifindex;
 	int inotify, netlink, routes, signals;
-	bool up;
+	bool link_up, up; /* link_up alone: somebody else has the port */
+	int bind_error;	  /* that was said of it */
 	uint16_t port;
 	uint32_t fwmark;
 	int fds4[MAX_SHARDS], fds6[MAX_SHARDS]; /* owned by the tunnel */
@@ -102,6 +103,14 @@ static int mark_sockets(const struct program *p, uint32_t fwmark)
 	return 0;
 }
 
+static void begin(struct program *p)
+{
+	p->up = true;
+	p->bind_error = 0;
+	tunnel_set_up(p->tunnel, true);
+	log_info("interface up", "interface=%s", p->parts.ifname);
+}
+
 static int bind_hook(void *ctx, uint16_t port, uint32_t fwmark)
 {
 	struct program *p = ctx;
@@ -109,7 +118,7 @@ static int bind_hook(void *ctx, uint16_t port, uint32_t fwmark)
 
 	if (p->bound && fwmark != p->fwmark)
 		r = mark_sockets(p, fwmark);
-	else if (p->bound)
+	else if (p->bound || (p->link_up && port != p->port))
 		r = bind_sockets(p, port, fwmark);
 	if (r < 0) {
 		log_error("cannot use the port", "port=%u error=%s", port, strerror(-r));
@@ -121,29 +130,41 @@ static int bind_hook(void *ctx, uint16_t port, uint32_t fwmark)
 		p->fwmark = fwmark;
 		tunnel_forget_sources(p->tunnel);
 	}
+	if (p->bound && !p->up) /* another port in the place of one that was taken */
+		begin(p);
 	return 0;
 }
 
 /* ---- the interface ---- */
 
+/* A port that somebody else has is tried again each second (see run), and said once. */
+static void go_up(struct program *p)
+{
+	int r = p->bound ? 0 : bind_sockets(p, p->port, p->fwmark);
+
+	if (r == 0) {
+		begin(p);
+		return;
+	}
+	if (r != p->bind_error)
+		log_error("cannot open the UDP port, trying again", "port=%u error=%s", p->port,
+			  strerror(-r));
+	p->bind_error = r;
+}
+
 static void set_up(struct program *p, bool up)
 {
+	p->link_up = up;
 	if (up == p->up)
 		return;
-	if (up && !p->bound) {
-		int r = bind_sockets(p, p->port, p->fwmark);
-
-		if (r < 0) {
-			log_error("cannot open the UDP port", "port=%u error=%s", p->port,
-				  strerror(-r));
-			return;
-		}
+	if (up) {
+		go_up(p);
+		return;
 	}
-	p->up = up;
-	tunnel_set_up(p->tunnel, up);
-	if (!up)
-		unbind_sockets(p);
-	log_info(up ? "interface up" : "interface down", "interface=%s", p->parts.ifname);
+	p->up = false;
+	tunnel_set_up(p->tunnel, false);
+	unbind_sockets(p);
+	log_info("interface down", "interface=%s", p->parts.ifname);
 }
 
 static void refresh_link(struct program *p)
@@ -334,16 +355,18 @@ static int start(struct program *p, const char *name, struct error *err)
 
 static int run(struct program *p)
 {
-	if (p->inotify >= 0)
-		return tunnel_run(p->tunnel);
-	while (!tunnel_stopped(p->tunnel)) {
-		int r = tunnel_run_once(p->tunnel, POLL_MS);
+	int r = 0;
 
-		if (r < 0)
-			return r;
-		check_socket(p);
+	while (r == 0 && !tunnel_stopped(p->tunnel)) {
+		bool look = p->inotify < 0 || p->link_up != p->up;
+
+		r = tunnel_run_once(p->tunnel, look ? POLL_MS : -1);
+		if (p->inotify < 0)
+			check_socket(p);
+		if (p->link_up != p->up && !tunnel_stopped(p->tunnel))
+			set_up(p, p->link_up);
 	}
-	return 0;
+	return r;
 }
 
 static void finish(struct program *p)

@@ -120,6 +120,32 @@ in_a wg set w0 listen-port 4003
 [ -z "$(in_a ss -Hlun sport = 4003)" ] || fail "a port is opened while the interface is down"
 in_a ip link set w0 up
 wait_for 90 eval 'in_a ss -Hlun sport = 4003 | grep -q 4003' || fail "port 4003 is not open"
+note "a port that somebody has: another one is taken at once, or the same when it is free"
+holder() { # PORT
+	ip netns exec a python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", int(sys.argv[1])))
+time.sleep(300)' "$1" &
+	HOLDER=$!
+	PIDS+=("$HOLDER")
+	wait_for 90 eval "in_a ss -Hlun 'sport = $1' | grep -q $1" || fail "nobody holds $1"
+}
+in_a ip link set w0 down
+wait_for 90 eval '[ -z "$(in_a ss -Hlun sport = 4003)" ]' || fail "port 4003 is not closed"
+holder 4003
+in_a ip link set w0 up
+sleep 1.5
+! in_a ss -Hlunp sport = 4003 | grep -q warren-wg || fail "we share a port"
+in_a wg set w0 listen-port 4004
+in_a ss -Hlunp sport = 4004 | grep -q warren-wg || fail "another port was not taken"
+! in_a wg set w0 listen-port 4003 2>/dev/null || fail "no error for a port that is taken"
+in_a ip link set w0 down
+in_a wg set w0 listen-port 4003
+in_a ip link set w0 up
+sleep 1.5
+kill "$HOLDER"
+wait_for 90 eval 'in_a ss -Hlunp sport = 4003 | grep -q warren-wg' || fail "a port that became free was not taken"
+
 start b warren-wg w9
 in_b ip link set w9 up
 in_b wg set w9 listen-port 4009
