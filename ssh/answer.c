@@ -35,7 +35,7 @@ static const struct answer_system real = {real_poll, real_cpu_ns, NULL};
 static int slice(int fd, const struct answer_limits *l, const struct answer_system *s, bool hurry)
 {
 	struct pollfd p[3] = {
-		{.fd = fd, .events = POLLIN},
+		{.fd = fd, .events = l->events != 0 ? l->events : POLLIN},
 		{.fd = hurry || l->message_fd <= 0 ? -1 : l->message_fd, .events = POLLIN},
 		{.fd = hurry || l->gone_fd <= 0 ? -1 : l->gone_fd},
 	};
@@ -50,6 +50,7 @@ static int slice(int fd, const struct answer_limits *l, const struct answer_syst
 
 int answer_wait(int fd, const struct answer_limits *l, const struct answer_system *s)
 {
+	const int hurry_ms = l->hurry_ms > 0 ? l->hurry_ms : ANSWER_HURRY_MS;
 	int left = l->wall_ms > 0 ? l->wall_ms : ANSWER_DEFAULT_MS;
 	uint64_t before;
 	bool hurry = false;
@@ -63,7 +64,7 @@ int answer_wait(int fd, const struct answer_limits *l, const struct answer_syste
 			return r < 0 ? r : 0;
 		if (r == 2) {
 			hurry = true;
-			left = left < ANSWER_HURRY_MS ? left : ANSWER_HURRY_MS;
+			left = left < hurry_ms ? left : hurry_ms;
 		}
 		if (l->pid > 0 && s->cpu_ns(s->ctx, l->pid) > before + ANSWER_CPU_S * NSEC_PER_SEC)
 			break;

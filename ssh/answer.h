@@ -21,9 +21,11 @@
 #define ANSWER_CPU_S	   5
 
 struct answer_limits {
-	int wall_ms; /* 0: ANSWER_DEFAULT_MS */
-	pid_t pid;   /* computes for ANSWER_CPU_S at most; 0: its own limit sees to that */
-	/* -1, or who cuts the time to ANSWER_HURRY_MS: by a message; by hanging up. 0 is no
+	int wall_ms;  /* 0: ANSWER_DEFAULT_MS */
+	int hurry_ms; /* 0: ANSWER_HURRY_MS */
+	short events; /* what poll(2) is asked for; 0: POLLIN */
+	pid_t pid;    /* computes for ANSWER_CPU_S at most; 0: its own limit sees to that */
+	/* -1, or who cuts the time to hurry_ms: by a message; by hanging up. 0 is no
 	 * descriptor. */
 	int message_fd, gone_fd;
 };
@@ -35,9 +37,9 @@ struct answer_system {
 	void *ctx;
 };
 
-/* 0 when fd has something (an end is something, too), or -ETIMEDOUT. Time is counted in slices that
- * this process saw pass: one in which the whole machine stood still is one slice. system NULL: the
- * real one. */
+/* 0 when fd has something, or room for it (an end is something, too), or -ETIMEDOUT. Time is
+ * counted in slices that this process saw pass: one in which the whole machine stood still is one
+ * slice. system NULL: the real one. */
 int answer_wait(int fd, const struct answer_limits *limits,
 		const struct answer_system *system) WARREN_MUST_USE;
 /* In a forked child: the kernel ends it when it computed for ANSWER_CPU_S. */

@@ -71,26 +71,40 @@ void monitor_begin(struct writer *w, uint8_t type, uint32_t id)
 	writer_u32(w, id);
 }
 
+#define SEND_TRIES 16 /* room was seen so often, and somebody else took it */
+
+static int send_within(int fd, const void *data, size_t len, const int *fds, size_t nfds,
+		       const struct answer_limits *limits)
+{
+	int r = unixsock_send(fd, data, len, fds, nfds);
+
+	for (int i = 0; r == -EAGAIN && i < SEND_TRIES; i++) {
+		r = answer_wait(fd, limits, NULL);
+		if (r == 0)
+			r = unixsock_send(fd, data, len, fds, nfds);
+	}
+	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
 int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds)
 {
-	uint64_t end = monitor_now_ns() + MONITOR_SEND_MS * NSEC_PER_MSEC;
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int r;
+	const struct answer_limits l = {.wall_ms = MONITOR_SEND_MS, .events = POLLOUT};
 
-	while ((r = unixsock_send(fd, data, len, fds, nfds)) == -EAGAIN) {
-		uint64_t now = monitor_now_ns();
-
-		if (now >= end || poll(&p, 1, (int)((end - now) / NSEC_PER_MSEC) + 1) == 0)
-			return -ETIMEDOUT;
-	}
-	return r;
+	return send_within(fd, data, len, fds, nfds, &l);
 }
 
 int monitor_reply(struct monitor *m, const struct writer *w, const int *fds, size_t nfds)
 {
+	const struct answer_limits l = {
+		.wall_ms = m->state == MONITOR_ENDING ? MONITOR_SEND_MS : MONITOR_REPLY_MS,
+		.hurry_ms = MONITOR_SEND_MS,
+		.events = POLLOUT,
+		.message_fd = m->broker_fd,
+	};
+
 	if (w->failed)
 		return -EMSGSIZE;
-	return monitor_send(m->worker_fd, w->data, w->len, fds, nfds);
+	return send_within(m->worker_fd, w->data, w->len, fds, nfds, &l);
 }
 
 /* ------------------------------------------------------------------ beginning and end */

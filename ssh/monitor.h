@@ -30,8 +30,10 @@
 #define MONITOR_MAX_PENDING   128  /* connects under way */
 #define MONITOR_MAX_DIRECT    1024 /* forwards that are open, for status */
 #define MONITOR_MAX_USED      32   /* destinations that were connected to */
-#define MONITOR_SEND_MS	      1000 /* a worker that does not read for that long has lost its connection \
-				    */
+/* A worker that does not read for that long has lost its connection. In slices that the monitor saw pass
+ * (answer.h), and the shorter time once the broker has a word, maybe the end of the login. */
+#define MONITOR_REPLY_MS      10000
+#define MONITOR_SEND_MS	      1000
 #define MONITOR_INTERACTIVE_S 660 /* a person has ten minutes at control, whose words come first */
 #define MONITOR_END_GRACE_NS  (2 * UINT64_C(1000000000))
 
@@ -174,8 +176,9 @@ uint64_t monitor_grace_end_ns(const struct monitor *m); /* from now */
 /* For a process that works for this connection: until LoginGraceTime is over; afterwards a while, which the
  * broker's word or the worker's end cuts short. pid as in answer.h. */
 struct answer_limits monitor_patience(const struct monitor *m, pid_t pid);
-/* Like unixsock_send on a non-blocking socket, but waits MONITOR_SEND_MS at most. */
+/* Like unixsock_send on a non-blocking socket, but waits for room: MONITOR_SEND_MS. */
 int monitor_send(int fd, const void *data, size_t len, const int *fds, size_t nfds) WARREN_MUST_USE;
+/* To the worker, for which it waits MONITOR_REPLY_MS. */
 int monitor_reply(struct monitor *m, const struct writer *w, const int *fds,
 		  size_t nfds) WARREN_MUST_USE;
 void monitor_begin(struct writer *w, uint8_t type, uint32_t id);

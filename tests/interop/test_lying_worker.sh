@@ -130,6 +130,14 @@ lie unknown unknown-request
 lie cut-off malformed
 lie left-over malformed
 lie descriptor descriptor
+lie not-reading not-reading
+
+echo "# no lie: a worker that stands still for some seconds, with the monitor's answers unread"
+rm -f "$dir/lies/"*
+echo reads-late >"$dir/lies/LIE"
+is "it goes on" "still here" "$(s t echo still here)"
+grep -q late "$dir/lies/said"; ok "  and was late"
+is "  and did not lie" 1 "$(count '.event == "ssh.violation" and .code == "not-reading"')"
 soon has '.event == "ssh.session.end" and (.code == "connection-over" or .signal == "HUP")'; ok "what a lying worker had started has an end"
 soon eval "! pgrep -f 'sleep 600; echo the end' >/dev/null"; ok "and is gone"
 s -S "$dir/mux" -O exit t 2>/dev/null

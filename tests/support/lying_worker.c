@@ -53,6 +53,8 @@ static const struct lie {
 	{"cut-off", MONITOR_LIMITS},
 	{"left-over", MONITOR_LIMITS},
 	{"descriptor", MONITOR_LIMITS},
+	{"not-reading", MONITOR_LIMITS},
+	{"reads-late", MONITOR_LIMITS}, /* no lie: as one that stood still for a while */
 };
 
 static const struct lie *lie;
@@ -203,12 +205,36 @@ static struct writer make(void)
 	return w;
 }
 
+#define MANY   20000 /* their answers fit into no socket */
+#define LATE_S 4
+
+/* Requests whose answers nobody reads: for good, or until the monitor has stood there for a while. */
+static void ask_much(bool late)
+{
+	struct pollfd p = {.fd = WORKER_FD_MONITOR, .events = POLLOUT};
+	struct writer w = make();
+
+	for (int i = 0; i < MANY; i++) {
+		if (late && poll(&p, 1, 500) == 0) {
+			sleep(LATE_S);
+			say("late\n");
+			return;
+		}
+		send_it(&w, NULL, 0);
+	}
+	say("everything was read\n");
+}
+
 static void tell(void)
 {
 	const int fd = WORKER_FD_CONNECTION;
 	struct writer w;
 
 	told = true;
+	if (is("not-reading") || is("reads-late")) {
+		ask_much(is("reads-late"));
+		return;
+	}
 	w = make();
 	send_it(&w, &fd, is("descriptor"));
 }

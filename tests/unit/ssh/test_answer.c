@@ -29,6 +29,7 @@
 struct machine {
 	int slices, cpu_ms_per_slice;
 	int answer_at, message_at, gone_at, interrupts;
+	short wanted; /* of the answer; 0: POLLIN */
 	uint64_t cpu_ns;
 	bool asked_cpu;
 };
@@ -47,8 +48,10 @@ static int fake_poll(void *ctx, struct pollfd *p, nfds_t count, int timeout_ms)
 		return -1;
 	}
 	for (nfds_t i = 0; i < count; i++) {
+		if (p[i].fd == ANSWERS)
+			assert_int_equal(p[i].events, m->wanted != 0 ? m->wanted : POLLIN);
 		if (p[i].fd == ANSWERS && m->slices >= m->answer_at)
-			p[i].revents = POLLIN;
+			p[i].revents = p[i].events;
 		if (p[i].fd == BROKER && m->slices >= m->message_at)
 			p[i].revents = p[i].events & POLLIN;
 		if (p[i].fd == WORKER && m->slices >= m->gone_at)
@@ -154,6 +157,32 @@ static void somebody_else(void **state)
 	assert_int_equal(m.slices, 600);
 }
 
+/* A worker that does not read: room is waited for, the broker's word has a time of its own. */
+static void room(void **state)
+{
+	struct answer_limits l = {.wall_ms = MONITOR_REPLY_MS,
+				  .hurry_ms = MONITOR_SEND_MS,
+				  .events = POLLOUT,
+				  .message_fd = BROKER};
+	const int all = MONITOR_REPLY_MS / ANSWER_SLICE_MS,
+		  hurry = MONITOR_SEND_MS / ANSWER_SLICE_MS;
+	struct machine m = quiet();
+
+	(void)state;
+	m.wanted = POLLOUT;
+	m.answer_at = all;
+	assert_int_equal(waits(&m, &l), 0);
+	m = quiet();
+	m.wanted = POLLOUT;
+	assert_int_equal(waits(&m, &l), -ETIMEDOUT);
+	assert_int_equal(m.slices, all);
+	m = quiet();
+	m.wanted = POLLOUT;
+	m.message_at = 5;
+	assert_int_equal(waits(&m, &l), -ETIMEDOUT);
+	assert_in_range(m.slices, 5 + hurry - 1, 5 + hurry);
+}
+
 /* Before the login what LoginGraceTime leaves; then a while, in which the broker is heard. */
 static void follows_the_grace_time(void **state)
 {
@@ -211,9 +240,13 @@ static void really(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(slow_machines),	  cmocka_unit_test(no_answer),
-		cmocka_unit_test(endless_computing),	  cmocka_unit_test(somebody_else),
-		cmocka_unit_test(follows_the_grace_time), cmocka_unit_test(really),
+		cmocka_unit_test(slow_machines),
+		cmocka_unit_test(no_answer),
+		cmocka_unit_test(endless_computing),
+		cmocka_unit_test(somebody_else),
+		cmocka_unit_test(follows_the_grace_time),
+		cmocka_unit_test(really),
+		cmocka_unit_test(room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
