@@ -22,6 +22,7 @@ struct main_apply {
 	bool running, again;
 	bool done;	 /* the last run got through, and nothing was taken down since */
 	bool reconciled; /* what the engine still had was looked at */
+	int64_t revision; /* of the map that the run is about */
 	char *ssh_sent;
 	struct buffer text; /* request to the engine under way */
 	char error[512];
@@ -38,6 +39,8 @@ static void finish(struct main_core *m, const char *error)
 	a->done = error == NULL;
 	if (error != NULL && strcmp(error, a->error) != 0)
 		log_error("the map could not be applied", "reason=\"%s\"", error);
+	else if (error == NULL)
+		log_debug("the map is in force", "revision=%lld", (long long)a->revision);
 	(void)snprintf(a->error, sizeof(a->error), "%s", error == NULL ? "" : error);
 	if (a->again) {
 		a->again = false;
@@ -336,6 +339,7 @@ static void run(struct main_core *m)
 	if (m->stopping || m->broker == NULL || !m->network.wanted_up || m->map.map == NULL)
 		return;
 	a->running = true;
+	a->revision = m->map.revision;
 	if (read_map(m, &err) < 0) {
 		finish(m, error_text(&err));
 		return;

@@ -152,10 +152,14 @@ becomes() { # STATUS COMMAND…: as expect, as soon as what was changed before h
 	cat $T/out >&2
 	fail "exit status $got instead of $want: $*"
 }
-arrived() { # PEER: it has the last change at control, which has to concern it (its policy, say)
+arrived() { # PEER: the last change at control, which has to concern it (its policy, say), is in force there
 	local revision
 	revision=$(ctl --json network | jq .revision)
-	[ "$(sed -n 's/.* map revision=\([0-9]*\) .*/\1/p' $T/log/$1 | tail -n 1)" -ge $revision ]
+	awk -v revision=$revision '
+		match($0, / map revision=[0-9]+/) { seen = substr($0, RSTART + 14, RLENGTH - 14) + 0 }
+		/ map revision=.* components=1/ { due = seen }
+		match($0, / the map is in force revision=[0-9]+/) { done = substr($0, RSTART + 30, RLENGTH - 30) + 0 }
+		END { exit !(seen >= revision && done >= due) }' $T/log/$1
 }
 says() { # TEXT: the last `expect` said so
 	grep -qiE -- "$1" $T/out || {
