@@ -112,6 +112,9 @@ static size_t on_data(void *user, const uint8_t *data, size_t len, bool is_stder
 	/* A server may send before a program's connection stands: it waits in libssh. */
 	if (ch->state != CLIENT_RUNNING || s->carry.len > 0)
 		return 0;
+	/* Whoever sees the command's first words may type at it, and a Ctrl-C is the command's. */
+	if (client_session_raw(ch) < 0)
+		return 0;
 	n = sink_write(s, data, len);
 	ch->taken += n;
 	return n;

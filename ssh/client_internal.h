@@ -66,7 +66,8 @@ struct client_channel {
 	struct client_socks socks;
 	struct addrinfo *addresses, *next_address; /* CONNECTING */
 	/* Of the session. */
-	bool exited, by_signal, terminal;
+	bool exited, by_signal;
+	bool terminal, raw; /* the server gave one; ours was made raw for it */
 	uint32_t status;
 	char signal[16];
 	struct client_escape escape;
@@ -148,6 +149,8 @@ void client_forward_opened(struct client_channel *ch, bool good);
 
 /* client_session.c */
 int client_session_start(struct client *c) WARREN_MUST_USE;
+/* Makes our terminal raw for the channel's, once: before the first of its bytes is shown. */
+int client_session_raw(struct client_channel *ch) WARREN_MUST_USE;
 void client_session_escape(struct client *c, enum client_escape_event event);
 void client_session_resize(struct client *c);
 void client_session_suspend(struct client *c);

@@ -127,12 +127,18 @@ static void take_standard_fds(struct client *c, struct client_channel *ch)
 	}
 }
 
-static int begin_raw(struct client *c, struct client_channel *ch)
+int client_session_raw(struct client_channel *ch)
 {
-	if (!ch->terminal || !isatty(STDIN_FILENO))
+	int r;
+
+	if (ch->raw || !ch->terminal || !isatty(STDIN_FILENO))
 		return 0;
-	ch->escape.character = c->options.escape;
-	return client_terminal_raw(STDIN_FILENO);
+	r = client_terminal_raw(STDIN_FILENO);
+	if (r == 0) {
+		ch->raw = true;
+		ch->escape.character = ch->client->options.escape;
+	}
+	return r;
 }
 
 static int start_session(struct client *c)
@@ -164,7 +170,7 @@ static int start_session(struct client *c)
 	c->session = ch;
 	if (r == 0)
 		r = request_command(c, ch);
-	return r < 0 ? r : begin_raw(c, ch);
+	return r < 0 ? r : client_session_raw(ch);
 }
 
 static int start_stdio(struct client *c)
