@@ -44,7 +44,7 @@ struct control_client {
 	struct control_map *map;
 	struct http_request *stream;
 	uv_timer_t timer;
-	bool streaming, connected, stopping;
+	bool streaming, connected, stopping, kicked;
 	bool resync;
 	unsigned failures;
 	struct buffer line;

@@ -59,6 +59,7 @@ static void schedule(struct control_client *c)
 	(void)uv_timer_start(&c->timer, on_timer, wait, 0);
 }
 
+/* sentence NULL: by our own doing, which says nothing about the server. */
 static void broken(struct control_client *c, const char *sentence)
 {
 	c->connected = false;
@@ -68,7 +69,8 @@ static void broken(struct control_client *c, const char *sentence)
 		c->map->building = NULL;
 	if (!c->streaming)
 		return;
-	c->ops.connection(c->ops.ctx, false, sentence);
+	if (sentence != NULL)
+		c->ops.connection(c->ops.ctx, false, sentence);
 	if (c->streaming)
 		schedule(c);
 }
@@ -223,6 +225,10 @@ static void on_stream_done(void *ctx, const struct http_response *response)
 	c->outdated = true;
 	if (c->stopping)
 		return;
+	if (c->kicked) {
+		broken(c, NULL);
+		return;
+	}
 	if (c->stream_error.code != 0)
 		(void)snprintf(sentence, sizeof(sentence), "%s", c->stream_error.text);
 	else if (response->error != 0)
@@ -321,6 +327,8 @@ void control_client_kick(struct control_client *c, bool lost)
 		(void)uv_timer_stop(&c->timer);
 		connect_stream(c);
 	} else if (!c->connected || lost) {
+		c->kicked = true;
 		http_cancel(c->stream); /* begins again after 0.5 s */
+		c->kicked = false;
 	}
 }
