@@ -339,7 +339,7 @@ static int keep_file(struct sshd_config *c, const struct sshd_source *s, const c
 
 int sshd_config_parse_more(struct sshd_config *c, const struct sshd_source *s, struct error *err)
 {
-	const char *at = s->text, *end = s->text + s->len, *name = NULL;
+	const char *at = s->len > 0 ? s->text : "", *end = at + s->len, *name = NULL;
 	char line[LINE_MAX_BYTES];
 	int outer = c->block, r;
 
