@@ -503,6 +503,7 @@ void state_stop(struct state *s)
 	if (!s || s->stopping)
 		return;
 	s->stopping = true;
+	state_farewell_stop(s);
 	while (s->streams)
 		state_stream_reset(s->streams, "restart");
 	if (s->timers) {

@@ -177,16 +177,33 @@ static void peer_removed(void *arg, int result)
 		json_decref(detail);
 		state_drop_entry(s, e);
 		took(s, job->remove.revision);
+	} else if (e) {
+		state_farewell_back(s, e);
 	}
 	change_finish(job, result);
 }
 
+static void remove_now(void *arg)
+{
+	struct change *job = arg;
+	struct entry *e;
+	int r = store_peer_remove(job->s->c->store, &job->remove, peer_removed);
+
+	if (r == 0)
+		return;
+	e = state_entry(job->s, job->remove.id);
+	if (e)
+		state_farewell_back(job->s, e);
+	change_finish(job, r);
+}
+
 int state_remove_peer(struct state *s, const char *id, state_done *done, void *ctx)
 {
+	struct entry *e = state_entry(s, id);
 	struct change *job;
 	int r;
 
-	if (!state_entry(s, id))
+	if (!e)
 		return -ENOENT;
 	job = change_new(s, done, ctx);
 	if (!job)
@@ -194,7 +211,7 @@ int state_remove_peer(struct state *s, const char *id, state_done *done, void *c
 	job->remove = (struct store_peer_remove){
 		.now_s = state_now(s), .quarantine_until_s = state_now(s) + STATE_QUARANTINE_S};
 	snprintf(job->remove.id, sizeof(job->remove.id), "%s", id);
-	r = store_peer_remove(s->c->store, &job->remove, peer_removed);
+	r = state_farewell(s, e, remove_now, job);
 	if (r < 0)
 		free(job);
 	return r;

@@ -43,6 +43,7 @@ struct entry {
 	json_t *ssh_item;
 	uint8_t ssh_item_hash[32];
 	int64_t last_seen_s;
+	bool leaving; /* its removal is under way: state_farewell.c */
 	double signal_tokens;
 	uint64_t signal_at_ns;
 };
@@ -79,6 +80,7 @@ struct state {
 	size_t revoked_count, revoked_cap;
 	int64_t next_cutoff_sweep_s;
 	struct stream *streams;
+	struct farewell *farewells;
 	json_t *stun, *issuer; /* components */
 	int64_t seq;	       /* of ssh objects */
 	uv_timer_t tick, flush;
@@ -134,6 +136,13 @@ void state_cutoffs_tick(struct state *s, int64_t now_s);
 
 /* state_map.c: the whole map of a peer as it shall be now. */
 int state_build_map(struct state *s, struct entry *e, struct map **ret_map) WARREN_MUST_USE;
+
+/* state_farewell.c: sessions of e and on e end; then, when their users could be told. */
+int state_farewell(struct state *s, struct entry *e, void (*then)(void *arg), void *arg) WARREN_MUST_USE;
+/* It stays after all. */
+void state_farewell_back(struct state *s, struct entry *e);
+/* Ends all farewells at once. */
+void state_farewell_stop(struct state *s);
 
 /* state_stream.c */
 void state_mark(struct state *s, struct entry *e);

@@ -256,7 +256,7 @@ static int ssh_component(struct state *s, struct entry *e, struct view *v)
 	}
 	payload =
 		json_pack("{s:s,s:b,s:o,s:s%,s:O,s:o,s:O}", "peer", e->row.id, "enabled",
-			  (int)e->row.ssh_enabled, "ca", ca, "policy", (const char *)v->slice.data,
+			  (int)(e->row.ssh_enabled && !e->leaving), "ca", ca, "policy", (const char *)v->slice.data,
 			  v->slice.len, "identities", v->identities, "revoked", revoked,
 			  "blocked", v->blocked);
 	if (!payload)
@@ -290,7 +290,7 @@ static int add_others(struct state *s, struct entry *e, struct view *v)
 			continue;
 		r = add_peer(s, other, v);
 		add_identities(s, v->identities, other, (const char *)v->slice.data);
-		if (r == 0 && v->ssh_peers)
+		if (r == 0 && v->ssh_peers && !other->leaving)
 			r = add_ssh_peer(s, other, v);
 	}
 	if (r == 0 && v->ssh_peers)

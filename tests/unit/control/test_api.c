@@ -569,6 +569,13 @@ static void test_enroll_and_see(void **state)
 	char path[64];
 	snprintf(path, sizeof(path), "/v1/admin/peers/%s", two.id);
 	assert_int_equal(204, call(f, (struct call){"DELETE", path, .admin = true}, NULL));
+	/* First its sessions end, while there is a way for the line to their users. */
+	read_delta(l2);
+	text = json_string_value(json_object_get(map_get(l2->map, "ssh"), "signed"));
+	ssh = signed_open(text, strlen(text), "ssh", f->signing, NOW, 60, NULL);
+	assert_true(json_is_false(json_object_get(ssh, "enabled")));
+	assert_true(sees(l2, &one));
+	json_decref(ssh);
 	json_t *reset = next_line(l2);
 	assert_string_equal("reset", type_of(reset));
 	assert_string_equal("removed", json_string_value(json_object_get(reset, "reason")));
