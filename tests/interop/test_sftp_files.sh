@@ -139,6 +139,12 @@ is "modes stay" 755 "$(stat -c %a home/.ssh)"
 [[ ! -L home/d/p && ! -L home/d/o && ! -L home/d/u ]]; ok "no link that leads out"
 is "outside is as it was" outside "$(cat outside)"
 rm -f home/outside
+# Of what leads out or is hidden, no second name either.
+printf -- '-ln .ssh/authorized_keys d/l1\n-ln keys/authorized_keys d/l2\n-ln up d/l3\n-ln abs d/l4\n-ln ../outside d/l5\n-ln /etc/passwd d/l6
+-ln d/../.ssh/authorized_keys d/l7\n' | put >/dev/null
+printf -- '-get d/l1 x\n-get d/l2 x\n-get d/l3 x\n-get d/l4 x\n-get d/l5 x\n-get d/l6 x\n-get d/l7 x\n' | put >/dev/null
+[[ ! -s x ]]; ok "no hard link to outside"
+is "  and none to keys" "1 1" "$(stat -c %h home/.ssh/authorized_keys outside | xargs)"
 
 echo "# scp, both protocols"
 mkdir -p tree/sub/.hidden

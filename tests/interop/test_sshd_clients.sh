@@ -219,7 +219,8 @@ if ! missing ansible; then
 	ANSIBLE_PIPELINING=True a -m command -a 'id -un' && grep -q '^deploy' out; ok "a command, pipelined" || cat out
 	a -m command -a 'sh -c "exit 3"'; is "a command that fails" 2 $?
 	grep -q 'rc=3' out; ok "  with its status" || cat out
-	ANSIBLE_SCP_IF_SSH=True ANSIBLE_SSH_TRANSFER_METHOD=scp a -m copy -a "content=word dest=$deploy/by-scp" && is "by scp" word "$(cat home/deploy/by-scp)"
+	ANSIBLE_SCP_IF_SSH=True ANSIBLE_SSH_TRANSFER_METHOD=scp a -m copy -a "content=word dest=$deploy/by-scp"
+	is "by scp" word "$(cat home/deploy/by-scp)"
 	ssh -F ssh -O exit ours 2>/dev/null
 fi
 finished
