@@ -126,7 +126,7 @@ mornings 3600
 within 60 logs_in
 
 note "from other networks: neither by certificate nor by a machine that forgot it"
-mornings 3600 '"from_networks": ["100.64.0.0/32", "fd99::/16"]'
+mornings 3600 '"from_networks": ["192.0.2.0/24", "2001:db8::/32"]'
 refuses() { ! on first ssh -o BatchMode=yes deploy@$host true >$T/out 2>&1 && grep -q 'from_networks' $T/out; }
 within 60 refuses
 expect 5 on first warren ssh-cert --batch --out $T/none deploy@second
