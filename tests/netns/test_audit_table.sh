@@ -60,7 +60,7 @@ record '.event == "ssh.session" and .kind == "shell" and (.tty | startswith("/de
 	'.event == "ssh.session.end" and .signal == "KILL" and '"$who"
 
 row "a client that leaves its command behind"
-s deploy@$host 'trap "" HUP; echo up; sleep 3' >$T/left & left=$!
+s deploy@$host 'trap "" HUP; echo up; sleep 600' >$T/left & left=$!
 within 60 grep -q up $T/left
 pkill -KILL -P $left -x timeout || kill -KILL $left
 pkill -KILL -f "^ssh -o BatchMode=yes deploy@$host trap" || true

@@ -81,10 +81,14 @@ ended() { # TEXT
 	within 60 sh -c '! ip netns exec second ss -Hltn | grep -q 127.0.0.1:7901'
 	within 60 sh -c "! pgrep -u deploy && ! pgrep -f '[w]arren-ssh-session'"
 	[ ! -e "$agent_socket" ] || fail "the agent's socket is still there"
-	[ "$(tail -n +1 $audit | grep -c '"event":"ssh.ending"')" = $((ends + 5)) ] || fail "audit: not five ends"
+	within 60 over # their last words are in the log: nothing is added to it
+	[ "$(grep -c '"event":"ssh.ending"' $audit)" = $((ends + 5)) ] || fail "audit: not five ends"
 	tail -n 60 $audit | jq -es --arg t "$1" '[.[] | select(.event == "ssh.ending")][-5:] | all(.reason | test($t; "i"))' >/dev/null ||
 		fail "audit: $(tail -n 60 $audit | grep ssh.ending)"
 	rm -f $T/home/deploy/large
+}
+over() { # every connection has its end in the log
+	jq -e -s '[.[] | select(.event == "ssh.connection") | .connection] - [.[] | select(.event == "ssh.end") | .connection] == []' $audit
 }
 allowed() {
 	usual_policy

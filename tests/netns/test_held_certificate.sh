@@ -60,8 +60,9 @@ says "$alone.*certificate of before is good until"
 expect 0 on first scp -o BatchMode=yes /etc/hostname deploy@$target:copied
 expect 0 on first script -qefc "ssh deploy@$target 'echo on-a-terminal'" $T/tty </dev/null
 grep -aq on-a-terminal $T/tty && ! grep -aq 'open this page' $T/tty || fail "on a terminal: $(cat $T/tty)"
-for i in 1 2 3 4 5; do on first ssh -o BatchMode=yes deploy@$target true & done
-for i in 1 2 3 4 5; do wait -n || fail "one of five at once"; done
+pids=
+for i in 1 2 3 4 5; do on first ssh -o BatchMode=yes deploy@$target true & pids="$pids $!"; done
+for p in $pids; do wait $p || fail "one of five at once"; done
 expect 0 on first warren ssh deploy@second echo in
 says '^in'
 on first openssl rand -out $T/blob 3000000
