@@ -142,12 +142,27 @@ static void test_silence_is_spread_too(void **state)
 	}
 }
 
+/* Sections 6.1, 6.2 and 5.4.6 of the paper, and our issue's window: the other tests speak of them
+ * by name. */
+static void test_numbers_of_the_paper(void **state)
+{
+	(void)state;
+	assert_true(REKEY_AFTER_MESSAGES == UINT64_C(1152921504606846976));
+	assert_true(REJECT_AFTER_MESSAGES == UINT64_C(18446744073709543423));
+	assert_true(REKEY_AFTER_TIME == UINT64_C(120000000000));
+	assert_true(REJECT_AFTER_TIME == UINT64_C(180000000000));
+	assert_true(REKEY_ATTEMPT_TIME == UINT64_C(90000000000));
+	assert_true(KEEPALIVE_TIMEOUT == UINT64_C(10000000000));
+	assert_int_equal(REPLAY_WINDOW, 8192);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_retry_has_its_own_pause),
 		cmocka_unit_test(test_machines_differ_over_the_whole_range),
 		cmocka_unit_test(test_silence_is_spread_too),
+		cmocka_unit_test(test_numbers_of_the_paper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
