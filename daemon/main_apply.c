@@ -24,6 +24,7 @@ struct main_apply {
 	bool reconciled; /* what the engine still had was looked at */
 	int64_t revision; /* of the map that the run is about */
 	char *ssh_sent;
+	bool ssh_refused; /* by the broker, which goes on with the object of before */
 	struct buffer text; /* request to the engine under way */
 	char error[512];
 	uv_async_t async;
@@ -143,6 +144,7 @@ static void on_ssh_object(struct main_core *m, void *ctx, bool ok, const char *s
 {
 	(void)r;
 	(void)ctx;
+	m->apply->ssh_refused = !ok;
 	if (!ok) {
 		log_warn("the broker refused the SSH object", "sentence=\"%s\"", sentence);
 		free(m->apply->ssh_sent);
@@ -163,6 +165,7 @@ static void send_ssh_object(struct main_core *m)
 	int fd = known ? -1 : main_memfd("warren-ssh-object", text, strlen(text));
 
 	if (fd < 0) {
+		a->ssh_refused = !known;
 		if (!known)
 			log_error("no memory for the SSH object", NULL);
 		main_engine_refresh(m, on_engine_state, NULL);
@@ -376,6 +379,13 @@ bool main_apply_done(const struct main_core *m)
 bool main_apply_in_force(const struct main_core *m)
 {
 	return m->apply->done && m->interface[0] != '\0';
+}
+
+bool main_apply_failed(const struct main_core *m)
+{
+	const struct main_apply *a = m->apply;
+
+	return !a->running && (a->error[0] != '\0' || a->ssh_refused);
 }
 
 const char *main_apply_error(const struct main_core *m)

@@ -47,8 +47,9 @@ static void on_map_changed(void *ctx, bool components)
 		  (int)components);
 	if (components)
 		logout_map_changed(m);
-	/* A renewal may also end the time without a valid map. */
-	if (components || !m->map_was_valid)
+	/* A renewal may also end the time without a valid map, and what could not be put in force is
+	 * tried again: what a map withdraws must not go on because a verifier died, say. */
+	if (components || !m->map_was_valid || main_apply_failed(m))
 		main_apply(m);
 	main_up_check(m);
 }

@@ -151,6 +151,8 @@ void main_apply(struct main_core *m);
 bool main_apply_done(const struct main_core *m);
 /* Is some map in force in broker and engine? */
 bool main_apply_in_force(const struct main_core *m);
+/* Was something of the last map not put in force? */
+bool main_apply_failed(const struct main_core *m);
 /* The last failure, or "". */
 const char *main_apply_error(const struct main_core *m);
 void main_apply_forget_error(struct main_core *m);
