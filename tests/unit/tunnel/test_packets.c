@@ -314,6 +314,64 @@ static void test_not_joined(void **state)
 	assert_int_equal(groups_after(change_port, true, true), 2);
 }
 
+/* Without DF ids are for who puts fragments together: only those join that cutting would number so.
+ */
+static void test_ids_without_df(void **state)
+{
+	struct shape s = {.seg_size = 500, .payload = 1000};
+	struct coalesce *c = calloc(1, sizeof(*c));
+	struct superpacket p;
+	uint32_t lens[64];
+
+	(void)state;
+	assert_non_null(c);
+	for (unsigned skip = 0; skip < 2; skip++) {
+		make(&s, whole, &p);
+		bytes_put_be16(whole + 6, 0);
+		checksum_set_ipv4(whole, 20);
+		cut(&p, lens);
+		bytes_put_be16(pieces[1] + 4, (uint16_t)(bytes_get_be16(pieces[1] + 4) + skip));
+		checksum_set_ipv4(pieces[1], 20);
+		coalesce_reset(c, true, true);
+		assert_true(coalesce_add(c, pieces[0], lens[0]));
+		assert_true(coalesce_add(c, pieces[1], lens[1]));
+		coalesce_finish(c);
+		assert_int_equal(c->group_count, 1 + skip);
+	}
+	free(c);
+}
+
+/* RFC 768: a sum of zero is sent as all ones, since zero means that there is none. */
+static void test_udp_sum_of_zero(void **state)
+{
+	struct superpacket p;
+	uint32_t lens[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		/* Cut into two, and whole with an offloaded checksum. */
+		struct shape s = {
+			.v6 = i & 1, .udp = true, .seg_size = i & 2 ? 1000 : 500, .payload = 1000};
+		size_t l4 = s.v6 ? 40 : 20;
+		uint8_t *word = whole + l4 + 8;
+		uint32_t sum;
+
+		make(&s, whole, &p);
+		if (p.count == 1)
+			p = (struct superpacket){.data = whole,
+						 .len = p.len,
+						 .count = 1,
+						 .csum_start = p.csum_start,
+						 .csum_offset = p.csum_offset,
+						 .needs_csum = true};
+		cut(&p, lens);
+		sum = (uint32_t)bytes_get_be16(word) + bytes_get_be16(pieces[0] + l4 + 6);
+		bytes_put_be16(word, (uint16_t)(sum + (sum >> 16)));
+		cut(&p, lens);
+		assert_int_equal(bytes_get_be16(pieces[0] + l4 + 6), 0xffff);
+	}
+}
+
 static void test_order_in_a_flow(void **state)
 {
 	struct shape s = {.seg_size = 500, .payload = 2000};
@@ -608,6 +666,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_checksum_slow),	   cmocka_unit_test(test_checksum_rfc1624),
 		cmocka_unit_test(test_cut_and_join),	   cmocka_unit_test(test_not_joined),
+		cmocka_unit_test(test_ids_without_df),	   cmocka_unit_test(test_udp_sum_of_zero),
 		cmocka_unit_test(test_order_in_a_flow),	   cmocka_unit_test(test_full_batch),
 		cmocka_unit_test(test_headless_first),	   cmocka_unit_test(test_vnet_header),
 		cmocka_unit_test(test_offloaded_checksum), cmocka_unit_test(test_flags_when_cut),
