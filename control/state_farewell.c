@@ -2,7 +2,7 @@
  *
  * A machine that is removed leaves in two steps: first the objects of type "ssh" no longer know it
  * (and its own says that SSH is off), so that sessions from it and on it end with a line to their
- * users while the tunnel still carries that line; half a second later it is gone from the store and
+ * users while the tunnel still carries that line; two seconds later it is gone from the store and
  * from everybody's map.
  */
 #include "control/state_impl.h"
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define FAREWELL_MS 500
+#define FAREWELL_MS 2000 /* as a target under load takes to end its sessions, and more */
 
 struct farewell {
 	uv_timer_t timer; /* first: closing gives it back */
