@@ -145,7 +145,7 @@ echo 'session optional pam_umask.so umask=0027' >>/etc/pam.d/sshd
 same '' umask '' "umask of pam_umask"
 is "  which is in force" 0027 "$(cat ours.out)"
 sed -i '$d' /etc/pam.d/sshd
-same -tt 'stat -c "%U %G %a" "$(tty)"; mesg; ps -o stat= -p $$ | tr -d "+s"'
+same -tt 'stat -c "%U %G %a" "$(tty)"; mesg; ps -o stat= -p $$ | tr -d "+sRS"'
 same '' 'grep -E "^(Sig(Blk|Ign)|NoNewPrivs|CapEff|CapBnd|CapInh|Seccomp|Groups)" /proc/self/status'
 same '' 'echo $0; echo "$-"'
 same -T '' 'echo $0; shopt -q login_shell && echo login' "a login shell without a terminal"
